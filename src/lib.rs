@@ -1,0 +1,2 @@
+//! h5gate
+pub mod token;

@@ -1,0 +1,142 @@
+// The gate itself: the real binary with a configuration of its own, and what its customers do (mint tokens, build
+// playback URLs).
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { until } from './until.mjs';
+
+const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
+const ORGANISATIONS = ['abcde', 'fghij'];
+
+/** Starts a gate before the media server on `mediaPort`. */
+export async function startGate(mediaPort) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-'));
+  const { file, apiKeys } = await writeConfig(folder, mediaPort);
+  const child = spawn(binary(), ['serve', '--config', file, '--log-format', 'json'], {
+    stdio: ['ignore', 'inherit', 'pipe'],
+  });
+  const exited = once(child, 'exit');
+  const log = [];
+  createInterface({ input: child.stderr }).on('line', (line) => {
+    log.push(line);
+    if (process.env.H5GATE_SHOW_LOG) console.error(line);
+  });
+
+  const stop = async () => {
+    // A gate that does not end by itself is a failure, and must not outlive the tests either.
+    const overdue = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    child.kill('SIGTERM');
+    const [code, signal] = await exited;
+    clearTimeout(overdue);
+    await rm(folder, { recursive: true });
+    if (code !== 0) throw new Error(`the gate ended with ${code ?? signal}\n${log.join('\n')}`);
+  };
+
+  const ports = await until('the gate listens', () => {
+    if (child.exitCode !== null) throw new Error(`the gate ended with ${child.exitCode}\n${log.join('\n')}`);
+    const found = listeningPorts(log);
+    return found.playback && found.admin && found;
+  }).catch(async (error) => {
+    if (child.exitCode === null) await stop().catch(() => {});
+    throw error;
+  });
+
+  return {
+    port: ports.playback,
+    adminPort: ports.admin,
+    log,
+    stop,
+
+    /** Mints a token for `{ streamname | orga, tag, expires, ip, referer }`; returns the four strings. */
+    async mint(wanted) {
+      const organisation = wanted.orga ?? wanted.streamname.split('-')[0];
+      const response = await fetch(`http://127.0.0.1:${ports.playback}/secure/token`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'X-BINTU-APIKEY': apiKeys[organisation] },
+        body: JSON.stringify(wanted),
+      });
+      const answer = await response.text();
+      if (response.status !== 200) throw new Error(`minting: ${response.status} ${answer}`);
+      return JSON.parse(answer).h5live.security;
+    },
+
+    /**
+     * A playback URL as the player builds it: a new cid each time, empty values left out, security keys last.
+     * `changes` adds, replaces or (with `undefined`) drops query values.
+     */
+    url(stream, security = {}, changes = {}, { host = 'media.test', path = '/h5live/authstream/stream.mp4' } = {}) {
+      const values = { url: 'rtmp://localhost/play', stream, cid: randomBytes(6).toString('hex'), pid: '4711', ...security };
+      const query = Object.entries({ ...values, ...changes })
+        .filter(([, value]) => value !== undefined && value !== '')
+        .map(([key, value]) => `${key}=${encodeURIComponent(value)}`);
+      return `ws://${host}:${ports.playback}${path}?${query.join('&')}`;
+    },
+  };
+}
+
+// The newer of the two builds: tests should try what was built last.
+function binary() {
+  if (process.env.H5GATE_BIN) return process.env.H5GATE_BIN;
+  const target = process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, 'target');
+  const built = ['debug', 'release'].map((profile) => path.join(target, profile, 'h5gate')).filter(existsSync);
+  if (built.length === 0) throw new Error('no h5gate to test: run `cargo build`, or name one in H5GATE_BIN');
+  return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
+}
+
+async function writeConfig(folder, mediaPort) {
+  const apiKeys = {};
+  let config = `
+[[listener]]
+address = "127.0.0.1:0"
+serves = ["playback", "token-api"]
+
+[admin]
+address = "127.0.0.1:0"
+
+[upstream]
+servers = ["http://127.0.0.1:${mediaPort}"]
+websocket_path = "/h5live/stream/stream.mp4"
+rtmp_urls = ["rtmp://localhost/play", "rtmp://localhost/splay"]
+`;
+  for (const [index, hash] of ORGANISATIONS.entries()) {
+    apiKeys[hash] = randomBytes(24).toString('hex');
+    const digest = createHash('sha256').update(apiKeys[hash]).digest('hex');
+    const secretFile = path.join(folder, `${hash}.key`);
+    await writeFile(secretFile, `${randomBytes(32).toString('base64')}\n`, { mode: 0o600 });
+    config += `
+[[organisation]]
+hash = "${hash}"
+api_keys = [{ id = "test", sha256 = "${digest}" }]
+
+[[organisation.key]]
+id = "k${index + 1}"
+secret_file = "${secretFile}"
+state = "active"
+`;
+  }
+  const file = path.join(folder, 'h5gate.toml');
+  await writeFile(file, config);
+  return { file, apiKeys };
+}
+
+function listeningPorts(log) {
+  const ports = {};
+  for (const line of log) {
+    let event;
+    try {
+      event = JSON.parse(line);
+    } catch {
+      continue; // a panic message, for one; it shows when the gate ends
+    }
+    const { message, serves, address } = { ...event, ...event.fields };
+    if (message !== 'listening') continue;
+    ports[String(serves).includes('admin') ? 'admin' : 'playback'] = Number(address.split(':').pop());
+  }
+  return ports;
+}
