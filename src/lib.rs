@@ -1,2 +1,29 @@
-//! h5gate
+//! An edge validation proxy for H5Live secure playback.
+//!
+//! The modules stand in the order of a request: a socket is accepted, its head is read, the token verified, the playback
+//! decided, a session opened, a media server chosen, and the bytes relayed. [`handler`] is that list as code.
+//!
+//! Without default features the library is the [`token`] module alone, for back ends that mint and check tokens.
+
+#[cfg(feature = "gate")]
+pub mod listener;
+#[cfg(feature = "gate")]
+pub mod request;
 pub mod token;
+#[cfg(feature = "gate")]
+pub mod decision;
+#[cfg(feature = "gate")]
+pub mod session;
+#[cfg(feature = "gate")]
+pub mod upstream;
+#[cfg(feature = "gate")]
+pub mod relay;
+#[cfg(feature = "gate")]
+pub mod refusal;
+
+#[cfg(feature = "gate")]
+pub mod clock;
+#[cfg(feature = "gate")]
+pub mod config;
+#[cfg(feature = "gate")]
+pub mod token_api;

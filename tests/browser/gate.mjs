@@ -2,7 +2,6 @@
 // playback URLs).
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,12 +15,15 @@ const ORGANISATIONS = ['abcde', 'fghij'];
 
 /** Starts a gate before the media server on `mediaPort`. */
 export async function startGate(mediaPort) {
+  const program = binary();
   const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-'));
   const { file, apiKeys } = await writeConfig(folder, mediaPort);
-  const child = spawn(binary(), ['serve', '--config', file, '--log-format', 'json'], {
+  const child = spawn(program, ['serve', '--config', file, '--log-format', 'json'], {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
-  const exited = once(child, 'exit');
+  let end = null; // the exit code, or why there is none
+  child.on('error', ({ message }) => (end = message));
+  child.on('exit', (code, signal) => (end = code ?? signal));
   const log = [];
   createInterface({ input: child.stderr }).on('line', (line) => {
     log.push(line);
@@ -29,23 +31,27 @@ export async function startGate(mediaPort) {
   });
 
   const stop = async () => {
-    // A gate that does not end by itself is a failure, and must not outlive the tests either.
-    const overdue = setTimeout(() => child.kill('SIGKILL'), 20_000);
     child.kill('SIGTERM');
-    const [code, signal] = await exited;
-    clearTimeout(overdue);
-    await rm(folder, { recursive: true });
-    if (code !== 0) throw new Error(`the gate ended with ${code ?? signal}\n${log.join('\n')}`);
+    try {
+      await until('the gate has ended', () => end !== null, 20_000);
+    } finally {
+      child.kill('SIGKILL'); // one that does not end by itself must not outlive the tests
+      await rm(folder, { recursive: true });
+    }
+    if (end !== 0) throw new Error(`the gate ended with ${end}\n${log.join('\n')}`);
   };
 
-  const ports = await until('the gate listens', () => {
-    if (child.exitCode !== null) throw new Error(`the gate ended with ${child.exitCode}\n${log.join('\n')}`);
-    const found = listeningPorts(log);
-    return found.playback && found.admin && found;
-  }).catch(async (error) => {
-    if (child.exitCode === null) await stop().catch(() => {});
+  let ports;
+  try {
+    ports = await until('the gate listens', () => {
+      if (end !== null) throw new Error(`the gate ended with ${end}\n${log.join('\n')}`);
+      const found = listeningPorts(log);
+      return found.playback && found.admin && found;
+    });
+  } catch (error) {
+    await stop().catch(() => {}); // the first error is the one that tells
     throw error;
-  });
+  }
 
   return {
     port: ports.playback,

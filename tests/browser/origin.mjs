@@ -212,7 +212,7 @@ class LiveStream {
       '-c:v', 'libx264', '-profile:v', 'baseline', '-preset', 'ultrafast', '-tune', 'zerolatency',
       '-pix_fmt', 'yuv420p', '-g', '25', '-threads', '1', '-c:a', 'aac', '-b:a', '64k',
       '-f', 'mp4', '-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '333333', 'pipe:1',
-    ]; // prettier-ignore
+    ];
     this.#ffmpeg = spawn('ffmpeg', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const fragments = this.#ffmpeg.stdout.pipe(new Mp4Frag());
     fragments.on('initialized', ({ mime, initialization }) => {

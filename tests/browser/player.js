@@ -114,14 +114,22 @@ function play() {
   return video.play();
 }
 
-/** Opens a socket of its own and tells how it ended; `openMs` is how long it stood open. */
+/**
+ * Opens a socket of its own and tells how it ended; `openMs` is how long it stood open. One that nobody closes has
+ * the code null: a verdict would have come by then.
+ */
 function attempt(url) {
   return new Promise((resolve) => {
     const probe = new WebSocket(url);
     let openedAt = null;
-    probe.onopen = () => (openedAt = performance.now());
-    probe.onclose = ({ code, reason, wasClean }) =>
+    const end = ({ code, reason, wasClean }) =>
       resolve({ opened: openedAt !== null, openMs: performance.now() - openedAt, code, reason, wasClean });
+    probe.onopen = () => (openedAt = performance.now());
+    probe.onclose = end;
+    setTimeout(() => {
+      end({ code: null, reason: 'nobody closed it', wasClean: false });
+      probe.close();
+    }, 12_000);
   });
 }
 

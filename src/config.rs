@@ -1,0 +1,141 @@
+//! The configuration: TOML text becomes a checked [`Config`], or every error at once, each with its key and line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::decision::rules::Rules;
+use crate::request::Edge;
+use crate::token::Keyring;
+use crate::token_api::api_key::ApiKeys;
+use crate::upstream::server::Server;
+
+/// Everything that an operator says, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// The viewers' side.
+    pub listeners: Vec<ListenerConfig>,
+    /// The operator's side.
+    pub admin: Option<AdminConfig>,
+    /// Neighbours in front, and the sources that viewers may name.
+    pub edge: Edge,
+    /// The media servers.
+    pub upstream: UpstreamConfig,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Waits.
+    pub timeouts: Timeouts,
+    /// How a refused WebSocket is told.
+    pub websocket_refusal: WebSocketRefusal,
+    /// All keys.
+    pub keyring: Keyring,
+    /// What is asked of each organisation's tokens.
+    pub rules: Rules,
+    /// Who may mint.
+    pub api_keys: ApiKeys,
+    /// Settings that weaken a check, each a sentence for the log at start.
+    pub dangers: Vec<String>,
+}
+
+/// `[[listener]]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it serves playback.
+    pub playback: bool,
+    /// Whether it serves `POST /secure/token`.
+    pub token_api: bool,
+    /// Whether every connection begins with a PROXY header, from a listed neighbour.
+    pub proxy_protocol: bool,
+}
+
+/// `[admin]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// SHA-256 of the bearer token; without one the address is a loopback one.
+    pub token_sha256: Option<[u8; 32]>,
+    /// Names by which it may be called, beside loopback addresses and `localhost`; in lower case.
+    pub names: Vec<String>,
+}
+
+/// `[upstream]`
+#[derive(Debug)]
+pub struct UpstreamConfig {
+    /// The media servers.
+    pub servers: Vec<Server>,
+    /// The path for all spellings of the viewer's path; `None` is the viewer's own without a trailing `/`.
+    pub websocket_path: Option<String>,
+    /// `Host` for the media servers; `None` is the viewer's own.
+    pub host: Option<String>,
+    /// Whether viewers' messages that are not on the list go on (danger).
+    pub any_message: bool,
+}
+
+/// `[limits]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Worker threads, each with its own listening sockets. Default: one for each core.
+    pub workers: usize,
+    /// Connections of viewers at once. Default: half of the process's file descriptors, less 100 (FAULTS: `(nofile − 200) / 2`).
+    pub connections: usize,
+    /// Sessions at once. Default: as many as connections.
+    pub sessions: usize,
+    /// Connections that wait to be accepted. Default: 4096.
+    pub backlog: u32,
+    /// Handshakes with media servers at once. Default: 256.
+    pub dials: usize,
+    /// Bytes of a request's head. Default: 16 KiB.
+    pub head: usize,
+    /// Fields of a request's head. Default: 64.
+    pub fields: usize,
+    /// Bytes of a request's target. Default: 8 KiB.
+    pub uri: usize,
+    /// Bytes of a token API request's body. Default: 16 KiB.
+    pub body: usize,
+    /// Bytes of a viewer's message on the socket. Default: 16 KiB.
+    pub client_message: usize,
+}
+
+/// `[timeouts]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// PROXY header and first head together. Default: 10 s.
+    pub head: Duration,
+    /// Between two requests of one connection, and for the head of the later one. Default: 60 s.
+    pub keep_alive: Duration,
+    /// For a connection to a media server. Default: 2 s.
+    pub upstream_connect: Duration,
+    /// For the head of its answer. Default: 10 s; `upstream_total` bounds it too.
+    pub upstream_head: Duration,
+    /// For all tries together. Default: 8 s.
+    pub upstream_total: Duration,
+    /// How long a media server that failed is tried last. Default: 5 s.
+    pub upstream_backoff: Duration,
+    /// How often media servers' names are looked up again. Default: 30 s.
+    pub upstream_lookup: Duration,
+    /// The longest silence of a media server. Default: 60 s.
+    pub media_idle: Duration,
+    /// How often a quiet viewer is pinged. Default: 25 s.
+    pub ping: Duration,
+    /// The longest time in which a viewer takes nothing. Default: 30 s.
+    pub write_stall: Duration,
+    /// When a peer that acknowledges nothing is given up (`TCP_USER_TIMEOUT`). Default: 30 s.
+    pub user_timeout: Duration,
+    /// How long a direction goes on when the other has ended. Default: 5 s.
+    pub half_close: Duration,
+    /// How long a closing handshake may take. Default: 2 s.
+    pub linger: Duration,
+    /// Over how long the viewers are sent away when the gate stops. Default: 300 s.
+    pub drain: Duration,
+}
+
+/// `refusal.websocket`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebSocketRefusal {
+    /// 101 and then a close code, which a page can read (PROTOCOL.md 3). The default.
+    CloseCode,
+    /// An HTTP status instead of 101, for players other than H5Live's.
+    HttpStatus,
+}

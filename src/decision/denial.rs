@@ -1,0 +1,121 @@
+//! Why a playback may not start.
+
+use std::fmt;
+use std::num::NonZeroU16;
+
+use crate::request::Malformed;
+use crate::request::client_address::ClientAddress;
+use crate::request::referer::Referer;
+use crate::token::{StreamName, TokenError, UnixSeconds};
+
+use super::revocation::RevocationId;
+
+/// One failed rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// The request is no playback request.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The token proves nothing.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// An operator took the token back.
+    #[error("revoked by {0}")]
+    Revoked(RevocationId),
+    /// Too early.
+    #[error("not valid before {not_before}")]
+    NotYetValid {
+        /// The first valid second.
+        not_before: UnixSeconds,
+    },
+    /// Too late.
+    #[error("expired at {expires}")]
+    Expired {
+        /// The first second that is too late.
+        expires: UnixSeconds,
+    },
+    /// The token is for ever, and the organisation does not allow that.
+    #[error("the organisation requires expires")]
+    ExpiresRequired,
+    /// The token lives longer than the organisation allows, for example because its issuer wrote milliseconds.
+    #[error("expires {expires} is later than the organisation's max_lifetime allows")]
+    LifetimeTooLong {
+        /// As the token says.
+        expires: UnixSeconds,
+    },
+    /// Another stream.
+    #[error("the token is not for stream {stream}")]
+    OutOfScope {
+        /// The stream that was asked for.
+        stream: StreamName,
+    },
+    /// Another page.
+    #[error("the token is not for the page's host ({referer})")]
+    Referer {
+        /// As the browser told it.
+        referer: Referer,
+    },
+    /// Another place.
+    #[error("the token is not for the viewer's address ({address})")]
+    Address {
+        /// Where the viewer is.
+        address: ClientAddress,
+    },
+    /// All of the token's or user's seats are taken.
+    #[error("all {limit} sessions of the token are playing")]
+    TooManySessions {
+        /// As the token says.
+        limit: NonZeroU16,
+    },
+    /// No room for another session.
+    #[error("limits.sessions is reached")]
+    Overloaded,
+    /// We are stopping.
+    #[error("the gate is draining")]
+    Draining,
+}
+
+/// A refusal: the first failed rule and all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    first: Reason,
+    others: Vec<Reason>,
+}
+
+impl Denial {
+    /// From all failed rules in their order; `None` when there are none.
+    #[must_use]
+    pub fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
+        let mut reasons = reasons.into_iter();
+        let first = reasons.next()?;
+        Some(Self {
+            first,
+            others: reasons.collect(),
+        })
+    }
+
+    /// The rule that makes the code.
+    #[must_use]
+    pub fn reason(&self) -> &Reason {
+        &self.first
+    }
+}
+
+impl<T: Into<Reason>> From<T> for Denial {
+    fn from(reason: T) -> Self {
+        Self {
+            first: reason.into(),
+            others: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    /// Every failed rule, for the operator's log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.first.fmt(f)?;
+        self.others
+            .iter()
+            .try_for_each(|other| write!(f, "; {other}"))
+    }
+}

@@ -1,0 +1,189 @@
+//! The one map from what went wrong to what the outside is told: a close code, an HTTP status, a label for the metrics,
+//! and whose fault it is. Exhaustive: a new denial does not compile until it has all four.
+//!
+//! The codes are those that make a player do the right thing (PROTOCOL.md 3): 4500 and 4503 are retried, the others are
+//! final. The reason text is `code NNNN RECEIPT` and never says more: it would help whoever forges.
+
+use http::StatusCode;
+
+use crate::decision::denial::Reason;
+use crate::relay::frame::{self, opcode};
+use crate::relay::{Cause, Farewell};
+use crate::request::strict::Rejection;
+use crate::session::guard::Kick;
+use crate::session::id::Receipt;
+use crate::token::TokenError;
+use crate::upstream::UpstreamError;
+
+/// The check passed (the answer to `checkandclose`).
+pub const CHECK_PASSED: u16 = 4200;
+const BAD_REQUEST: u16 = 4400;
+const WRONG_UPSTREAM: u16 = 4500;
+const UNAVAILABLE: u16 = 4503;
+const DENIED: u16 = 4901;
+const EXPIRED_OR_MISSING: u16 = 4903;
+/// We failed.
+pub const OUR_FAULT: u16 = 4900;
+
+/// Who has to mend it. Only ours pages somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The viewer, its page, or whoever issued its token.
+    Client,
+    /// A media server.
+    Upstream,
+    /// The gate or its operator.
+    Ours,
+}
+
+/// What the outside is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The close code, also in band and in an HTTP answer's body.
+    pub code: u16,
+    /// The status of an HTTP answer.
+    pub status: StatusCode,
+    /// The reason in metrics and logs.
+    pub label: &'static str,
+    /// Who has to mend it.
+    pub fault: Fault,
+}
+
+impl Refusal {
+    const fn new(code: u16, status: StatusCode, label: &'static str, fault: Fault) -> Self {
+        Self {
+            code,
+            status,
+            label,
+            fault,
+        }
+    }
+
+    /// Whether players retry after the code.
+    #[must_use]
+    pub const fn is_retried(&self) -> bool {
+        matches!(self.code, WRONG_UPSTREAM | UNAVAILABLE)
+    }
+
+    /// The close frame that carries the code and a receipt.
+    #[must_use]
+    pub fn farewell(&self, receipt: Receipt) -> Farewell {
+        Farewell {
+            frame: close_frame(self.code, receipt),
+            retried: self.is_retried(),
+        }
+    }
+}
+
+/// A close frame of the gate.
+#[must_use]
+pub fn close_frame(code: u16, receipt: Receipt) -> Vec<u8> {
+    // Old browsers read the code from the reason's second word.
+    frame::from_server(
+        opcode::CLOSE,
+        &frame::close_payload(code, &format!("code {code} {receipt}")),
+    )
+}
+
+impl From<&Reason> for Refusal {
+    fn from(reason: &Reason) -> Self {
+        use Fault::{Client, Ours};
+        let bad = |label| Self::new(BAD_REQUEST, StatusCode::BAD_REQUEST, label, Client);
+        let denied = |label| Self::new(DENIED, StatusCode::FORBIDDEN, label, Client);
+        let late = |label| Self::new(EXPIRED_OR_MISSING, StatusCode::FORBIDDEN, label, Client);
+        let busy = |label| Self::new(UNAVAILABLE, StatusCode::SERVICE_UNAVAILABLE, label, Ours);
+        match reason {
+            Reason::Malformed(_) => bad("malformed"),
+            Reason::Token(TokenError::Malformed { .. }) => denied("token_malformed"),
+            Reason::Token(TokenError::Missing(_)) => late("token_missing"),
+            Reason::Token(TokenError::UnknownKey(_)) => denied("unknown_key"),
+            Reason::Token(TokenError::Signature(_)) => denied("signature"),
+            Reason::Token(TokenError::Claims(_)) => denied("claims"),
+            Reason::Revoked(_) => denied("revoked"),
+            Reason::NotYetValid { .. } => late("not_yet_valid"),
+            Reason::Expired { .. } => late("expired"),
+            Reason::ExpiresRequired => late("expires_required"),
+            Reason::LifetimeTooLong { .. } => denied("lifetime"),
+            Reason::OutOfScope { .. } => denied("stream"),
+            Reason::Referer { .. } => denied("referer"),
+            Reason::Address { .. } => denied("address"),
+            Reason::TooManySessions { .. } => denied("sessions"),
+            Reason::Overloaded => busy("overloaded"),
+            Reason::Draining => busy("draining"),
+        }
+    }
+}
+
+impl From<UpstreamError> for Refusal {
+    fn from(error: UpstreamError) -> Self {
+        use Fault::Upstream;
+        match error {
+            UpstreamError::Unreachable => Self::new(
+                UNAVAILABLE,
+                StatusCode::BAD_GATEWAY,
+                "upstream_unreachable",
+                Upstream,
+            ),
+            UpstreamError::ServerFault(_) => Self::new(
+                UNAVAILABLE,
+                StatusCode::BAD_GATEWAY,
+                "upstream_fault",
+                Upstream,
+            ),
+            UpstreamError::TooLate => Self::new(
+                UNAVAILABLE,
+                StatusCode::GATEWAY_TIMEOUT,
+                "upstream_late",
+                Upstream,
+            ),
+            UpstreamError::WrongStatus(_) | UpstreamError::WrongAnswer(_) => Self::new(
+                WRONG_UPSTREAM,
+                StatusCode::BAD_GATEWAY,
+                "upstream_wrong_answer",
+                Upstream,
+            ),
+        }
+    }
+}
+
+impl From<Cause> for Refusal {
+    /// What a viewer is told at the end of a relay. For ends in which nobody listens any more the code does not matter.
+    fn from(cause: Cause) -> Self {
+        use Fault::{Client, Ours, Upstream};
+        let end = |code, label, fault| Self::new(code, StatusCode::OK, label, fault);
+        match cause {
+            Cause::ViewerClosed => end(1000, "viewer_closed", Client),
+            Cause::ViewerGone => end(1000, "viewer_gone", Client),
+            Cause::ViewerSilent => end(1000, "viewer_silent", Client),
+            Cause::ViewerStalled => end(1000, "viewer_stalled", Client),
+            Cause::Violation(_) => end(BAD_REQUEST, "violation", Client),
+            Cause::ServerClosed(_) => end(1000, "server_closed", Upstream),
+            Cause::ServerGoingAway => end(UNAVAILABLE, "server_going_away", Upstream),
+            Cause::ServerLost => end(UNAVAILABLE, "server_lost", Upstream),
+            Cause::MediaIdle => end(UNAVAILABLE, "media_idle", Upstream),
+            Cause::Kicked(Kick::Revoked) => end(DENIED, "revoked", Client),
+            Cause::Kicked(Kick::Expired) => end(EXPIRED_OR_MISSING, "expired", Client),
+            Cause::Kicked(Kick::Operator) => end(DENIED, "operator", Ours),
+            Cause::Kicked(Kick::Superseded) => end(DENIED, "superseded", Client),
+            Cause::Kicked(Kick::Drain) => end(UNAVAILABLE, "draining", Ours),
+        }
+    }
+}
+
+/// What a request is told that is not answered by its endpoint.
+#[must_use]
+pub fn rejection(rejection: Rejection) -> (StatusCode, &'static str) {
+    match rejection {
+        Rejection::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        Rejection::Method => (StatusCode::METHOD_NOT_ALLOWED, "method"),
+        Rejection::UpgradeRequired => (StatusCode::UPGRADE_REQUIRED, "upgrade_required"),
+        Rejection::OldVersion => (StatusCode::BAD_REQUEST, "old_version"),
+        Rejection::Handshake => (StatusCode::BAD_REQUEST, "handshake"),
+        Rejection::TargetTooLong => (StatusCode::URI_TOO_LONG, "target_too_long"),
+        Rejection::Target => (StatusCode::BAD_REQUEST, "target"),
+        Rejection::Host => (StatusCode::BAD_REQUEST, "host"),
+        Rejection::Body => (StatusCode::BAD_REQUEST, "body"),
+        Rejection::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
+        Rejection::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required"),
+    }
+}

@@ -1,0 +1,36 @@
+//! The end of a viewer's connection, so that the code arrives.
+//!
+//! Closing a socket with unread bytes sends a reset, which overtakes the close frame: the player would see 1006 instead
+//! of the code. So writing is shut down first, and what the viewer still sends is read and thrown away until its FIN.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+/// How much a viewer may still send.
+const DISCARD_LIMIT: usize = 16 * 1024;
+
+/// Sends `last`, shuts down writing, and waits for the viewer's end: for at most `linger` in all and 16 KiB. Errors do
+/// not matter any more.
+pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut S,
+    last: &[u8],
+    linger: Duration,
+) {
+    let ending = async {
+        if socket.write_all(last).await.is_err() || socket.shutdown().await.is_err() {
+            return;
+        }
+        let mut discard = vec![0; 1024];
+        let mut discarded = 0;
+        while discarded < DISCARD_LIMIT {
+            match socket.read(&mut discard).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => discarded += count,
+            }
+        }
+    };
+    // The deadline is the answer: whoever does not end by then is cut off.
+    let _ = timeout(linger, ending).await;
+}

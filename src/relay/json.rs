@@ -1,0 +1,146 @@
+//! JSON from a viewer, read so that no second reader can understand it differently: no duplicate keys, bounded depth.
+
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+/// How deep objects and arrays may nest; players' messages nest three deep.
+const DEPTH_LIMIT: usize = 16;
+
+/// Reads one JSON object and nothing behind it.
+#[must_use]
+pub fn strict_object(text: &[u8]) -> Option<Map<String, Value>> {
+    // Checked first: serde_json looks only into strings for what is UTF-8.
+    let text = std::str::from_utf8(text).ok()?;
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let value = Strict { depth: 0 }.deserialize(&mut reader).ok()?;
+    reader.end().ok()?;
+    match value {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// Reads one value at a depth.
+struct Strict {
+    depth: usize,
+}
+
+impl Strict {
+    fn deeper<E: de::Error>(&self) -> Result<Self, E> {
+        if self.depth == DEPTH_LIMIT {
+            Err(E::custom("nested too deep"))
+        } else {
+            Ok(Self {
+                depth: self.depth + 1,
+            })
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without duplicate keys")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        serde_json::Number::from_f64(value)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self.deeper()?)? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(self.deeper()?)?;
+            if object.insert(key, value).is_some() {
+                return Err(de::Error::custom("a key occurs twice"));
+            }
+        }
+        Ok(object.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_readers_could_read_differently_is_refused() {
+        for bad in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"a":{"b":1,"b":1}}"#,
+            r#"{"a":[{"b":1,"b":2}]}"#,
+            r#"{"a":1} {"a":2}"#,
+            r#"{"a":1}x"#,
+            "[]",
+            "1",
+            "null",
+            r#""a""#,
+            "",
+            "{",
+            r#"{"a":NaN}"#,
+            r#"{"a":1e999}"#,
+            r#"{'a':1}"#,
+            r#"{"a":1,}"#,
+            "\u{feff}{}",
+            r#"{/**/"a":1}"#,
+            r#"{"a":"\ud800"}"#,
+        ] {
+            assert_eq!(strict_object(bad.as_bytes()), None, "{bad}");
+        }
+        assert_eq!(strict_object(b"{\"a\":\"\xff\"}"), None);
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
+        assert_eq!(strict_object(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn what_players_send_is_read() {
+        let text =
+            r#"{"eventType":"onPlay","onPlay":{"a":[1,-2,3.5,null,true,"ü\n"]},"requestId":7}"#;
+        let object = strict_object(text.as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::to_value(object).unwrap(),
+            serde_json::from_str::<Value>(text).unwrap()
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! The allow-list of what a viewer may say to a media server (PROTOCOL.md 5), written anew from what was read.
+
+use serde_json::{Map, Value};
+
+use super::json::strict_object;
+use super::switch::SwitchRequest;
+
+/// Keys that could name a source where none belongs. A media server that looks for them in the wrong event finds none.
+const SOURCE_KEYS: [&str; 5] = ["rtmp", "stream", "url", "security", "token"];
+
+/// What becomes of a viewer's message.
+#[derive(Debug, PartialEq)]
+pub enum Message {
+    /// Goes on as this text.
+    Forward {
+        /// The message, serialised by us.
+        text: String,
+        /// What it asks for.
+        playing: Playing,
+    },
+    /// A new decision is needed.
+    Switch(Box<SwitchRequest>),
+    /// An event that is not on the list.
+    Unlisted,
+}
+
+/// What a forwarded message means for the silence that follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Playing {
+    /// Media will flow.
+    Play,
+    /// Media will pause, for minutes maybe.
+    Pause,
+}
+
+/// A message that is no JSON object, or not read the same by everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAnEvent;
+
+impl Message {
+    /// Reads one text message.
+    pub fn read(text: &[u8]) -> Result<Self, NotAnEvent> {
+        let mut object = strict_object(text).ok_or(NotAnEvent)?;
+        let (event, playing) = match object.get("eventType").and_then(Value::as_str) {
+            Some("onPlay") => ("onPlay", Playing::Play),
+            Some("onPause") => ("onPause", Playing::Pause),
+            Some("onUpdateSource") => {
+                return Ok(Self::Switch(Box::new(SwitchRequest::new(object))));
+            }
+            _ => return Ok(Self::Unlisted),
+        };
+        let mut fresh = Map::new();
+        fresh.insert("eventType".to_owned(), event.into());
+        if let Some(mut body) = object.remove(event) {
+            if let Value::Object(body) = &mut body {
+                body.retain(|key, _| {
+                    !SOURCE_KEYS
+                        .iter()
+                        .any(|source| key.eq_ignore_ascii_case(source))
+                });
+            }
+            fresh.insert(event.to_owned(), body);
+        }
+        if let Some(id) = object.remove("requestId") {
+            fresh.insert("requestId".to_owned(), id);
+        }
+        Ok(Self::Forward {
+            text: Value::Object(fresh).to_string(),
+            playing,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn forwarded(text: &str) -> String {
+        match Message::read(text.as_bytes()) {
+            Ok(Message::Forward { text, .. }) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_listed_event_travels_on_with_nothing_beside_it() {
+        let smuggled = r#"{"onUpdateSource":{"rtmp":{"stream":"b"}},"requestId":7,"eventType":"onPlay","x":1,
+            "onPlay":{"faststart":2,"rtmp":{"stream":"b"},"Stream":"b"},"onPause":{}}"#;
+        let clean = r#"{"eventType":"onPlay","onPlay":{"faststart":2},"requestId":7}"#;
+        let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
+        assert_eq!(value(&forwarded(smuggled)), value(clean));
+        assert_eq!(
+            forwarded(r#"{"eventType":"onPause"}"#),
+            r#"{"eventType":"onPause"}"#
+        );
+    }
+
+    #[test]
+    fn the_event_is_matched_to_the_letter() {
+        for text in [
+            r#"{"eventType":"onplay"}"#,
+            r#"{"eventType":"onPlay "}"#,
+            r#"{"eventtype":"onPlay"}"#,
+            r#"{"eventType":1}"#,
+            r#"{"eventType":["onUpdateSource"]}"#,
+            "{}",
+            r#"{"eventType":"onUpdatesource"}"#,
+        ] {
+            assert_eq!(
+                Message::read(text.as_bytes()),
+                Ok(Message::Unlisted),
+                "{text}"
+            );
+        }
+        let escaped = br#"{"eventType":"onUpdate\u0053ource","onUpdateSource":{}}"#;
+        assert!(matches!(Message::read(escaped), Ok(Message::Switch(_))));
+    }
+}

@@ -1,0 +1,163 @@
+//! Step 2: an HTTP head becomes a [`PlaybackRequest`], or it is [`Malformed`].
+//!
+//! Everything that the decision looks at is read here, once, and everything that goes on to the media server is rebuilt
+//! here from what was read. No keys, no clock, no status codes.
+
+pub mod client_address;
+pub mod handshake;
+pub mod query;
+pub mod referer;
+pub mod rtmp_url;
+pub mod strict;
+
+use http::request::Parts;
+
+use crate::listener::Peer;
+use crate::token::{NameError, Presented, StreamName};
+use client_address::{ClientAddress, Neighbours};
+use query::{Query, QueryError};
+use referer::Referer;
+use rtmp_url::{RtmpUrl, RtmpUrls};
+
+/// The WebSocket paths that a player uses; 3.x players put a `/` before the `?` (PROTOCOL.md 2). Matched byte for byte.
+const WEBSOCKET_PATHS: [&str; 4] = [
+    "/h5live/authstream",
+    "/h5live/authstream/",
+    "/h5live/authstream/stream.mp4",
+    "/h5live/authstream/stream.mp4/",
+];
+
+/// Whether a path is the WebSocket endpoint.
+#[must_use]
+pub fn is_websocket_path(path: &str) -> bool {
+    WEBSOCKET_PATHS.contains(&path)
+}
+
+/// What the operator says of requests: who stands in front, and which sources there are.
+#[derive(Debug)]
+pub struct Edge {
+    /// Whose word on the client's address is believed.
+    pub neighbours: Neighbours,
+    /// The sources that a viewer may name.
+    pub rtmp_urls: RtmpUrls,
+}
+
+/// Why a request is no playback request. The player gets 4400 for all of them: repeating it will not help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// The query cannot be read.
+    #[error("query: {0}")]
+    Query(#[from] QueryError),
+    /// No `stream`.
+    #[error("stream is missing")]
+    StreamMissing,
+    /// A `stream` that is no name.
+    #[error("stream {0}")]
+    Stream(NameError),
+    /// No `url`.
+    #[error("url is missing")]
+    UrlMissing,
+    /// A `url` that is not configured.
+    #[error("url is none of upstream.rtmp_urls")]
+    Url,
+    /// A message on the socket that breaks the rules of WebSocket or of the player's messages.
+    #[error("message: {0}")]
+    Message(&'static str),
+}
+
+/// A request to play, understood but not yet allowed.
+#[derive(Clone, Debug)]
+pub struct PlaybackRequest {
+    /// The stream.
+    pub stream: StreamName,
+    /// The source, in the operator's spelling.
+    pub url: RtmpUrl,
+    /// The four strings, each empty when absent.
+    pub security: Security,
+    /// Where the viewer is.
+    pub address: ClientAddress,
+    /// On which host the page is.
+    pub referer: Referer,
+    /// `pid`: constant for one player instance (PROTOCOL.md 2). The viewer's own word.
+    pub player: String,
+    /// What the player asked for.
+    pub flags: Flags,
+    /// The query for the media server: rebuilt, without the security keys, `url` in the operator's spelling.
+    pub upstream_query: String,
+}
+
+/// The four strings as they travelled, owned: a connection keeps those of its current token.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Security {
+    /// `token`
+    pub token: String,
+    /// `options`
+    pub options: String,
+    /// `expires`
+    pub expires: String,
+    /// `tag`
+    pub tag: String,
+}
+
+impl Security {
+    /// Borrowed, to be verified.
+    #[must_use]
+    pub fn presented(&self) -> Presented<'_> {
+        Presented {
+            token: &self.token,
+            options: &self.options,
+            expires: &self.expires,
+            tag: &self.tag,
+        }
+    }
+}
+
+impl std::fmt::Debug for Security {
+    /// A token opens a stream: it is written nowhere.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Security(…)")
+    }
+}
+
+/// The flags that mean something to the gate; all travel on (PROTOCOL.md 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// Only the verdict is wanted.
+    pub check_and_close: bool,
+    /// No media until `onPlay`.
+    pub paused: bool,
+    /// No media at all.
+    pub meta_stream_only: bool,
+}
+
+impl Flags {
+    fn read(list: &str) -> Self {
+        let has = |flag| list.split(',').any(|one| one == flag);
+        Self {
+            check_and_close: has("checkandclose"),
+            paused: has("paused"),
+            meta_stream_only: has("metastreamonly"),
+        }
+    }
+}
+
+impl PlaybackRequest {
+    /// Reads the head of a WebSocket handshake on one of the playback paths.
+    pub fn read_websocket(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
+        let query = Query::parse(head.uri.query().unwrap_or_default())?;
+        let stream = query.stream.as_deref().ok_or(Malformed::StreamMissing)?;
+        let stream: StreamName = stream.parse().map_err(Malformed::Stream)?;
+        let url = query.url.as_deref().ok_or(Malformed::UrlMissing)?;
+        let url = edge.rtmp_urls.find(url).ok_or(Malformed::Url)?;
+        Ok(Self {
+            upstream_query: query.rebuild(&url),
+            address: edge.neighbours.client(peer, &head.headers),
+            referer: Referer::of_websocket(&head.headers),
+            player: query.pid.as_deref().unwrap_or_default().to_owned(),
+            flags: Flags::read(query.flags.as_deref().unwrap_or_default()),
+            security: query.security,
+            stream,
+            url,
+        })
+    }
+}

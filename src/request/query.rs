@@ -1,0 +1,213 @@
+//! The query of a playback URL (PROTOCOL.md 2), read strictly and rebuilt from what was read.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::Security;
+use super::rtmp_url::RtmpUrl;
+
+/// The most parameters that a query may have; players send about ten.
+pub const PARAMETER_LIMIT: usize = 64;
+
+/// Keys that decide: a second one, or one in another spelling, might be read by the media server and not by us.
+const GUARDED: [&str; 7] = [
+    "stream", "url", "expires", "tag", "token", "options", "jwtoken",
+];
+
+/// What every token of ours begins with. Players may send an older `token` of another kind before it.
+const OURS: &str = "h1.";
+
+/// What `encodeURIComponent` leaves as it is.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// Why a query cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// More than [`PARAMETER_LIMIT`] parameters.
+    #[error("more than {PARAMETER_LIMIT} parameters")]
+    TooMany,
+    /// A `%` without two hexadecimal digits, or bytes that are no UTF-8.
+    #[error("a value is not percent-encoded UTF-8")]
+    Encoding,
+    /// A control character, NUL among them.
+    #[error("a control character")]
+    Control,
+    /// A guarded key that occurs twice (for `token`: two of ours, or two of another kind).
+    #[error("{0} is repeated")]
+    Repeated(&'static str),
+    /// A guarded key in other letter case, or dressed up as a list.
+    #[error("{0} is spelled in another way")]
+    Spelling(&'static str),
+}
+
+/// A query taken apart. Values are decoded once; `+` is a plus.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// `stream`
+    pub stream: Option<Cow<'a, str>>,
+    /// `url`
+    pub url: Option<Cow<'a, str>>,
+    /// `flags`
+    pub flags: Option<Cow<'a, str>>,
+    /// `pid`
+    pub pid: Option<Cow<'a, str>>,
+    /// The four strings; absent ones are empty. `jwtoken` is left out here and everywhere.
+    pub security: Security,
+    /// What travels on, in the viewer's order, `stream` and `url` among them.
+    forwarded: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
+    guarded: bool,
+}
+
+impl<'a> Query<'a> {
+    /// Reads a query as it stands in the request target, without the `?`.
+    pub fn parse(raw: &'a str) -> Result<Self, QueryError> {
+        let mut query = Self::default();
+        let mut seen = [false; GUARDED.len()];
+        let mut foreign: Option<Cow<'a, str>> = None;
+        for (count, parameter) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
+            if count == PARAMETER_LIMIT {
+                return Err(QueryError::TooMany);
+            }
+            let (key, value) = match parameter.split_once('=') {
+                Some((key, value)) => (decode(key)?, Some(decode(value)?)),
+                None => (decode(parameter)?, None),
+            };
+            let Some(guarded) = guarded(&key)? else {
+                let slot = match &*key {
+                    "flags" => Some(&mut query.flags),
+                    "pid" => Some(&mut query.pid),
+                    _ => None,
+                };
+                if let Some(slot) = slot {
+                    *slot = slot.take().or_else(|| value.clone());
+                }
+                query.forwarded.push((key, value));
+                continue;
+            };
+            query.guarded = true;
+            let value = value.unwrap_or_default();
+            if guarded == "token" && !value.starts_with(OURS) {
+                if foreign.replace(value.clone()).is_some() {
+                    return Err(QueryError::Repeated(guarded));
+                }
+                query.forwarded.push((key, Some(value)));
+                continue;
+            }
+            let first = GUARDED
+                .iter()
+                .zip(&mut seen)
+                .find(|(name, _)| **name == guarded);
+            if first.is_some_and(|(_, seen)| std::mem::replace(seen, true)) {
+                return Err(QueryError::Repeated(guarded));
+            }
+            match guarded {
+                "stream" | "url" => {
+                    let slot = if guarded == "url" {
+                        &mut query.url
+                    } else {
+                        &mut query.stream
+                    };
+                    if !value.is_empty() {
+                        *slot = Some(value.clone());
+                    }
+                    query.forwarded.push((key, Some(value)));
+                }
+                "expires" => query.security.expires = value.into_owned(),
+                "tag" => query.security.tag = value.into_owned(),
+                "token" => query.security.token = value.into_owned(),
+                "options" => query.security.options = value.into_owned(),
+                // A JWT is another issuer's: not checked, not forwarded, not logged.
+                _ => {}
+            }
+        }
+        // A token that is not ours is a malformed one when it stands alone, and travels on beside one of ours.
+        if let Some(foreign) = foreign
+            && query.security.token.is_empty()
+        {
+            query.security.token = foreign.into_owned();
+        }
+        Ok(query)
+    }
+
+    /// The query for the media server: every value encoded anew, no security key of ours, `url` as configured.
+    #[must_use]
+    pub fn rebuild(&self, url: &RtmpUrl) -> String {
+        let mut text = String::with_capacity(256);
+        for (key, value) in &self.forwarded {
+            if !text.is_empty() {
+                text.push('&');
+            }
+            let value = if key == "url" {
+                Some(url.as_str())
+            } else {
+                value.as_deref()
+            };
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}", utf8_percent_encode(key, COMPONENT));
+            if let Some(value) = value {
+                let _ = write!(text, "={}", utf8_percent_encode(value, COMPONENT));
+            }
+        }
+        text
+    }
+
+    /// Whether it has a guarded key.
+    #[must_use]
+    pub fn has_guarded_key(&self) -> bool {
+        self.guarded
+    }
+
+    /// The parameters that travel on, decoded.
+    pub fn forwarded(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.forwarded
+            .iter()
+            .map(|(key, value)| (&**key, value.as_deref()))
+    }
+}
+
+/// Percent-encodes one value as `encodeURIComponent` does.
+#[must_use]
+pub fn encode_component(text: &str) -> String {
+    utf8_percent_encode(text, COMPONENT).to_string()
+}
+
+/// Which guarded key this is; an error when it only looks like one. `stream[]` and ` stream` are what some servers take
+/// for `stream`.
+pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {
+    let bare = key.split('[').next().unwrap_or_default().trim();
+    match GUARDED.iter().find(|name| bare.eq_ignore_ascii_case(name)) {
+        Some(name) if *name == key => Ok(Some(name)),
+        Some(name) => Err(QueryError::Spelling(name)),
+        None => Ok(None),
+    }
+}
+
+fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&b| b == b'%') {
+        match rest.get(at + 1..at + 3) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => {}
+            _ => return Err(QueryError::Encoding),
+        }
+        rest = rest.get(at + 3..).unwrap_or_default();
+    }
+    let decoded = percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| QueryError::Encoding)?;
+    if decoded.chars().any(char::is_control) {
+        Err(QueryError::Control)
+    } else {
+        Ok(decoded)
+    }
+}

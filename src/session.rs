@@ -1,0 +1,132 @@
+//! Step 5: a [`Permit`] becomes a [`SessionGuard`], or a [`Denial`] when there is no room. Who is playing, how many, and
+//! how to end them; no sockets, no HTTP.
+
+pub mod guard;
+pub mod id;
+pub mod seats;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+
+use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
+use crate::decision::revocation::Revocation;
+use crate::token::UnixSeconds;
+use guard::{Kick, Playing, SessionGuard};
+use id::SessionId;
+use seats::Seats;
+
+/// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
+/// closes the first within seconds (PROTOCOL.md 5), a shared token would never.
+pub const OVERLAP: Duration = Duration::from_secs(10);
+
+/// All running playbacks.
+#[derive(Debug)]
+pub struct Sessions {
+    playing: DashMap<SessionId, Arc<Playing>>,
+    seats: Seats,
+    most: usize,
+    draining: AtomicBool,
+}
+
+/// What a new session brings beside its permit.
+#[derive(Debug)]
+pub struct Newcomer {
+    /// Its name.
+    pub id: SessionId,
+    /// The viewer's `pid`; empty when it sent none.
+    pub player: String,
+    /// When it starts.
+    pub now: UnixSeconds,
+}
+
+impl Sessions {
+    /// Room for `most` sessions.
+    #[must_use]
+    pub fn new(most: usize) -> Arc<Self> {
+        let (playing, draining) = (DashMap::new(), AtomicBool::new(false));
+        Arc::new(Self {
+            playing,
+            seats: Seats::default(),
+            most,
+            draining,
+        })
+    }
+
+    /// Starts a session, or says why there is no room. Dropping the guard ends it.
+    pub fn open(
+        self: &Arc<Self>,
+        newcomer: Newcomer,
+        permit: Permit,
+    ) -> Result<SessionGuard, Denial> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Err(Reason::Draining.into());
+        }
+        if self.playing.len() >= self.most {
+            return Err(Reason::Overloaded.into());
+        }
+        let (guard, older) = SessionGuard::open(self, newcomer, permit)?;
+        if let Some(older) = older.and_then(|id| self.find(id)) {
+            older.end_in(OVERLAP, Kick::Superseded);
+        }
+        self.playing.insert(guard.id(), Arc::clone(guard.playing()));
+        // A drain that began meanwhile has not seen this one.
+        if self.draining.load(Ordering::Relaxed) {
+            Err(Reason::Draining.into())
+        } else {
+            Ok(guard)
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.playing.len()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn find(&self, id: SessionId) -> Option<Arc<Playing>> {
+        self.playing.get(&id).map(|entry| Arc::clone(entry.value()))
+    }
+
+    /// All of them, in the order of their ids. A copy: nobody holds up a connect while reading it.
+    #[must_use]
+    pub fn list(&self) -> Vec<Arc<Playing>> {
+        let mut all: Vec<_> = self
+            .playing
+            .iter()
+            .map(|entry| Arc::clone(entry.value()))
+            .collect();
+        all.sort_by_key(|playing| playing.id());
+        all
+    }
+
+    /// Ends every session whose current or pending token a new revocation meets; how many.
+    pub fn revoke(&self, revocation: &Revocation, now: UnixSeconds) -> usize {
+        let met = self
+            .list()
+            .into_iter()
+            .filter(|playing| playing.is_met_by(revocation, now));
+        met.map(|playing| playing.end_in(Duration::ZERO, Kick::Revoked))
+            .count()
+    }
+
+    /// Lets nobody in any more.
+    pub fn close(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends all sessions, evenly spread over `time`, so that their players do not come back all at once.
+    pub fn drain(&self, time: Duration) {
+        self.close();
+        let all = self.list();
+        let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
+        for (playing, turn) in all.iter().zip(0_u32..) {
+            playing.end_in(time / count.max(1) * turn, Kick::Drain);
+        }
+    }
+}

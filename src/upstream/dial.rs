@@ -1,0 +1,113 @@
+//! One try: connect, ask, and check the answer.
+
+use base64::Engine as _;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use crate::listener::set_stream_options;
+
+use super::head::RequestHead;
+use super::server::Server;
+use super::{Patience, UpstreamConn, UpstreamError};
+
+/// The longest answer's head; the viewer's own limit is the same.
+const HEAD_LIMIT: usize = 16 * 1024;
+/// The most header fields of an answer.
+const FIELD_LIMIT: usize = 64;
+
+pub(super) async fn dial(
+    server: &Server,
+    head: &RequestHead,
+    patience: &Patience,
+) -> Result<UpstreamConn, UpstreamError> {
+    let mut socket = timeout(patience.connect, connect(server))
+        .await
+        .map_err(|_| UpstreamError::TooLate)??;
+    set_stream_options(&SockRef::from(&socket), patience.user_timeout)
+        .map_err(|_| UpstreamError::Unreachable)?;
+    timeout(patience.head, handshake(&mut socket, head))
+        .await
+        .map_err(|_| UpstreamError::TooLate)?
+        .map(|early| UpstreamConn { socket, early })
+}
+
+async fn connect(server: &Server) -> Result<TcpStream, UpstreamError> {
+    for address in server.addresses() {
+        if let Ok(socket) = TcpStream::connect(address).await {
+            return Ok(socket);
+        }
+    }
+    Err(UpstreamError::Unreachable)
+}
+
+/// Sends the request and reads exactly one answer; what follows its head is returned.
+async fn handshake(socket: &mut TcpStream, head: &RequestHead) -> Result<Vec<u8>, UpstreamError> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|_| UpstreamError::Unreachable)?;
+    let key = base64::engine::general_purpose::STANDARD.encode(nonce);
+    socket
+        .write_all(&head.with_key(&key))
+        .await
+        .map_err(|_| UpstreamError::Unreachable)?;
+
+    let mut answer = Vec::with_capacity(1024);
+    loop {
+        match socket.read_buf(&mut answer).await {
+            Ok(0) | Err(_) => return Err(UpstreamError::Unreachable),
+            Ok(_) => {}
+        }
+        if let Some(length) = check(&answer, &key)? {
+            return Ok(answer.split_off(length));
+        }
+        if answer.len() >= HEAD_LIMIT {
+            return Err(UpstreamError::WrongAnswer("its head is too long"));
+        }
+    }
+}
+
+/// The length of a complete and right answer's head, `None` while it is incomplete (RFC 6455 section 4.1).
+fn check(answer: &[u8], key: &str) -> Result<Option<usize>, UpstreamError> {
+    let mut fields = [httparse::EMPTY_HEADER; FIELD_LIMIT];
+    let mut response = httparse::Response::new(&mut fields);
+    let length = match response.parse(answer) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(UpstreamError::WrongAnswer("not HTTP")),
+    };
+    match response.code {
+        Some(101) => {}
+        Some(code @ 500..=599) => return Err(UpstreamError::ServerFault(code)),
+        Some(code) => return Err(UpstreamError::WrongStatus(code)),
+        None => return Err(UpstreamError::WrongAnswer("no status")),
+    }
+    let values = |name: &'static str| {
+        let same = response
+            .headers
+            .iter()
+            .filter(move |field| field.name.eq_ignore_ascii_case(name));
+        same.filter_map(|field| std::str::from_utf8(field.value).ok())
+    };
+    let has = |name, token: &str| {
+        values(name)
+            .flat_map(|line| line.split(','))
+            .any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    if !has("upgrade", "websocket") || !has("connection", "upgrade") {
+        return Err(UpstreamError::WrongAnswer("no upgrade to websocket"));
+    }
+    if !values("sec-websocket-accept").eq([derive_accept_key(key.as_bytes()).as_str()]) {
+        return Err(UpstreamError::WrongAnswer("wrong Sec-WebSocket-Accept"));
+    }
+    // Neither was offered, and frames under an extension could not be followed.
+    if values("sec-websocket-extensions").next().is_some()
+        || values("sec-websocket-protocol").next().is_some()
+    {
+        return Err(UpstreamError::WrongAnswer(
+            "an extension or a subprotocol that was not offered",
+        ));
+    }
+    Ok(Some(length))
+}

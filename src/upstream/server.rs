@@ -1,0 +1,143 @@
+//! One media server: its address, kept fresh off the request path, and whether it failed lately.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::SocketAddr;
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::token::StreamName;
+
+/// A media server.
+#[derive(Debug)]
+pub struct Server {
+    host: String,
+    port: u16,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last good answer of the name look-up.
+    addresses: Vec<SocketAddr>,
+    /// Tried last until then.
+    failing_until: Option<Instant>,
+}
+
+/// A text that is no server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an http URL with a host and an optional port, such as http://127.0.0.1:8181")]
+pub struct NotAServer;
+
+impl FromStr for Server {
+    type Err = NotAServer;
+
+    /// `http://HOST[:PORT]`, with nothing behind it; paths are configured on their own.
+    fn from_str(text: &str) -> Result<Self, NotAServer> {
+        let uri: http::Uri = text.parse().map_err(|_| NotAServer)?;
+        let authority = uri
+            .authority()
+            .filter(|a| !a.as_str().contains('@'))
+            .ok_or(NotAServer)?;
+        if uri.scheme_str() != Some("http")
+            || uri.path() != "/"
+            || uri.query().is_some()
+            || authority.host().is_empty()
+        {
+            return Err(NotAServer);
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let port = authority.port_u16().unwrap_or(80);
+        let addresses = host
+            .parse()
+            .map(|ip| vec![SocketAddr::new(ip, port)])
+            .unwrap_or_default();
+        Ok(Self {
+            host,
+            port,
+            state: Mutex::new(State {
+                addresses,
+                failing_until: None,
+            }),
+        })
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Server {
+    /// Where it is now; empty when its name was never found.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.state().addresses.clone()
+    }
+
+    /// Looks the name up again. A failed look-up keeps what is known.
+    pub async fn look_up(&self) {
+        if self.host.parse::<std::net::IpAddr>().is_ok() {
+            return;
+        }
+        match tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await
+            .map(Iterator::collect::<Vec<_>>)
+        {
+            Ok(found) if !found.is_empty() => self.state().addresses = found,
+            Ok(_) => tracing::warn!(server = %self, "the media server's name has no address"),
+            Err(error) => {
+                tracing::warn!(server = %self, %error, "the media server's name was not found")
+            }
+        }
+    }
+
+    pub(super) fn failed(&self, backoff: Duration) {
+        self.state().failing_until = Some(Instant::now() + backoff);
+    }
+
+    pub(super) fn worked(&self) {
+        self.state().failing_until = None;
+    }
+
+    /// Whether it did not fail lately.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.state()
+            .failing_until
+            .is_none_or(|until| until <= Instant::now())
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This server's draw for a stream: the highest gets it (rendezvous hashing), so that a server that comes or goes
+    /// moves only its own streams.
+    fn draw(&self, stream: &StreamName) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.host, self.port, stream.as_str()).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// The servers in the order in which they are tried for a stream: those that failed lately come last.
+pub(super) fn in_order<'a>(servers: &'a [Server], stream: &StreamName) -> Vec<&'a Server> {
+    let mut order: Vec<_> = servers.iter().collect();
+    order.sort_by_cached_key(|server| {
+        (!server.is_healthy(), std::cmp::Reverse(server.draw(stream)))
+    });
+    order
+}
