@@ -1,3 +1,13 @@
-//! The token API, `POST /secure/token`: exactly the vendor's request and answer (PROTOCOL.md 1).
+//! The token API, `POST /secure/token`: exactly the vendor's request and answer (PROTOCOL.md 1), and `streamnames` for
+//! several tokens at once.
+//!
+//! [`mint`] is the whole of it as a pure function: the body, who asks, the keys, the rules and the time go in, the answer
+//! or an [`error::ApiError`] comes out. [`http`] is what HTTP adds: who asks, and that the body is small, whole and JSON.
 
 pub mod api_key;
+pub mod error;
+pub mod http;
+mod json;
+pub mod mint;
+pub mod report;
+pub mod request;

@@ -14,7 +14,7 @@ pub struct AddressPrefix {
 /// Why a text or a pair is not a prefix.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressPrefixError {
-    /// Not an IPv4 or IPv6 address.
+    /// Not an IPv4 or IPv6 address, or a prefix of IPv4-mapped IPv6, which is written as one of IPv4.
     #[error("must be an IPv4 or IPv6 address, or a prefix such as 192.0.2.0/24")]
     Address,
     /// The length is not a number from 1 to 32 (IPv4) or 128 (IPv6).

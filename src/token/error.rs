@@ -71,6 +71,9 @@ pub enum MalformedToken {
     /// A mask outside 0 to 31.
     #[error("not a mask of known bits")]
     Mask,
+    /// A JSON value that is not a string.
+    #[error("not a string")]
+    NotText,
     /// Over 256 bytes or with control characters.
     #[error("too long, or has control characters")]
     Text,

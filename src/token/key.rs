@@ -213,21 +213,29 @@ impl Keyring {
     /// A key is good only for its owner's streams.
     pub(super) fn check_ownership(&self, owner: &Owner, scope: &Scope) -> Result<(), ClaimError> {
         match scope {
-            Scope::Streams(streams) => match streams
-                .iter()
-                .find(|stream| self.owner_of(stream) != *owner)
-            {
-                Some(stream) => Err(ClaimError::ForeignStream {
-                    stream: stream.clone(),
-                    owner: owner.clone(),
-                }),
-                None => Ok(()),
-            },
+            Scope::Streams(streams) => {
+                match streams.iter().find(|stream| !self.owns(owner, stream)) {
+                    None => Ok(()),
+                    Some(stream) => Err(ClaimError::ForeignStream {
+                        stream: stream.clone(),
+                        owner: owner.clone(),
+                    }),
+                }
+            }
             Scope::Organisation(hash) if *owner == Owner::Organisation(hash.clone()) => Ok(()),
             Scope::Organisation(hash) => Err(ClaimError::ForeignOrganisation {
                 organisation: hash.clone(),
                 owner: owner.clone(),
             }),
+        }
+    }
+
+    /// Whether `owner` is what [`Keyring::owner_of`] says. An owner of a key is listed, so that a look at the name is
+    /// enough.
+    fn owns(&self, owner: &Owner, stream: &StreamName) -> bool {
+        match owner {
+            Owner::Organisation(hash) => stream.organisation() == Some(hash.as_str()),
+            Owner::Unlisted => self.owner_of(stream) == Owner::Unlisted,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Minting: a grant to the four strings that travel.
 
+use std::fmt;
+
 use hmac::Mac;
 
 use super::{Grant, Keyring, MintError, Options, Owner, Presented, TOKEN_LIMIT, wire};
 
 /// The security object: four strings, empty where nothing was asked for (PROTOCOL.md 1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Security {
     /// Unix time in whole seconds, or empty.
     pub expires: String,
@@ -15,6 +17,12 @@ pub struct Security {
     pub token: String,
     /// The decimal mask of what the token is bound to.
     pub options: String,
+}
+
+impl fmt::Debug for Security {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Presented::from(self).fmt(f)
+    }
 }
 
 impl Keyring {
@@ -45,10 +53,37 @@ impl Keyring {
             options: Options::of(grant).to_string(),
         };
         let mut mac = key.mac();
-        wire::signed_message(&key.id, Presented::from(&security), &claims, |bytes| {
-            mac.update(bytes)
-        });
+        wire::signed_message(
+            key.id.as_str(),
+            Presented::from(&security),
+            &claims,
+            |bytes| {
+                mac.update(bytes);
+            },
+        );
         security.token = wire::join(&key.id, &claims, &mac.finalize().into_bytes().into());
         Ok(security)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_never_printed() {
+        let security = Security {
+            expires: "1700003600".into(),
+            tag: "customer-4711".into(),
+            token: "h1.k1.AAAA.BBBB".into(),
+            options: "9".into(),
+        };
+        let presented = Presented::from(&security);
+        for text in [format!("{security:?}"), format!("{presented:?}")] {
+            assert!(
+                text.contains("1700003600") && !text.contains("h1"),
+                "{text}"
+            );
+        }
     }
 }

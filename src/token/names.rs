@@ -53,13 +53,18 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether a text is such a name, without making one of it.
+            pub(super) fn check(text: &str) -> Result<(), NameError> {
+                let check: fn(&str) -> Result<(), NameError> = $check;
+                check(text)
+            }
         }
 
         impl FromStr for $name {
             type Err = NameError;
             fn from_str(text: &str) -> Result<Self, NameError> {
-                let check: fn(&str) -> Result<(), NameError> = $check;
-                check(text)?;
+                Self::check(text)?;
                 Ok(Self(text.into()))
             }
         }
@@ -166,7 +171,7 @@ fn length(text: &str, least: usize, limit: usize) -> Result<(), NameError> {
     }
 }
 
-fn characters(text: &str, allowed: fn(char) -> bool) -> Result<(), NameError> {
+fn characters(text: &str, allowed: impl Fn(char) -> bool) -> Result<(), NameError> {
     match text
         .chars()
         .enumerate()

@@ -7,7 +7,7 @@
 //!
 //! | type | claim | value |
 //! |---|---|---|
-//! | 1 | token id | 16 bytes; always there |
+//! | 1 | token id | 16 random bytes; always there |
 //! | 2 | issued at | number; always there |
 //! | 3 | not before | number |
 //! | 4 | streams | list of stream names; this or 5 |
@@ -16,10 +16,20 @@
 //! | 7 | referers | list of domains, `*.` before those that mean every host below |
 //! | 8 | user | UTF-8 |
 //! | 9 | sessions at once | number, 1 to 65535 |
-//! | 10 | at expiry | one byte, `01` for cut; keep is the absence |
+//! | 10 | at expiry | one byte, `01` for cut, which needs `expires`; keep is the absence |
 //!
-//! A number is 1 to 8 bytes, big-endian, the first not zero: one spelling, and zero has none. A list is 1 to 16 items,
-//! each a length (1 byte) and that many bytes, in strictly rising byte order.
+//! A number is 1 to 8 bytes, big-endian, the first not zero: one spelling, and zero has none. Times are Unix seconds.
+//!
+//! A list is 1 to 16 items, each a length (1 byte) and that many bytes. Items are sorted and none is repeated. They are
+//! compared byte by byte without their length, and one that another begins with comes before it (`a`, `ab`, `b`).
+//!
+//! What a value may be: a stream name, organisation and user as in `names`. An address has the prefix length 32 (IPv4)
+//! or 128 (IPv6); the bits behind a shorter prefix are zero, the shortest is 1, and an IPv4-mapped IPv6 address is
+//! written as IPv4. A domain is in lower case, without a trailing dot, and keeps the rules of PROTOCOL.md 1.
+//!
+//! Beside P travel `options` (the sum of 1 if there is `expires`, 2 with addresses, 4 with referers, 8 if there is a
+//! `tag`, 16 with an organisation) and `expires`, both decimal without a leading zero, and `tag`. M takes them as they
+//! are before any URL or JSON escaping, and empty ones as zero bytes.
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
@@ -30,7 +40,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{
     AddressPrefix, AtExpiry, ClaimError, Grant, KeyId, LIST_LIMIT, MalformedToken, MintError,
-    Presented, RefererPattern, Scope, TokenId, UnixSeconds,
+    Presented, RefererPattern, Scope, Tag, TokenId, UnixSeconds,
 };
 
 /// The most characters that a token may have.
@@ -51,14 +61,23 @@ const CUT: &[u8] = &[1];
 const SIGNATURE_BYTES: usize = 32;
 
 /// A token taken apart, nothing of it believed yet.
-pub(super) struct Parts {
-    pub(super) key: KeyId,
+pub(super) struct Parts<'a> {
+    /// Of the form of a [`KeyId`], which is all that a look-up needs.
+    pub(super) key: &'a str,
     pub(super) claims: Vec<u8>,
     pub(super) signature: [u8; SIGNATURE_BYTES],
 }
 
+impl Parts<'_> {
+    /// The key's id, to keep.
+    pub(super) fn key_id(&self) -> KeyId {
+        #[expect(clippy::expect_used, reason = "`split` has checked the form")]
+        self.key.parse().expect("a key id")
+    }
+}
+
 /// Takes a token apart.
-pub(super) fn split(token: &str) -> Result<Parts, MalformedToken> {
+pub(super) fn split(token: &str) -> Result<Parts<'_>, MalformedToken> {
     if token.len() > TOKEN_LIMIT {
         return Err(MalformedToken::TooLong);
     }
@@ -72,7 +91,7 @@ pub(super) fn split(token: &str) -> Result<Parts, MalformedToken> {
     ) else {
         return Err(MalformedToken::Form);
     };
-    let key: KeyId = key.parse().map_err(|_| MalformedToken::Form)?;
+    KeyId::check(key).map_err(|_| MalformedToken::Form)?;
     let claims = URL_SAFE_NO_PAD
         .decode(claims)
         .map_err(|_| MalformedToken::Base64)?;
@@ -106,14 +125,14 @@ pub(super) fn joined_length(key: &KeyId, claims: &[u8]) -> usize {
 
 /// Hands the pieces of the signed message M to `update`, so that it is never put together in memory.
 pub(super) fn signed_message(
-    key: &KeyId,
+    key: &str,
     presented: Presented<'_>,
     claims: &[u8],
     mut update: impl FnMut(&[u8]),
 ) {
     update(b"h5gate-token/h1\0");
     for part in [
-        key.as_str().as_bytes(),
+        key.as_bytes(),
         presented.options.as_bytes(),
         presented.expires.as_bytes(),
         presented.tag.as_bytes(),
@@ -173,51 +192,50 @@ pub(super) fn longest(claims: &[u8]) -> (&'static str, usize) {
     longest
 }
 
-/// Reads claims back; `expires` and `tag` are left empty. Accepts exactly what [`encode`] writes.
-pub(super) fn decode(bytes: &[u8]) -> Result<Grant, ClaimError> {
+/// Reads claims back, together with the two that travel beside them. Accepts exactly what [`encode`] writes.
+pub(super) fn decode(
+    bytes: &[u8],
+    expires: Option<UnixSeconds>,
+    tag: Tag,
+) -> Result<Grant, ClaimError> {
+    let (mut id, mut issued_at, mut not_before, mut scope) = (None, None, None, None);
+    let (mut addresses, mut referers) = (Vec::new(), Vec::new());
+    let (mut user, mut sessions, mut at_expiry) = (None, None, AtExpiry::Keep);
     let mut reader = Reader(bytes);
-    let (mut id, mut issued_at, mut scope) = (None, None, None);
-    let mut grant = Grant::new(
-        TokenId::new([0; 16]),
-        UnixSeconds::new(0),
-        Scope::Streams(Vec::new()),
-    );
     let mut last = 0;
     while let Some((kind, value)) = reader.claim()? {
         let wrong = || ClaimError::Value(kind);
         match kind {
             ID..=AT_EXPIRY if kind <= last => return Err(ClaimError::Order(kind)),
             ID => id = Some(TokenId::new(value.try_into().map_err(|_| wrong())?)),
-            ISSUED_AT => issued_at = Some(UnixSeconds::new(number(value).ok_or_else(wrong)?)),
-            NOT_BEFORE => {
-                grant.not_before = Some(UnixSeconds::new(number(value).ok_or_else(wrong)?))
-            }
-            STREAMS if scope.is_none() => {
-                scope = Some(Scope::Streams(list(value, text).ok_or_else(wrong)?))
-            }
-            ORGANISATION if scope.is_none() => {
-                scope = Some(Scope::Organisation(text(value).ok_or_else(wrong)?))
-            }
-            STREAMS | ORGANISATION => return Err(ClaimError::Scope),
-            ADDRESSES => grant.addresses = list(value, prefix).ok_or_else(wrong)?,
-            REFERERS => grant.referers = list(value, referer).ok_or_else(wrong)?,
-            USER => grant.user = Some(text(value).ok_or_else(wrong)?),
-            SESSIONS => {
-                let count = number(value)
-                    .and_then(|n| u16::try_from(n).ok())
-                    .and_then(NonZeroU16::new);
-                grant.sessions = Some(count.ok_or_else(wrong)?);
-            }
-            AT_EXPIRY if value == CUT => grant.at_expiry = AtExpiry::Cut,
+            ISSUED_AT => issued_at = Some(time(value).ok_or_else(wrong)?),
+            NOT_BEFORE => not_before = Some(time(value).ok_or_else(wrong)?),
+            STREAMS => scope = Some(Scope::Streams(list(value, text).ok_or_else(wrong)?)),
+            ORGANISATION if scope.is_some() => return Err(ClaimError::Scope),
+            ORGANISATION => scope = Some(Scope::Organisation(text(value).ok_or_else(wrong)?)),
+            ADDRESSES => addresses = list(value, prefix).ok_or_else(wrong)?,
+            REFERERS => referers = list(value, referer).ok_or_else(wrong)?,
+            USER => user = Some(text(value).ok_or_else(wrong)?),
+            SESSIONS => sessions = Some(count(value).ok_or_else(wrong)?),
+            AT_EXPIRY if value == CUT => at_expiry = AtExpiry::Cut,
             AT_EXPIRY => return Err(wrong()),
             unknown => return Err(ClaimError::UnknownType(unknown)),
         }
         last = kind;
     }
-    grant.id = id.ok_or(ClaimError::Missing(ID))?;
-    grant.issued_at = issued_at.ok_or(ClaimError::Missing(ISSUED_AT))?;
-    grant.scope = scope.ok_or(ClaimError::Scope)?;
-    Ok(grant)
+    Ok(Grant {
+        id: id.ok_or(ClaimError::Missing(ID))?,
+        issued_at: issued_at.ok_or(ClaimError::Missing(ISSUED_AT))?,
+        not_before,
+        expires,
+        at_expiry,
+        scope: scope.ok_or(ClaimError::Scope)?,
+        addresses,
+        referers,
+        tag,
+        user,
+        sessions,
+    })
 }
 
 fn claim_name(kind: u8) -> &'static str {
@@ -245,7 +263,10 @@ impl Encoder {
         let bytes = number.to_be_bytes();
         let leading = number.leading_zeros() as usize / 8;
         match bytes.get(leading..) {
-            Some(significant) if number != 0 => Ok(self.put(kind, significant)),
+            Some(significant) if number != 0 => {
+                self.put(kind, significant);
+                Ok(())
+            }
             _ => Err(ClaimError::Value(kind)),
         }
     }
@@ -304,20 +325,28 @@ fn number(value: &[u8]) -> Option<u64> {
     Some(value.iter().fold(0, |n, &byte| n << 8 | u64::from(byte)))
 }
 
+fn time(value: &[u8]) -> Option<UnixSeconds> {
+    number(value).map(UnixSeconds::new)
+}
+
+fn count(value: &[u8]) -> Option<NonZeroU16> {
+    number(value)?.try_into().ok().and_then(NonZeroU16::new)
+}
+
 fn text<T: FromStr>(value: &[u8]) -> Option<T> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 fn list<T>(value: &[u8], item: fn(&[u8]) -> Option<T>) -> Option<Vec<T>> {
     let mut reader = Reader(value);
-    let mut last: &[u8] = &[];
+    let mut last = None;
     let mut items = Vec::new();
     while let Some(&[length]) = reader.take(1) {
         let bytes = reader.take(length.into())?;
-        if bytes <= last || items.len() == LIST_LIMIT {
+        if last.is_some_and(|last| bytes <= last) || items.len() == LIST_LIMIT {
             return None;
         }
-        last = bytes;
+        last = Some(bytes);
         items.push(item(bytes)?);
     }
     if items.is_empty() { None } else { Some(items) }
