@@ -1,6 +1,21 @@
 //! The configuration: TOML text becomes a checked [`Config`], or every error at once, each with its key and line.
+//!
+//! `deploy/h5gate.toml` has every key with its unit, default and bounds.
 
+mod error;
+mod limits;
+mod listener;
+mod nearest;
+mod organisation;
+mod reader;
+mod secret;
+pub mod units;
+mod upstream;
+
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::decision::rules::Rules;
@@ -8,6 +23,13 @@ use crate::request::Edge;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::server::Server;
+use reader::{Findings, Table};
+
+pub use error::{ConfigError, Problem};
+pub use secret::{SecretSource, SecretText, SystemSecrets};
+
+/// The longest configuration; a thousand organisations take a tenth of it.
+const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// Everything that an operator says, checked.
 #[derive(Debug)]
@@ -34,6 +56,110 @@ pub struct Config {
     pub api_keys: ApiKeys,
     /// Settings that weaken a check, each a sentence for the log at start.
     pub dangers: Vec<String>,
+    /// Settings that are allowed and probably not meant, each a sentence for the log at start.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads a file. Paths of secrets are relative to its directory; errors name it as `path` does.
+    pub fn load(path: &Path) -> Result<Self, Vec<ConfigError>> {
+        let mut secrets = SystemSecrets::beside(path.parent().unwrap_or(path));
+        let config = text_of(path).map_err(|error| vec![error]);
+        config
+            .and_then(|text| Self::parse(&text, &mut secrets))
+            .map_err(|mut errors| {
+                for error in &mut errors {
+                    error.file = Some(path.display().to_string());
+                }
+                errors
+            })
+    }
+
+    /// Reads a text. All errors are found, in the order of their lines.
+    pub fn parse(text: &str, secrets: &mut dyn SecretSource) -> Result<Self, Vec<ConfigError>> {
+        let (findings, document) = Findings::of(text);
+        let mut root = Table::root(&document, &findings);
+        let listeners = listener::listeners(&mut root);
+        let admin = listener::admin(&mut root, &listeners);
+        let neighbours = listener::neighbours(&mut root, &listeners);
+        let listeners: Vec<_> = listeners
+            .into_iter()
+            .map(|listener| listener.config)
+            .collect();
+        let playback = listeners.iter().any(|listener| listener.playback);
+        let (upstream, rtmp_urls) = upstream::read(&mut root, playback);
+        let limits = limits::limits(&mut root);
+        let timeouts = limits::timeouts(&mut root);
+        let refusals = [
+            ("close-code", WebSocketRefusal::CloseCode),
+            ("http-status", WebSocketRefusal::HttpStatus),
+        ];
+        let websocket_refusal =
+            root.table("refusal")
+                .choice("websocket", &refusals, WebSocketRefusal::CloseCode);
+        let organisations = organisation::read(&mut root, secrets);
+        drop(root);
+
+        let token_api = listeners.iter().any(|listener| listener.token_api);
+        if token_api && organisations.minters == 0 {
+            findings.warn(
+                "a listener serves the token API, and there are no organisation.api_keys to use it"
+                    .to_owned(),
+            );
+        }
+        if !token_api && organisations.minters > 0 {
+            findings.warn(
+                "there are organisation.api_keys, and no listener serves the token API".to_owned(),
+            );
+        }
+        let (dangers, warnings) = findings.finish()?;
+        Ok(Self {
+            listeners,
+            admin,
+            edge: Edge {
+                neighbours,
+                rtmp_urls,
+            },
+            upstream,
+            limits,
+            timeouts,
+            websocket_refusal,
+            keyring: organisations.keyring.ok_or_else(Vec::new)?,
+            rules: organisations.rules,
+            api_keys: organisations.api_keys,
+            dangers,
+            warnings,
+        })
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    let wrong = |problem| ConfigError {
+        file: None,
+        line: None,
+        key: String::new(),
+        problem,
+    };
+    let unreadable = |what: String| wrong(Problem::Unreadable(what));
+    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(FILE_LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreadable(error.to_string()))?;
+    if bytes.len() as u64 > FILE_LIMIT {
+        return Err(unreadable("it is longer than 4 MiB".to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = error
+            .as_bytes()
+            .iter()
+            .take(error.utf8_error().valid_up_to());
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        ConfigError {
+            line: Some(line),
+            ..wrong(Problem::Syntax("this line is not UTF-8".to_owned()))
+        }
+    })
 }
 
 /// `[[listener]]`

@@ -1,0 +1,224 @@
+//! `[[listener]]`, `[admin]` and `[client]`: who may connect where, and who stands in front.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::error::Problem;
+use super::organisation::sha256;
+use super::reader::{Findings, Place, Table, Value};
+use super::{AdminConfig, ListenerConfig};
+use crate::request::client_address::{AddressHeader, Neighbours};
+
+/// A listener and where its address stands.
+pub(super) struct Listening {
+    pub(super) config: ListenerConfig,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Service {
+    Playback,
+    TokenApi,
+}
+
+/// `[[listener]]`
+pub(super) fn listeners(root: &mut Table<'_>) -> Vec<Listening> {
+    let tables = root.tables("listener", "tables that begin with [[listener]]");
+    if tables.is_empty() {
+        root.missing(
+            "listener",
+            "begin a table with [[listener]] and say address and serves",
+        );
+    }
+    let mut taken = Vec::<Listening>::new();
+    for mut table in tables {
+        let address = table.need("address", "say where to listen, such as \"0.0.0.0:8080\"");
+        let services = services(&mut table);
+        let proxy_protocol = table.flag("proxy_protocol", false);
+        let Some(value) = address else { continue };
+        let Some(address) = address_of(&value) else {
+            continue;
+        };
+        refuse_taken(&value, address, &taken);
+        let config = ListenerConfig {
+            address,
+            playback: services.contains(&Service::Playback),
+            token_api: services.contains(&Service::TokenApi),
+            proxy_protocol,
+        };
+        taken.push(Listening {
+            config,
+            place: value.place,
+        });
+    }
+    taken
+}
+
+fn services(table: &mut Table<'_>) -> Vec<Service> {
+    const EXPECTED: &str = "a list of \"playback\" and \"token-api\"";
+    const WORDS: [(&str, Service); 2] = [
+        ("playback", Service::Playback),
+        ("token-api", Service::TokenApi),
+    ];
+    let Some(value) = table.need(
+        "serves",
+        "say what it serves: [\"playback\"], [\"token-api\"] or both",
+    ) else {
+        return Vec::new();
+    };
+    let mut services = Vec::new();
+    let elements = value.list(EXPECTED);
+    if elements.is_empty() {
+        value.refuse(Problem::Value(format!(
+            "must be {EXPECTED}, at least one of them"
+        )));
+    }
+    for element in elements {
+        match element.choice(&WORDS) {
+            Some(service) if services.contains(&service) => element.refuse(Problem::Repeated),
+            service => services.extend(service),
+        }
+    }
+    services
+}
+
+/// `[admin]`
+pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<AdminConfig> {
+    let mut table = root.take("admin")?.table()?;
+    let address = table.need(
+        "address",
+        "say where the operator connects, such as \"127.0.0.1:9090\"",
+    );
+    let token = table.take("token_sha256");
+    let has_token = token.is_some();
+    let token_sha256 = token.and_then(|token| sha256(&token));
+    let names = table
+        .take("names")
+        .map(|names| names.list("a list of host names"))
+        .unwrap_or_default();
+    let names = names
+        .iter()
+        .filter_map(|name| name.read("a host name", host_name))
+        .collect();
+    let value = address?;
+    let address = address_of(&value)?;
+    refuse_taken(&value, address, listeners);
+    if !has_token && !address.ip().to_canonical().is_loopback() {
+        value.refuse(Problem::Conflict(
+            "must be a loopback address such as 127.0.0.1:9090 while there is no admin.token_sha256".to_owned(),
+        ));
+    }
+    Some(AdminConfig {
+        address,
+        token_sha256,
+        names,
+    })
+}
+
+/// `[client]`
+pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neighbours {
+    let mut table = root.table("client");
+    let networks = table
+        .take("trusted_proxies")
+        .map(|value| value.list("a list of addresses and networks"));
+    let expected = "an address or a network, such as \"10.0.0.0/8\"";
+    let read = |value: &Value<'_>| value.read(expected, network);
+    let trusted: Vec<_> = networks.iter().flatten().filter_map(read).collect();
+    let words = [
+        ("x-forwarded-for", AddressHeader::XForwardedFor),
+        ("forwarded", AddressHeader::Forwarded),
+        ("none", AddressHeader::None),
+    ];
+    let header = table.choice("header", &words, AddressHeader::XForwardedFor);
+    if trusted.iter().any(|network| network.prefix_len() == 0) {
+        table.findings.danger(
+            "client.trusted_proxies lists every address: whoever connects says what their address is".to_owned(),
+        );
+    }
+    // A list with errors is not empty: they are told already.
+    if networks.is_none_or(|networks| networks.is_empty()) {
+        refuse_proxies_that_nobody_is(listeners, table.findings);
+    }
+    Neighbours { trusted, header }
+}
+
+fn refuse_proxies_that_nobody_is(listeners: &[Listening], findings: &Findings) {
+    for listener in listeners
+        .iter()
+        .filter(|listener| listener.config.proxy_protocol)
+    {
+        findings.add(
+            &listener.place,
+            Problem::Conflict(
+                "has proxy_protocol, but client.trusted_proxies is empty, so that nobody could connect; list the \
+                 addresses of the proxies there"
+                    .to_owned(),
+            ),
+        );
+    }
+}
+
+fn address_of(value: &Value<'_>) -> Option<SocketAddr> {
+    let expected = "an address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
+    value.read(expected, |text| {
+        text.parse().map_err(|_| format!("must be {expected}"))
+    })
+}
+
+/// Two sockets of one process that want the same port: the second would not start. Port 0 is any free one.
+fn refuse_taken(value: &Value<'_>, address: SocketAddr, taken: &[Listening]) {
+    let overlaps = |other: SocketAddr| {
+        let wild = address.ip().is_unspecified() || other.ip().is_unspecified();
+        address.port() != 0
+            && address.port() == other.port()
+            && (address.ip() == other.ip() || (wild && address.is_ipv4() == other.is_ipv4()))
+    };
+    if let Some(first) = taken
+        .iter()
+        .find(|listener| overlaps(listener.config.address))
+    {
+        value.refuse(Problem::Duplicate {
+            first_key: first.place.key.clone(),
+            first_line: first.place.line,
+            reason: "one address and port can be listened on once",
+        });
+    }
+}
+
+/// A name or an address in the `Host` header, without a port, in lower case.
+fn host_name(text: &str) -> Result<String, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
+    if text.is_empty() || text.len() > 253 || !text.bytes().all(allowed) {
+        return Err(
+            "must be a host name or an address without a port, such as \"gate.example.com\""
+                .to_owned(),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// A network, or one address. What would silently list more or less than it looks like is refused.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse::<IpNet>().map_err(|_| {
+            "must be an address or a network, such as \"10.0.0.0/8\" or \"2001:db8::1\"".to_owned()
+        })?,
+    };
+    if let IpAddr::V6(address) = network.addr()
+        && address.to_ipv4_mapped().is_some()
+    {
+        return Err("must be written as IPv4: addresses are compared in that form".to_owned());
+    }
+    if network.addr() != network.network() {
+        let (all, one) = (network.trunc(), network.addr());
+        return Err(format!(
+            "has bits behind its prefix: write {all} for the network or {one} for the address"
+        ));
+    }
+    Ok(network)
+}

@@ -1,0 +1,170 @@
+//! `[upstream]`: the media servers, and what viewers may ask of them.
+
+use http::Uri;
+use http::uri::Authority;
+
+use super::UpstreamConfig;
+use super::error::Problem;
+use super::reader::{Table, Value};
+use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
+use crate::upstream::server::Server;
+
+/// The sources of a media server that is set up as the vendor ships it.
+const RTMP_URLS: [&str; 2] = ["rtmp://localhost/splay", "rtmp://localhost/play"];
+
+/// The longest path.
+const PATH_LIMIT: usize = 1024;
+
+/// `[upstream]`; `needed` when a listener serves playback.
+pub(super) fn read(root: &mut Table<'_>, needed: bool) -> (UpstreamConfig, RtmpUrls) {
+    let mut table = root.table("upstream");
+    let servers = servers(&mut table, needed);
+    let path = table.take("websocket_path");
+    let rtmp_urls = rtmp_urls(&mut table);
+    let host = table.take("host");
+    let any_message = table.choice(
+        "client_messages",
+        &[("player", false), ("any", true)],
+        false,
+    );
+    if any_message {
+        table.findings.danger(
+            "upstream.client_messages = \"any\": whatever viewers send goes to the media servers, not only what a \
+             player says"
+                .to_owned(),
+        );
+    }
+    let config = UpstreamConfig {
+        servers,
+        websocket_path: path.and_then(|value| value.read("a path", websocket_path)),
+        host: host.and_then(|value| value.read("a host", host_field)),
+        any_message,
+    };
+    (config, rtmp_urls)
+}
+
+fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
+    const WHAT: &str = "list at least one media server, such as [\"http://127.0.0.1:8181\"]";
+    let Some(value) = table.take("servers") else {
+        if needed {
+            table.missing("servers", WHAT);
+        }
+        return Vec::new();
+    };
+    let elements = value.list("a list of http URLs");
+    if elements.is_empty() && needed {
+        value.refuse(Problem::Conflict(format!(
+            "is empty while a listener serves playback: {WHAT}"
+        )));
+    }
+    let mut servers = Vec::<Server>::new();
+    let mut places = Vec::new();
+    for element in elements {
+        let Some(server) = element.read("an http URL", server) else {
+            continue;
+        };
+        let same =
+            |(other, _): &(&Server, _)| other.to_string().eq_ignore_ascii_case(&server.to_string());
+        if let Some((_, first)) = servers.iter().zip(&places).find(same) {
+            refuse_twice(&element, first, "each media server can be listed once");
+        }
+        servers.push(server);
+        places.push(element);
+    }
+    servers
+}
+
+fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
+    let Some(value) = table.take("rtmp_urls") else {
+        return RtmpUrls::new(
+            RTMP_URLS
+                .iter()
+                .filter_map(|url| url.parse().ok())
+                .collect(),
+        );
+    };
+    let elements = value.list("a list of RTMP URLs");
+    if elements.is_empty() {
+        value.refuse(Problem::Value(
+            "must not be empty: no viewer could name a source".to_owned(),
+        ));
+    }
+    let mut urls = Vec::<RtmpUrl>::new();
+    let mut places = Vec::new();
+    for element in elements {
+        let Some(url) = element.parsed::<RtmpUrl>("an RTMP URL") else {
+            continue;
+        };
+        let same = |(other, _): &(&RtmpUrl, _)| {
+            RtmpUrls::new(vec![(*other).clone()])
+                .find(url.as_str())
+                .is_some()
+        };
+        if let Some((_, first)) = urls.iter().zip(&places).find(same) {
+            refuse_twice(
+                &element,
+                first,
+                "letter case of the host and port 1935 make no difference",
+            );
+        }
+        urls.push(url);
+        places.push(element);
+    }
+    RtmpUrls::new(urls)
+}
+
+fn refuse_twice(value: &Value<'_>, first: &Value<'_>, reason: &'static str) {
+    value.refuse(Problem::Duplicate {
+        first_key: first.place.key.clone(),
+        first_line: first.place.line,
+        reason,
+    });
+}
+
+fn server(text: &str) -> Result<Server, String> {
+    let server = text.parse::<Server>().map_err(|error| error.to_string())?;
+    // `http::Uri` takes any port, and none where it is no number.
+    match text.parse::<Uri>().ok().as_ref().and_then(Uri::authority) {
+        Some(authority) if has_good_port(authority) => Ok(server),
+        _ => Err(BAD_PORT.to_owned()),
+    }
+}
+
+/// The whole path of the media servers' WebSocket endpoint.
+fn websocket_path(text: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b);
+    let dots = |segment: &str| segment == "." || segment == "..";
+    if !text.starts_with('/')
+        || text.len() > PATH_LIMIT
+        || !text.bytes().all(allowed)
+        || text.split('/').any(dots)
+    {
+        return Err(
+            "must be a path of plain characters such as \"/h5live/authstream\", without a query"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+fn host_field(text: &str) -> Result<String, String> {
+    let authority = text
+        .parse::<Authority>()
+        .ok()
+        .filter(|a| !a.host().is_empty() && !a.as_str().contains('@'));
+    match authority {
+        Some(authority) if has_good_port(&authority) => Ok(text.to_owned()),
+        Some(_) => Err(BAD_PORT.to_owned()),
+        None => {
+            Err("must be a host and an optional port, such as \"media.example.com\"".to_owned())
+        }
+    }
+}
+
+const BAD_PORT: &str = "must have a port from 1 to 65535, or no colon";
+
+/// No port at all, or a number that is one.
+fn has_good_port(authority: &Authority) -> bool {
+    authority.host().len() == authority.as_str().len()
+        || authority.port_u16().is_some_and(|port| port != 0)
+}
