@@ -8,6 +8,10 @@
 //! Both directions are one future that holds no buffer while it waits: the thread's buffer is borrowed between a
 //! readiness and the write that follows it, and only what a socket would not take is kept.
 
+mod deadlines;
+mod to_server;
+mod to_viewer;
+
 pub mod closing;
 pub mod follower;
 pub mod frame;
@@ -18,10 +22,10 @@ pub mod switch;
 pub mod viewer_frames;
 
 use std::cell::RefCell;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -30,10 +34,9 @@ use tokio::time::{Instant, sleep_until};
 use crate::session::guard::{Kick, PendingId, SessionGuard};
 use follower::Follower;
 use frame::opcode;
-use message::{Message, Playing};
 use outbox::Outbox;
-use switch::{Answer, SwitchRequest};
-use viewer_frames::{FromViewer, ViewerFrames};
+use switch::SwitchRequest;
+use viewer_frames::ViewerFrames;
 
 /// The thread's buffer: one read moves at most so much.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -50,8 +53,6 @@ pub const RETRY_HOLD: Duration = Duration::from_millis(250);
 
 /// What our pings carry, so that their pongs are told from those that the media server waits for.
 const PING: &[u8] = b"h5gate";
-/// Unanswered pings after which a quiet viewer is gone.
-const PINGS_UNANSWERED: u8 = 2;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice());
@@ -202,10 +203,15 @@ pub struct Relay<'a, V, S, A> {
     viewer_side: ViewerSide,
 
     silence: Silence,
+    /// When the media server was last heard, or could not be read because the viewer took nothing.
     last_media: Instant,
-    last_heard: Instant,
+    /// When the viewer was last heard or pinged.
+    last_contact: Instant,
+    /// Unanswered pings.
     pings: u8,
     stalled_since: Option<Instant>,
+    /// When the session is to end, as of the last change.
+    asked: Option<(Instant, Kick)>,
     sent_to_viewer: u64,
     sent_to_server: u64,
 }
@@ -226,6 +232,9 @@ struct Close {
     cause: Cause,
     frame: Vec<u8>,
     not_before: Instant,
+    /// `not_before` has come.
+    due: bool,
+    /// When it is over: without the frame while the frame waits for its place, or for the viewer to take it.
     give_up: Instant,
     /// It was handed to the viewer's outbox.
     placed: bool,
@@ -267,9 +276,10 @@ where
             viewer_side: ViewerSide::Open,
             silence: start.silence,
             last_media: now,
-            last_heard: now,
+            last_contact: now,
             pings: 0,
             stalled_since: None,
+            asked: guard.end(),
             sent_to_viewer: 0,
             sent_to_server: 0,
         };
@@ -282,22 +292,32 @@ where
     /// Relays until one side or the gate ends it. Not cancel safe: dropping it drops what is on its way.
     pub async fn run(mut self) -> RelayEnd {
         let guard = self.guard;
+        let mut asked = pin!(guard.end_changed());
         let mut timer = pin!(sleep_until(self.next_deadline()));
-        let cause = loop {
-            tokio::select! {
-                biased;
-                cause = poll_fn(|cx| self.poll(cx)) => break cause,
-                () = guard.end_changed() => {}
-                () = timer.as_mut() => {
-                    if let Some(cause) = self.on_deadline(Instant::now()) {
-                        break cause;
-                    }
+        let cause = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(cause) = self.poll(cx) {
+                    return Poll::Ready(cause);
                 }
+                while asked.as_mut().poll(cx).is_ready() {
+                    asked.set(guard.end_changed());
+                    self.asked = guard.end();
+                }
+                // What was just relayed may have made something due sooner. What is due later is seen when the timer
+                // fires: setting it takes a lock of the runtime.
+                let deadline = self.next_deadline();
+                if deadline < timer.deadline() {
+                    timer.as_mut().reset(deadline);
+                }
+                ready!(timer.as_mut().poll(cx));
+                if let Some(cause) = self.on_deadline(Instant::now()) {
+                    return Poll::Ready(cause);
+                }
+                timer.as_mut().reset(self.next_deadline());
             }
-            let deadline = self.next_deadline();
-            timer.as_mut().reset(deadline);
-        };
-        self.leave_server().await;
+        })
+        .await;
+        self.leave_server(cause);
         RelayEnd {
             cause,
             closed: self.close.is_some_and(|close| close.placed) && self.to_viewer.is_empty(),
@@ -322,317 +342,11 @@ where
         }
     }
 
-    /// Server to viewer.
-    fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
-        loop {
-            match self
-                .to_viewer
-                .poll_flush(self.viewer, cx, || self.stalled_since = None)
-            {
-                Poll::Ready(Ok(())) => self.stalled_since = None,
-                Poll::Ready(Err(_)) => return Poll::Ready(Cause::ViewerGone),
-                Poll::Pending => {
-                    self.stalled_since.get_or_insert_with(Instant::now);
-                    return Poll::Pending;
-                }
-            }
-            if self.follower.between_frames() || self.server_done {
-                self.place_own(self.follower.between_messages());
-                if !self.to_viewer.is_empty() {
-                    continue;
-                }
-            }
-            if let Some(close) = self.close.as_ref().filter(|close| close.placed) {
-                return Poll::Ready(close.cause);
-            }
-            if self.server_done {
-                return Poll::Pending;
-            }
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                let read = ready!(poll_read(&mut self.server, cx, buffer));
-                let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
-                Poll::Ready(match bytes {
-                    Ok([]) | Err(_) => None,
-                    Ok(bytes) => {
-                        self.last_media = Instant::now();
-                        Some(self.from_server(bytes, Some(cx)))
-                    }
-                })
-            });
-            match ready!(read) {
-                Some(Ok(())) => {}
-                Some(Err(_)) => return Poll::Ready(Cause::ViewerGone),
-                None => {
-                    if let Some(cause) = self.on_server_end() {
-                        return Poll::Ready(cause);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is
-    /// tried at once.
-    fn from_server(&mut self, bytes: &[u8], cx: Option<&mut Context<'_>>) -> io::Result<()> {
-        let followed = self.follower.follow(bytes);
-        let forward = bytes.get(..followed.forward).unwrap_or_default();
-        let (gap, between_messages) = match (followed.message_gap, followed.frame_gap) {
-            (Some(gap), _) => (Some(gap), true),
-            (None, gap) => (gap, false),
-        };
-        match gap
-            .filter(|_| self.has_own(between_messages))
-            .and_then(|gap| forward.split_at_checked(gap))
-        {
-            Some((before, behind)) => {
-                self.send_to_viewer(before, None)?;
-                self.place_own(between_messages);
-                if self.close.as_ref().is_none_or(|close| !close.placed) {
-                    self.send_to_viewer(behind, None)?;
-                }
-            }
-            None => self.send_to_viewer(forward, cx)?,
-        }
-        for message in followed.messages {
-            self.on_server_message(&message);
-        }
-        if let Some(close) = followed.close {
-            self.server_done = true;
-            match close.code {
-                Some(1001 | 1012) => self.begin_close(Cause::ServerGoingAway),
-                code => {
-                    let cause = match self.viewer_side {
-                        ViewerSide::Closed(_) => Cause::ViewerClosed,
-                        ViewerSide::Open | ViewerSide::Ended(_) => Cause::ServerClosed(code),
-                    };
-                    self.close_with(cause, close.frame, false);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn send_to_viewer(&mut self, bytes: &[u8], cx: Option<&mut Context<'_>>) -> io::Result<()> {
-        self.sent_to_viewer += bytes.len() as u64;
-        match cx {
-            Some(cx) => self.to_viewer.write(bytes, self.viewer, cx),
-            None => {
-                self.to_viewer.push(bytes);
-                Ok(())
-            }
-        }
-    }
-
-    fn has_own(&self, between_messages: bool) -> bool {
-        self.own_ping
-            || self.own_pong.is_some()
-            || self.close.as_ref().is_some_and(|close| !close.placed)
-            || between_messages && !self.own_messages.is_empty()
-    }
-
-    /// Hands our frames to the viewer's outbox; the caller knows that the server's bytes are between two frames.
-    fn place_own(&mut self, between_messages: bool) {
-        if self.close.as_ref().is_some_and(|close| close.placed) {
-            return;
-        }
-        if between_messages {
-            for message in std::mem::take(&mut self.own_messages) {
-                self.to_viewer.push(&message);
-            }
-        }
-        if let Some(pong) = self.own_pong.take() {
-            self.to_viewer
-                .push(&frame::from_server(opcode::PONG, &pong));
-        }
-        if std::mem::take(&mut self.own_ping) {
-            self.to_viewer.push(&frame::from_server(opcode::PING, PING));
-        }
-        if let Some(close) = self
-            .close
-            .as_mut()
-            .filter(|close| close.not_before <= Instant::now())
-        {
-            self.to_viewer.push(&close.frame);
-            close.placed = true;
-        }
-    }
-
-    fn on_server_message(&mut self, text: &[u8]) {
-        let Some(answer) = Answer::read(text) else {
-            return;
-        };
-        let Some(index) = self
-            .pending
-            .iter()
-            .position(|(_, request)| request.is_answered_by(&answer))
-        else {
-            return;
-        };
-        let (id, _) = self.pending.remove(index);
-        self.authority.answered(id, answer.taken);
-        self.follower.watch(!self.pending.is_empty());
-    }
-
-    /// The media server's connection ended without a close frame.
-    fn on_server_end(&mut self) -> Option<Cause> {
-        self.server_done = true;
-        let cause = match self.viewer_side {
-            ViewerSide::Open => Cause::ServerLost,
-            ViewerSide::Closed(_) => Cause::ViewerClosed,
-            ViewerSide::Ended(_) => return Some(Cause::ViewerGone),
-        };
-        if !self.follower.between_frames() {
-            // Inside a frame there is no place for a close; the connection's end says it.
-            return Some(cause);
-        }
-        self.begin_close(cause);
-        None
-    }
-
-    /// Viewer to server.
-    fn poll_viewer(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
-        loop {
-            match self.to_server.poll_flush(&mut self.server, cx, || {}) {
-                Poll::Ready(Ok(())) => {}
-                // That the server is gone is seen, with what it still sent, where it is read.
-                Poll::Ready(Err(_)) => self.to_server = Outbox::default(),
-                Poll::Pending => return Poll::Pending,
-            }
-            if self.viewer_side != ViewerSide::Open
-                || self.is_closing()
-                || self.own_messages.len() >= OWN_LIMIT
-            {
-                return Poll::Pending;
-            }
-            let read = BUFFER.with_borrow_mut(|buffer| {
-                let read = ready!(poll_read(self.viewer, cx, buffer));
-                let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
-                Poll::Ready(bytes.map(|bytes| {
-                    self.from_viewer(bytes);
-                    bytes.len()
-                }))
-            });
-            match ready!(read) {
-                Ok(0) => {
-                    self.viewer_side = ViewerSide::Ended(Instant::now());
-                    // Only this direction has ended. A shutdown that cannot be sent at once is made up for by the drop.
-                    let _ = Pin::new(&mut self.server).poll_shutdown(cx);
-                }
-                Ok(_) => {}
-                Err(_) => return Poll::Ready(Cause::ViewerGone),
-            }
-        }
-    }
-
-    fn from_viewer(&mut self, mut bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.last_heard = Instant::now();
-        self.pings = 0;
-        while self.viewer_side == ViewerSide::Open && !self.is_closing() {
-            let handled = match self.frames.next(&mut bytes) {
-                Ok(None) => return,
-                Ok(Some(whole)) => self.on_viewer_message(whole),
-                Err(violation) => Err(violation),
-            };
-            if let Err(violation) = handled {
-                self.begin_close(Cause::Violation(violation));
-            }
-        }
-    }
-
-    fn on_viewer_message(&mut self, message: FromViewer) -> Result<(), &'static str> {
-        match message {
-            FromViewer::Text(text) => self.on_text(text),
-            FromViewer::Binary(bytes) if !self.settings.any_message => {
-                drop(bytes);
-                Err("a binary message")
-            }
-            // A reader that does not care for the opcode must not find a switch in it.
-            FromViewer::Binary(bytes) if starts_object(&bytes) => self.on_text(bytes),
-            FromViewer::Binary(bytes) => self.send_to_server(opcode::BINARY, &bytes),
-            FromViewer::Ping(payload) => {
-                // Only the latest needs an answer (RFC 6455 section 5.5.3).
-                self.own_pong = Some(payload);
-                Ok(())
-            }
-            FromViewer::Pong(payload) if payload == PING => Ok(()),
-            FromViewer::Pong(payload) => self.send_to_server(opcode::PONG, &payload),
-            FromViewer::Close(payload) => {
-                if payload.len() == 1 {
-                    return Err("a close frame with half a code");
-                }
-                self.viewer_side = ViewerSide::Closed(Instant::now());
-                self.send_to_server(opcode::CLOSE, &payload)
-            }
-        }
-    }
-
-    fn on_text(&mut self, text: Vec<u8>) -> Result<(), &'static str> {
-        if self.settings.any_message && !starts_object(&text) {
-            return match std::str::from_utf8(&text) {
-                Ok(_) => self.send_to_server(opcode::TEXT, &text),
-                Err(_) => Err("a text message that is not UTF-8"),
-            };
-        }
-        match Message::read(&text).map_err(|_| "not one JSON object without duplicate keys")? {
-            Message::Switch(request) => self.on_switch(*request),
-            Message::Forward { text, playing } => {
-                self.silence = match (self.silence, playing) {
-                    (Silence::Always, _) => Silence::Always,
-                    (_, Playing::Pause) => Silence::Paused,
-                    (_, Playing::Play) => Silence::Never,
-                };
-                self.last_media = Instant::now();
-                self.send_to_server(opcode::TEXT, text.as_bytes())
-            }
-            Message::Unlisted if self.settings.any_message => {
-                self.send_to_server(opcode::TEXT, &text)
-            }
-            Message::Unlisted => {
-                self.authority.dropped();
-                Ok(())
-            }
-        }
-    }
-
-    fn on_switch(&mut self, request: SwitchRequest) -> Result<(), &'static str> {
-        match self.authority.decide(&request) {
-            Ok(granted) => {
-                self.pending.push((granted.id, request));
-                self.follower.watch(true);
-                self.send_to_server(opcode::TEXT, granted.message.as_bytes())
-            }
-            Err(NotGranted::Denied(code)) => {
-                self.own_messages.push(frame::from_server(
-                    opcode::TEXT,
-                    request.denied(code).as_bytes(),
-                ));
-                Ok(())
-            }
-            Err(NotGranted::TooManyPending) => {
-                Err("too many switches before the media server answered")
-            }
-        }
-    }
-
-    fn send_to_server(&mut self, opcode: u8, payload: &[u8]) -> Result<(), &'static str> {
-        let mut mask = [0; 4];
-        // A mask protects the network between us and the media server from a browser's choice of bytes (RFC 6455
-        // section 10.3). Without randomness we do not send.
-        getrandom::fill(&mut mask).map_err(|_| "no randomness")?;
-        let frame = frame::from_client(opcode, mask, payload);
-        self.sent_to_server += frame.len() as u64;
-        self.to_server.push(&frame);
-        Ok(())
-    }
-
     fn is_closing(&self) -> bool {
         self.close.is_some()
     }
 
-    /// Begins to end the relay with the code that belongs to `cause`.
+    /// Begins to end the relay with the code that belongs to `cause`. The first cause is the one that counts.
     fn begin_close(&mut self, cause: Cause) {
         if !self.is_closing() {
             let farewell = self.authority.farewell(cause);
@@ -651,99 +365,36 @@ where
             cause,
             frame,
             not_before,
+            due: not_before <= now,
             give_up: now.max(not_before) + GAP_PATIENCE,
             placed: false,
         });
     }
 
-    /// The nearest time at which something is due.
-    fn next_deadline(&self) -> Instant {
-        let now = Instant::now();
-        let mut next = match &self.close {
-            // Only the viewer's socket is waited for.
-            Some(close) if close.placed => now + self.settings.write_stall,
-            Some(close) if close.not_before > now => close.not_before,
-            Some(close) => close.give_up,
-            None if self.silence != Silence::Never => {
-                self.last_heard + self.settings.ping * (u32::from(self.pings) + 1)
-            }
-            None => self.last_media + self.settings.media_idle,
-        };
-        let viewers = match self.viewer_side {
-            _ if self.is_closing() => None,
-            ViewerSide::Open => None,
-            ViewerSide::Closed(since) => Some(since + self.settings.linger),
-            ViewerSide::Ended(since) => Some(since + self.settings.half_close),
-        };
-        let stalled = self
-            .stalled_since
-            .map(|since| since + self.settings.write_stall);
-        let asked = self
-            .guard
-            .end()
-            .filter(|_| !self.is_closing())
-            .map(|(at, _)| at);
-        for deadline in [viewers, stalled, asked].into_iter().flatten() {
-            next = next.min(deadline);
+    /// Why it is over when the viewer's socket fails.
+    fn viewer_lost(&self) -> Cause {
+        match (&self.close, self.viewer_side) {
+            (Some(close), _) => close.cause,
+            (None, ViewerSide::Closed(_)) => Cause::ViewerClosed,
+            (None, ViewerSide::Open | ViewerSide::Ended(_)) => Cause::ViewerGone,
         }
-        next
     }
 
-    /// Does what is due; the cause when the relay is over.
-    fn on_deadline(&mut self, now: Instant) -> Option<Cause> {
-        if self
-            .stalled_since
-            .is_some_and(|since| since + self.settings.write_stall <= now)
-        {
-            return Some(Cause::ViewerStalled);
-        }
-        if let Some(close) = &self.close {
-            // Before its time it is placed by the next poll; behind it, the server never finished its frame.
-            return (close.give_up <= now && !close.placed).then_some(close.cause);
-        }
-        match self.viewer_side {
-            ViewerSide::Ended(since) if since + self.settings.half_close <= now => {
-                return Some(Cause::ViewerGone);
-            }
-            ViewerSide::Closed(since) if since + self.settings.linger <= now => {
-                self.begin_close(Cause::ViewerClosed);
-                return None;
-            }
-            ViewerSide::Open | ViewerSide::Closed(_) | ViewerSide::Ended(_) => {}
-        }
-        if let Some((_, kick)) = self.guard.end().filter(|(at, _)| *at <= now) {
-            self.begin_close(Cause::Kicked(kick));
-        } else if self.silence == Silence::Never {
-            if self.last_media + self.settings.media_idle <= now {
-                self.begin_close(Cause::MediaIdle);
-            }
-        } else if self.last_heard + self.settings.ping * (u32::from(self.pings) + 1) <= now {
-            if self.pings == PINGS_UNANSWERED {
-                return Some(Cause::ViewerSilent);
-            }
-            self.pings += 1;
-            self.own_ping = true;
-        }
-        None
-    }
-
-    /// Tells the media server, if its socket takes it, that this is no accident. Its connection is dropped right after.
-    async fn leave_server(&mut self) {
-        if matches!(self.viewer_side, ViewerSide::Closed(_)) {
+    /// Tells the media server, if its socket takes it at once, that this is no accident. Its connection is dropped right
+    /// after.
+    fn leave_server(&mut self, cause: Cause) {
+        if matches!(self.viewer_side, ViewerSide::Closed(_)) || !self.to_server.is_empty() {
             return;
         }
-        let goodbye = frame::from_client(opcode::CLOSE, [0; 4], &frame::close_payload(1000, ""));
-        poll_fn(|cx| {
-            let _ = Pin::new(&mut self.server).poll_write(cx, &goodbye);
-            Poll::Ready(())
-        })
-        .await;
+        let code = match cause {
+            Cause::ServerClosed(Some(code)) => code,
+            _ => 1000,
+        };
+        // The mask hides a browser's choice of bytes from the network; in these nobody has a choice.
+        let goodbye = frame::from_client(opcode::CLOSE, [0; 4], &frame::close_payload(code, ""));
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut self.server).poll_write(&mut cx, &goodbye);
     }
-}
-
-/// Whether a message can be a JSON object.
-fn starts_object(message: &[u8]) -> bool {
-    message.trim_ascii_start().first() == Some(&b'{')
 }
 
 fn poll_read<R: AsyncRead + Unpin>(

@@ -18,8 +18,10 @@ pub struct Follower {
     frame: Option<FrameHeader>,
     /// Inside a fragmented message.
     fragmented: bool,
-    /// A close frame, from its first byte on. Nothing behind it counts.
+    /// A close frame, from its first byte on. It is held back until it is whole, so the viewer is between two frames.
     close: Option<Vec<u8>>,
+    /// The close frame is complete: nothing behind it counts.
+    closed: bool,
     watching: bool,
     /// The text message that is being watched.
     text: Option<Vec<u8>>,
@@ -45,18 +47,18 @@ pub struct Followed {
 pub struct ServerClose {
     /// Its code; `None` when it has none.
     pub code: Option<u16>,
-    /// The whole frame as it came.
-    pub frame: Vec<u8>,
+    /// The whole frame as it came; `None` for one that is longer than a control frame may be.
+    pub frame: Option<Vec<u8>>,
 }
 
 impl Follower {
-    /// Whether the next byte starts a frame.
+    /// Whether what was to be forwarded ends between two frames.
     #[must_use]
     pub fn between_frames(&self) -> bool {
-        self.have == 0 && self.frame.is_none() && self.close.is_none()
+        self.have == 0 && self.frame.is_none()
     }
 
-    /// Whether the next byte starts a message.
+    /// Whether what was to be forwarded ends between two messages.
     #[must_use]
     pub fn between_messages(&self) -> bool {
         self.between_frames() && !self.fragmented
@@ -75,22 +77,23 @@ impl Follower {
         let mut followed = Followed::default();
         let mut rest = bytes;
         while let Some(&first) = rest.first() {
+            if self.close.is_none() && self.between_frames() && first & 0x0f == opcode::CLOSE {
+                self.close = Some(Vec::new());
+            }
             if let Some(close) = &mut self.close {
-                followed.close = collect_close(close, &mut rest);
+                if !self.closed {
+                    followed.close = collect_close(close, rest);
+                    self.closed = followed.close.is_some();
+                }
                 return followed;
             }
-            let at = bytes.len() - rest.len();
-            if self.frame.is_none() && self.have == 0 && first & 0x0f == opcode::CLOSE {
-                self.close = Some(Vec::with_capacity(2 + CONTROL_LIMIT));
-                continue;
-            }
             let taken = if self.frame.is_none() {
-                self.take_header(rest)
+                self.take_header(rest, &mut followed)
             } else {
                 self.take_payload(rest, &mut followed)
             };
             rest = rest.get(taken..).unwrap_or_default();
-            followed.forward = at + taken;
+            followed.forward += taken;
             if self.between_frames() {
                 followed.frame_gap = Some(followed.forward);
                 if !self.fragmented {
@@ -101,9 +104,9 @@ impl Follower {
         followed
     }
 
-    fn take_header(&mut self, bytes: &[u8]) -> usize {
+    fn take_header(&mut self, bytes: &[u8], followed: &mut Followed) -> usize {
         let have = self.header.get(..self.have).unwrap_or_default();
-        let room = header_length(have).max(2) - self.have;
+        let room = header_length(have) - self.have;
         let taken = room.min(bytes.len());
         if let (Some(to), Some(from)) = (
             self.header.get_mut(self.have..self.have + taken),
@@ -116,12 +119,12 @@ impl Follower {
         if self.have == header_length(have)
             && let Some(frame) = FrameHeader::read(have)
         {
-            self.start(frame);
+            self.start(frame, followed);
         }
         taken
     }
 
-    fn start(&mut self, frame: FrameHeader) {
+    fn start(&mut self, frame: FrameHeader, followed: &mut Followed) {
         self.have = 0;
         self.remaining = frame.length;
         self.frame = Some(frame);
@@ -133,7 +136,17 @@ impl Follower {
         }
         if frame.length == 0 {
             // Without payload there is no later byte to end it at.
-            self.frame = None;
+            self.end(frame, followed);
+        }
+    }
+
+    fn end(&mut self, frame: FrameHeader, followed: &mut Followed) {
+        self.frame = None;
+        if frame.fin
+            && !is_control(frame.opcode)
+            && let Some(text) = self.text.take()
+        {
+            followed.messages.push(text);
         }
     }
 
@@ -158,35 +171,36 @@ impl Follower {
         }
         self.remaining -= taken as u64;
         if self.remaining == 0 {
-            self.frame = None;
-            if !is_control(frame.opcode)
-                && frame.fin
-                && let Some(text) = self.text.take()
-            {
-                followed.messages.push(text);
-            }
+            self.end(frame, followed);
         }
         taken
     }
 }
 
 /// Adds to a close frame; the frame when it is complete.
-fn collect_close(close: &mut Vec<u8>, rest: &mut &[u8]) -> Option<ServerClose> {
-    while let Some((&byte, behind)) = rest.split_first() {
+fn collect_close(close: &mut Vec<u8>, rest: &[u8]) -> Option<ServerClose> {
+    for &byte in rest {
         close.push(byte);
-        *rest = behind;
         let header = header_length(close);
         let Some(head) = close.get(..header).and_then(FrameHeader::read) else {
             continue;
         };
-        let length = usize::try_from(head.length).unwrap_or(usize::MAX);
-        if length > CONTROL_LIMIT || close.len() == header + length {
+        let Some(length) = usize::try_from(head.length)
+            .ok()
+            .filter(|&length| length <= CONTROL_LIMIT)
+        else {
+            return Some(ServerClose {
+                code: None,
+                frame: None,
+            });
+        };
+        if close.len() == header + length {
             let mut payload = close.get(header..).unwrap_or_default().to_vec();
             apply_mask(&mut payload, head.mask.unwrap_or_default(), 0);
             let code = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
             return Some(ServerClose {
                 code,
-                frame: std::mem::take(close),
+                frame: Some(std::mem::take(close)),
             });
         }
     }

@@ -136,7 +136,9 @@ fn write(opcode: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
             frame.extend_from_slice(&(payload.len() as u64).to_be_bytes());
         }
     }
-    frame.extend_from_slice(&mask.unwrap_or_default()[..if mask.is_some() { 4 } else { 0 }]);
+    if let Some(mask) = mask {
+        frame.extend_from_slice(&mask);
+    }
     let start = frame.len();
     frame.extend_from_slice(payload);
     if let (Some(mask), Some(payload)) = (mask, frame.get_mut(start..)) {

@@ -8,17 +8,78 @@ use serde_json::{Map, Value};
 /// How deep objects and arrays may nest; players' messages nest three deep.
 const DEPTH_LIMIT: usize = 16;
 
-/// Reads one JSON object and nothing behind it.
+/// Reads one JSON value and nothing behind it.
 #[must_use]
-pub fn strict_object(text: &[u8]) -> Option<Map<String, Value>> {
+pub fn strict(text: &[u8]) -> Option<Value> {
     // Checked first: serde_json looks only into strings for what is UTF-8.
     let text = std::str::from_utf8(text).ok()?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: 0 }.deserialize(&mut reader).ok()?;
     reader.end().ok()?;
+    Some(value)
+}
+
+/// Reads one JSON object and nothing behind it.
+#[must_use]
+pub fn strict_object(text: &[u8]) -> Option<Map<String, Value>> {
+    if let Value::Object(object) = strict(text)? {
+        Some(object)
+    } else {
+        None
+    }
+}
+
+/// Whether a reader could take a message for JSON: the strictest one, or one that skips a byte order mark, blanks and
+/// comments.
+#[must_use]
+pub fn looks_like_json(message: &[u8]) -> bool {
+    let text = message
+        .utf8_chunks()
+        .next()
+        .map_or("", |chunk| chunk.valid());
+    let blank = |c: char| c.is_whitespace() || c.is_control() || c == '\u{feff}';
+    let text = text.trim_start_matches(blank);
+    ["{", "[", "//", "/*"]
+        .iter()
+        .any(|start| text.starts_with(start))
+}
+
+/// Whether a reader that does not care for letter case takes one name for the other. Some fold all of Unicode, where the
+/// long s is an s and the Kelvin sign a k.
+#[must_use]
+pub fn is_read_as(given: &str, name: &str) -> bool {
+    let fold = |text: &str| -> Vec<char> {
+        text.chars()
+            .flat_map(char::to_uppercase)
+            .flat_map(char::to_lowercase)
+            .collect()
+    };
+    given.eq_ignore_ascii_case(name) || !given.is_ascii() && fold(given) == fold(name)
+}
+
+/// Whether any key or text in `value`, however deep, passes `test`.
+pub fn any_text(value: &Value, test: &impl Fn(&str) -> bool) -> bool {
     match value {
-        Value::Object(object) => Some(object),
-        _ => None,
+        Value::String(text) => test(text),
+        Value::Array(items) => items.iter().any(|item| any_text(item, test)),
+        Value::Object(object) => object
+            .iter()
+            .any(|(key, value)| test(key) || any_text(value, test)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Removes every entry, however deep, whose key passes `test`.
+pub fn remove_keys(value: &mut Value, test: &impl Fn(&str) -> bool) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_keys(item, test)),
+        Value::Object(object) => {
+            object.retain(|key, _| !test(key));
+            object
+                .values_mut()
+                .for_each(|value| remove_keys(value, test));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -131,6 +192,30 @@ mod tests {
         assert_eq!(strict_object(b"{\"a\":\"\xff\"}"), None);
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(64), "]".repeat(64));
         assert_eq!(strict_object(deep.as_bytes()), None);
+    }
+
+    #[test]
+    fn a_forgiving_reader_is_foreseen() {
+        for text in [
+            "{",
+            " [",
+            "\u{feff}{",
+            "\0\u{a0}{",
+            "// x\n{",
+            "/**/{",
+            "{\u{fffd}",
+        ] {
+            assert!(looks_like_json(text.as_bytes()), "{text:?}");
+        }
+        assert!(looks_like_json(b"{\xff"));
+        for text in ["", "hello {", "/join", "ü{", "\"{\"", "1"] {
+            assert!(!looks_like_json(text.as_bytes()), "{text:?}");
+        }
+        for given in ["token", "Token", "TO\u{212a}EN"] {
+            assert!(is_read_as(given, "token"), "{given}");
+        }
+        assert!(is_read_as("\u{17f}tream", "stream"));
+        assert!(!is_read_as("streams", "stream") && !is_read_as("ştream", "stream"));
     }
 
     #[test]

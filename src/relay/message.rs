@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::json::strict_object;
-use super::switch::SwitchRequest;
+use super::json::{any_text, is_read_as, looks_like_json, remove_keys, strict, strict_object};
+use super::switch::{self, SwitchRequest};
 
-/// Keys that could name a source where none belongs. A media server that looks for them in the wrong event finds none.
-const SOURCE_KEYS: [&str; 5] = ["rtmp", "stream", "url", "security", "token"];
+/// Keys that could name a source where none belongs. A media server that looks for them in the wrong place finds none.
+const SOURCE_KEYS: [&str; 6] = ["rtmp", "stream", "url", "security", "token", "jwtoken"];
 
 /// What becomes of a viewer's message.
 #[derive(Debug, PartialEq)]
@@ -44,31 +44,42 @@ impl Message {
         let (event, playing) = match object.get("eventType").and_then(Value::as_str) {
             Some("onPlay") => ("onPlay", Playing::Play),
             Some("onPause") => ("onPause", Playing::Pause),
-            Some("onUpdateSource") => {
+            Some(switch::EVENT) => {
                 return Ok(Self::Switch(Box::new(SwitchRequest::new(object))));
             }
             _ => return Ok(Self::Unlisted),
         };
         let mut fresh = Map::new();
         fresh.insert("eventType".to_owned(), event.into());
-        if let Some(mut body) = object.remove(event) {
-            if let Value::Object(body) = &mut body {
-                body.retain(|key, _| {
-                    !SOURCE_KEYS
-                        .iter()
-                        .any(|source| key.eq_ignore_ascii_case(source))
-                });
+        for key in [event, "requestId"] {
+            if let Some(value) = object.remove(key) {
+                fresh.insert(key.to_owned(), without_source(value));
             }
-            fresh.insert(event.to_owned(), body);
-        }
-        if let Some(id) = object.remove("requestId") {
-            fresh.insert("requestId".to_owned(), id);
         }
         Ok(Self::Forward {
             text: Value::Object(fresh).to_string(),
             playing,
         })
     }
+}
+
+/// Whether a forgiving reader could take a key for one that names a source.
+pub(super) fn names_source(key: &str) -> bool {
+    SOURCE_KEYS.iter().any(|source| is_read_as(key, source))
+}
+
+/// A value in which nothing names a source.
+pub(super) fn without_source(mut value: Value) -> Value {
+    remove_keys(&mut value, &names_source);
+    value
+}
+
+/// Whether some reader could find a switch in a message that [`Message::read`] takes for none: it looks like JSON but
+/// readers could disagree on it, or it has the event's name anywhere.
+#[must_use]
+pub fn hides_switch(message: &[u8]) -> bool {
+    let named = |value| any_text(&value, &|text| is_read_as(text.trim(), switch::EVENT));
+    looks_like_json(message) && strict(message).is_none_or(named)
 }
 
 #[cfg(test)]
@@ -85,8 +96,8 @@ mod tests {
     #[test]
     fn a_listed_event_travels_on_with_nothing_beside_it() {
         let smuggled = r#"{"onUpdateSource":{"rtmp":{"stream":"b"}},"requestId":7,"eventType":"onPlay","x":1,
-            "onPlay":{"faststart":2,"rtmp":{"stream":"b"},"Stream":"b"},"onPause":{}}"#;
-        let clean = r#"{"eventType":"onPlay","onPlay":{"faststart":2},"requestId":7}"#;
+            "onPlay":{"faststart":2,"rtmp":{"stream":"b"},"Stream":"b","a":[{"\u017ftream":"b"}]},"onPause":{}}"#;
+        let clean = r#"{"eventType":"onPlay","onPlay":{"faststart":2,"a":[{}]},"requestId":7}"#;
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(value(&forwarded(smuggled)), value(clean));
         assert_eq!(
@@ -114,5 +125,30 @@ mod tests {
         }
         let escaped = br#"{"eventType":"onUpdate\u0053ource","onUpdateSource":{}}"#;
         assert!(matches!(Message::read(escaped), Ok(Message::Switch(_))));
+    }
+    #[test]
+    fn a_switch_that_only_some_readers_find_is_noticed() {
+        for text in [
+            r#"{"eventType":"onupdatesource"}"#,
+            r#"{"EventType":"onUpdateSource"}"#,
+            r#"{"eventType":"x","onUpdate\u0053ource":{}}"#,
+            r#"[{"eventType":" onUpdateSource"}]"#,
+            r#"{"eventType":"onUpdate\u017fource"}"#,
+            r#"{"eventType":"x","eventType":"y"}"#,
+            "\u{feff}{}",
+            "/**/{}",
+            r#"{"eventType":"x"}{"eventType":"onUpdateSource"}"#,
+        ] {
+            assert!(hides_switch(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "onUpdateSource",
+            "hello",
+            r#"{"eventType":"x","y":"a\"b"}"#,
+            "[1]",
+            "{}",
+        ] {
+            assert!(!hides_switch(text.as_bytes()), "{text}");
+        }
     }
 }

@@ -3,15 +3,16 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::request::query::{Query, QueryError, guarded};
+use super::message::{names_source, without_source};
+use crate::request::query::{Query, QueryError, encode_component, guarded};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
 use crate::request::{Malformed, Security};
 use crate::token::{Field, MalformedToken, StreamName, TokenError};
 
 /// The event.
-const EVENT: &str = "onUpdateSource";
-/// What of its body travels on, beside `rtmp`, which is written anew.
-const BODY_KEYS: [&str; 5] = ["options", "tag", "count", "params", "token"];
+pub const EVENT: &str = "onUpdateSource";
+/// What of its body travels on as it is, beside what is written anew.
+const BODY_KEYS: [&str; 3] = ["options", "tag", "count"];
 
 /// A switch as the viewer wrote it.
 #[derive(Debug, PartialEq)]
@@ -29,6 +30,8 @@ pub struct SwitchTarget {
     pub url: RtmpUrl,
     /// Its own four strings; `None` when the connection's current token is to be judged again.
     pub security: Option<Security>,
+    /// Custom keys for the media server, none of which names a source.
+    params: Option<Value>,
 }
 
 /// Why a switch cannot be decided on its merits.
@@ -67,7 +70,7 @@ impl SwitchRequest {
             _ => return Err(Malformed::StreamMissing.into()),
         };
         check_keys(rtmp)?;
-        check_params(self.body.get("params"))?;
+        let params = self.body.get("params").map(read_params).transpose()?;
         let text = |key| {
             rtmp.get(key)
                 .and_then(Value::as_str)
@@ -82,6 +85,7 @@ impl SwitchRequest {
             stream,
             url,
             security: self.security()?,
+            params,
         })
     }
 
@@ -121,13 +125,18 @@ impl SwitchRequest {
     pub fn granted(&self, target: &SwitchTarget) -> String {
         let mut body = Map::new();
         for key in BODY_KEYS {
-            // A token of ours is the gate's business; another kind travels on, as it does in the query.
-            let ours = |value: &&Value| {
-                key == "token" && value.as_str().is_none_or(|text| text.starts_with("h1."))
-            };
-            if let Some(value) = self.body.get(key).filter(|value| !ours(value)) {
-                body.insert(key.to_owned(), value.clone());
+            if let Some(value) = self.body.get(key) {
+                body.insert(key.to_owned(), without_source(value.clone()));
             }
+        }
+        if let Some(params) = &target.params {
+            body.insert("params".to_owned(), params.clone());
+        }
+        // A token of ours is the gate's business; another kind travels on, as it does in the query.
+        if let Some(token) = self.body.get("token").and_then(Value::as_str)
+            && !token.starts_with("h1.")
+        {
+            body.insert("token".to_owned(), token.into());
         }
         body.insert(
             "rtmp".to_owned(),
@@ -137,7 +146,7 @@ impl SwitchRequest {
         message.insert("eventType".to_owned(), EVENT.into());
         message.insert(EVENT.to_owned(), body.into());
         if let Some(id) = &self.request_id {
-            message.insert("requestId".to_owned(), id.clone());
+            message.insert("requestId".to_owned(), without_source(id.clone()));
         }
         Value::Object(message).to_string()
     }
@@ -221,28 +230,47 @@ fn check_keys(object: &Map<String, Value>) -> Result<(), Malformed> {
 }
 
 /// `params` are custom keys for the media server; a guarded one among them could name another source.
-fn check_params(params: Option<&Value>) -> Result<(), Malformed> {
+fn read_params(params: &Value) -> Result<Value, Malformed> {
     match params {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::Object(params)) => {
-            for key in params.keys() {
-                if let Some(name) = guarded(key).map_err(Malformed::Query)? {
-                    return Err(Malformed::Query(QueryError::Repeated(name)));
-                }
-            }
-            Ok(())
+        Value::Null => {}
+        Value::Object(_) => check_params(params)?,
+        Value::String(query) => return rebuild_params(query).map(Value::String),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
+            return Err(Malformed::Message(
+                "params is neither an object nor a string",
+            ));
         }
-        Some(Value::String(query)) => {
-            let query =
-                Query::parse(query.trim_start_matches(['?', '&'])).map_err(Malformed::Query)?;
-            if query.has_guarded_key() {
-                Err(Malformed::Query(QueryError::Repeated("stream")))
-            } else {
-                Ok(())
-            }
-        }
-        Some(_) => Err(Malformed::Message(
-            "params is neither an object nor a string",
-        )),
     }
+    Ok(params.clone())
+}
+
+fn check_params(params: &Value) -> Result<(), Malformed> {
+    match params {
+        Value::Object(params) => params.iter().try_for_each(|(key, value)| {
+            if let Some(name) = guarded(key).map_err(Malformed::Query)? {
+                return Err(QueryError::Repeated(name).into());
+            }
+            if names_source(key) {
+                return Err(QueryError::Spelling("stream").into());
+            }
+            check_params(value)
+        }),
+        Value::Array(params) => params.iter().try_for_each(check_params),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// A query is written anew, so that none of its characters separates for one reader what it joins for another.
+fn rebuild_params(text: &str) -> Result<String, Malformed> {
+    let pairs = text.trim_start_matches(['?', '&']);
+    let query = Query::parse(pairs)?;
+    if query.has_guarded_key() {
+        return Err(QueryError::Repeated("stream").into());
+    }
+    let pairs = query.forwarded().map(|(key, value)| match value {
+        Some(value) => format!("{}={}", encode_component(key), encode_component(value)),
+        None => encode_component(key),
+    });
+    let start = if text.starts_with('?') { "?" } else { "" };
+    Ok(start.to_owned() + &pairs.collect::<Vec<_>>().join("&"))
 }

@@ -1,0 +1,99 @@
+//! When something is due, and what is done then. Every wait of a relay has a deadline, and meeting one always moves it:
+//! a deadline that stayed in the past would spin.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::{Authority, Cause, Relay, Silence, ViewerSide};
+
+/// Unanswered pings after which a quiet viewer is gone.
+const PINGS_UNANSWERED: u8 = 2;
+
+impl<V, S, A> Relay<'_, V, S, A>
+where
+    V: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Authority,
+{
+    /// The nearest time at which something is due.
+    pub(super) fn next_deadline(&self) -> Instant {
+        match &self.close {
+            Some(close) if !close.due => close.not_before,
+            Some(close) => self
+                .stall_deadline()
+                .map_or(close.give_up, |stall| stall.min(close.give_up)),
+            None => {
+                let asked = self.asked.map(|(at, _)| at);
+                [self.viewer_deadline(), asked]
+                    .into_iter()
+                    .flatten()
+                    .fold(self.patience(), Ord::min)
+            }
+        }
+    }
+
+    /// Does what is due; the cause when the relay is over.
+    pub(super) fn on_deadline(&mut self, now: Instant) -> Option<Cause> {
+        let stalled = self.stall_deadline().is_some_and(|stall| stall <= now);
+        if let Some(close) = &mut self.close {
+            close.due |= close.not_before <= now;
+            return (close.give_up <= now || stalled && close.due).then_some(close.cause);
+        }
+        if stalled {
+            return Some(Cause::ViewerStalled);
+        }
+        if self.viewer_deadline().is_some_and(|end| end <= now) {
+            match self.viewer_side {
+                ViewerSide::Closed(_) => self.begin_close(Cause::ViewerClosed),
+                ViewerSide::Open | ViewerSide::Ended(_) => return Some(Cause::ViewerGone),
+            }
+        } else if let Some((_, kick)) = self.asked.filter(|(at, _)| *at <= now) {
+            self.begin_close(Cause::Kicked(kick));
+        } else if self.patience() <= now {
+            return self.on_silence(now);
+        }
+        None
+    }
+
+    /// How long whom we wait for may be silent. While the viewer takes nothing the media server is not read: its silence
+    /// is not the server's.
+    fn patience(&self) -> Instant {
+        match self.stall_deadline() {
+            Some(stall) => stall,
+            None if self.is_quiet() => self.last_contact + self.settings.ping,
+            None => self.last_media + self.settings.media_idle,
+        }
+    }
+
+    /// When a direction that the viewer has ended has lasted long enough.
+    fn viewer_deadline(&self) -> Option<Instant> {
+        match self.viewer_side {
+            ViewerSide::Open => None,
+            ViewerSide::Closed(since) => Some(since + self.settings.linger),
+            ViewerSide::Ended(since) => Some(since + self.settings.half_close),
+        }
+    }
+
+    fn stall_deadline(&self) -> Option<Instant> {
+        self.stalled_since
+            .map(|since| since + self.settings.write_stall)
+    }
+
+    /// Whether silence is no fault. A server that stops inside a frame is at fault even so, and a ping has no place there.
+    fn is_quiet(&self) -> bool {
+        self.silence != Silence::Never && self.follower.between_frames()
+    }
+
+    fn on_silence(&mut self, now: Instant) -> Option<Cause> {
+        if !self.is_quiet() {
+            self.begin_close(Cause::MediaIdle);
+        } else if self.pings == PINGS_UNANSWERED {
+            return Some(Cause::ViewerSilent);
+        } else {
+            self.pings += 1;
+            self.last_contact = now;
+            self.own_ping = true;
+        }
+        None
+    }
+}

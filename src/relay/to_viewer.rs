@@ -1,0 +1,211 @@
+//! Server to viewer: a wire, with frames of the gate's own in its gaps.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use super::follower::ServerClose;
+use super::frame::{self, opcode};
+use super::switch::Answer;
+use super::{Authority, BUFFER, Cause, PING, Relay, ViewerSide, poll_read};
+
+impl<V, S, A> Relay<'_, V, S, A>
+where
+    V: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Authority,
+{
+    /// Moves what can be moved. The media server is read only when nothing waits for the viewer.
+    pub(super) fn poll_server(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        loop {
+            let stalled = self.stalled_since.is_some();
+            match self
+                .to_viewer
+                .poll_flush(self.viewer, cx, || self.stalled_since = None)
+            {
+                Poll::Ready(Ok(())) if stalled => {
+                    self.stalled_since = None;
+                    // From here on it is the media server's silence again.
+                    self.last_media = Instant::now();
+                }
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(self.viewer_lost()),
+                Poll::Pending => {
+                    self.stalled_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
+                }
+            }
+            if self.follower.between_frames() {
+                self.place_own(self.follower.between_messages());
+                if !self.to_viewer.is_empty() {
+                    continue;
+                }
+            }
+            if let Some(close) = self.close.as_ref().filter(|close| close.placed) {
+                return Poll::Ready(close.cause);
+            }
+            if self.server_done {
+                return Poll::Pending;
+            }
+            let read = BUFFER.with_borrow_mut(|buffer| {
+                let read = ready!(poll_read(&mut self.server, cx, buffer));
+                let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
+                Poll::Ready(match bytes {
+                    Ok([]) | Err(_) => None,
+                    Ok(bytes) => {
+                        self.last_media = Instant::now();
+                        Some(self.from_server(bytes, Some(cx)))
+                    }
+                })
+            });
+            match ready!(read) {
+                Some(Ok(())) => {}
+                Some(Err(_)) => return Poll::Ready(self.viewer_lost()),
+                None => {
+                    if let Some(cause) = self.on_server_end() {
+                        return Poll::Ready(cause);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is
+    /// tried at once.
+    pub(super) fn from_server(
+        &mut self,
+        bytes: &[u8],
+        cx: Option<&mut Context<'_>>,
+    ) -> io::Result<()> {
+        let followed = self.follower.follow(bytes);
+        let forward = bytes.get(..followed.forward).unwrap_or_default();
+        let (gap, between_messages) = match (followed.message_gap, followed.frame_gap) {
+            (Some(gap), _) => (Some(gap), true),
+            (None, gap) => (gap, false),
+        };
+        let gap = gap.filter(|_| self.has_own(between_messages));
+        match gap.and_then(|gap| forward.split_at_checked(gap)) {
+            Some((before, behind)) => {
+                self.send_to_viewer(before, None)?;
+                self.place_own(between_messages);
+                if self.close.as_ref().is_none_or(|close| !close.placed) {
+                    self.send_to_viewer(behind, None)?;
+                }
+            }
+            None => self.send_to_viewer(forward, cx)?,
+        }
+        for message in followed.messages {
+            self.on_server_message(&message);
+        }
+        if let Some(close) = followed.close {
+            self.server_done = true;
+            self.on_server_close(close);
+        }
+        Ok(())
+    }
+
+    fn send_to_viewer(&mut self, bytes: &[u8], cx: Option<&mut Context<'_>>) -> io::Result<()> {
+        self.sent_to_viewer += bytes.len() as u64;
+        match cx {
+            Some(cx) => self.to_viewer.write(bytes, self.viewer, cx),
+            None => {
+                self.to_viewer.push(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn has_own(&self, between_messages: bool) -> bool {
+        self.own_ping
+            || self.own_pong.is_some()
+            || self
+                .close
+                .as_ref()
+                .is_some_and(|close| close.due && !close.placed)
+            || between_messages && !self.own_messages.is_empty()
+    }
+
+    /// Hands our frames to the viewer's outbox; the caller knows that the server's bytes are between two frames.
+    fn place_own(&mut self, between_messages: bool) {
+        if self.close.as_ref().is_some_and(|close| close.placed) {
+            return;
+        }
+        if between_messages {
+            for message in std::mem::take(&mut self.own_messages) {
+                self.to_viewer.push(&message);
+            }
+        }
+        if let Some(pong) = self.own_pong.take() {
+            self.to_viewer
+                .push(&frame::from_server(opcode::PONG, &pong));
+        }
+        if std::mem::take(&mut self.own_ping) {
+            self.to_viewer.push(&frame::from_server(opcode::PING, PING));
+        }
+        if let Some(close) = self.close.as_mut().filter(|close| close.due) {
+            self.to_viewer.push(&close.frame);
+            close.placed = true;
+            // Nothing but the viewer's socket is waited for now.
+            close.give_up = Instant::now() + self.settings.write_stall;
+        }
+    }
+
+    fn on_server_message(&mut self, text: &[u8]) {
+        let Some(answer) = Answer::read(text) else {
+            return;
+        };
+        let asked = self
+            .pending
+            .iter()
+            .position(|(_, request)| request.is_answered_by(&answer));
+        let Some(index) = asked else { return };
+        let (id, _) = self.pending.remove(index);
+        self.authority.answered(id, answer.taken);
+        self.follower.watch(!self.pending.is_empty());
+    }
+
+    fn on_server_close(&mut self, close: ServerClose) {
+        let closed = matches!(self.viewer_side, ViewerSide::Closed(_));
+        match (close.code, close.frame) {
+            _ if self.is_closing() => {}
+            // The answer to the viewer's own close, whatever its code.
+            (_, Some(frame)) if closed => self.close_with(Cause::ViewerClosed, frame, false),
+            (_, None) => self.begin_close(if closed {
+                Cause::ViewerClosed
+            } else {
+                Cause::ServerLost
+            }),
+            (Some(1001 | 1012), _) => self.begin_close(Cause::ServerGoingAway),
+            (code, Some(frame)) => {
+                self.close_with(Cause::ServerClosed(code), frame, is_retried(code))
+            }
+        }
+    }
+
+    /// The media server's connection ended without a close frame.
+    fn on_server_end(&mut self) -> Option<Cause> {
+        self.server_done = true;
+        let cause = match (&self.close, self.viewer_side) {
+            (Some(close), _) => close.cause,
+            (None, ViewerSide::Open) => Cause::ServerLost,
+            (None, ViewerSide::Closed(_)) => Cause::ViewerClosed,
+            (None, ViewerSide::Ended(_)) => return Some(Cause::ViewerGone),
+        };
+        if !self.follower.between_frames() {
+            // Inside a frame there is no place for a close; the connection's end says it.
+            return Some(cause);
+        }
+        self.begin_close(cause);
+        None
+    }
+}
+
+/// Whether players retry after a media server's code (PROTOCOL.md 3).
+const fn is_retried(code: Option<u16>) -> bool {
+    matches!(
+        code,
+        None | Some(1002 | 1003 | 1005..=1009 | 1011 | 1015 | 4500 | 4503)
+    )
+}

@@ -1,0 +1,477 @@
+//! A relay between two sockets of memory, with a scripted authority. Time is the test's.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_docs_in_private_items,
+    reason = "tests fail by panicking"
+)]
+
+use std::future::Future as _;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use h5gate::decision::denial::Denial;
+use h5gate::decision::permit::Permit;
+use h5gate::decision::revocation::Revocations;
+use h5gate::decision::rules::Rules;
+use h5gate::decision::{Facts, decide};
+use h5gate::refusal::Refusal;
+use h5gate::relay::frame::{self, FrameHeader, apply_mask, header_length, opcode};
+use h5gate::relay::switch::{SwitchRequest, Unreadable};
+use h5gate::relay::{
+    Authority, Cause, Farewell, Granted, NotGranted, Relay, RelayEnd, RelaySettings, Silence, Start,
+};
+use h5gate::request::client_address::ClientAddress;
+use h5gate::request::referer::Referer;
+use h5gate::request::rtmp_url::RtmpUrls;
+use h5gate::session::guard::{Playing, Proposal, SessionGuard};
+use h5gate::session::id::{Receipt, SessionId};
+use h5gate::session::{Newcomer, Sessions};
+use h5gate::token::{
+    Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, TokenId, UnixSeconds,
+};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+pub const URL: &str = "rtmp://localhost/play";
+/// The stream that plays from the start.
+pub const STREAM: &str = "abcde-one";
+pub const NOW: UnixSeconds = UnixSeconds::new(1_700_000_000);
+/// How often a relay may be polled, or read a socket, in one test. Far above what any test needs; a deadline that stays
+/// in the past reaches it at once.
+const SPIN: usize = 100_000;
+
+pub const SETTINGS: RelaySettings = RelaySettings {
+    client_message: 16 * 1024,
+    any_message: false,
+    media_idle: Duration::from_secs(60),
+    ping: Duration::from_secs(25),
+    write_stall: Duration::from_secs(30),
+    half_close: Duration::from_secs(5),
+    linger: Duration::from_secs(2),
+};
+
+/// How a test's relay starts.
+pub struct Setup {
+    pub settings: RelaySettings,
+    pub silence: Silence,
+    /// Streams that a switch may go to.
+    pub granted: Vec<String>,
+    /// Bytes that the viewer's socket takes before it makes the gate wait.
+    pub viewer_room: usize,
+    pub server_room: usize,
+    pub viewer_early: Vec<u8>,
+    pub server_early: Vec<u8>,
+    /// When our 101 left: a second ago, past the hold of retried codes.
+    pub opened: Duration,
+    pub change: fn(&mut Grant),
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            settings: SETTINGS,
+            silence: Silence::Never,
+            granted: vec!["abcde-two".to_owned(), "abcde-three".to_owned()],
+            viewer_room: 1 << 20,
+            server_room: 1 << 20,
+            viewer_early: Vec::new(),
+            server_early: Vec::new(),
+            opened: Duration::from_secs(1),
+            change: |_| {},
+        }
+    }
+}
+
+/// What the authority was asked and told.
+#[derive(Debug, Default)]
+pub struct Log {
+    pub decided: Vec<String>,
+    pub answered: Vec<bool>,
+    pub dropped: usize,
+    pub farewells: Vec<Cause>,
+}
+
+/// A running relay, and the far ends of its sockets.
+pub struct Rig {
+    pub viewer: DuplexStream,
+    pub server: DuplexStream,
+    pub log: Arc<Mutex<Log>>,
+    pub sessions: Arc<Sessions>,
+    pub playing: Arc<Playing>,
+    pub counts: Arc<Counts>,
+    pub started: Instant,
+    task: JoinSet<RelayEnd>,
+}
+
+/// How often things were polled.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub polls: AtomicUsize,
+    pub reads: AtomicUsize,
+}
+
+impl Counts {
+    fn count(counter: &AtomicUsize) {
+        assert!(
+            counter.fetch_add(1, Ordering::Relaxed) < SPIN,
+            "the relay spins"
+        );
+    }
+
+    pub fn both(&self) -> usize {
+        self.polls.load(Ordering::Relaxed) + self.reads.load(Ordering::Relaxed)
+    }
+}
+
+/// A permit for a stream of organisation `abcde`, by way of a minted token.
+pub fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
+    let owner: Owner = "abcde".parse().unwrap();
+    let secret = Secret::new(vec![7; 32]).unwrap();
+    let key = Key::new(
+        "k1".parse().unwrap(),
+        owner.clone(),
+        KeyState::Active,
+        &secret,
+    );
+    let keyring = Keyring::new([], [key]).unwrap();
+    let mut grant = Grant::new(
+        TokenId::new([1; 16]),
+        NOW,
+        Scope::stream(stream.parse().unwrap()),
+    );
+    change(&mut grant);
+    let security = keyring.mint(&owner, &grant).unwrap();
+    let claims = keyring.verify(Presented::from(&security)).unwrap();
+    let facts = Facts {
+        stream: stream.parse().unwrap(),
+        url: URL.parse().unwrap(),
+        address: ClientAddress::Unknown,
+        referer: Referer::Absent,
+    };
+    decide(
+        claims,
+        facts,
+        &Rules::default(),
+        &Revocations::default(),
+        NOW,
+    )
+    .unwrap()
+}
+
+/// A session that plays [`STREAM`].
+pub fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard) {
+    let sessions = Sessions::new(10);
+    let newcomer = Newcomer {
+        id: SessionId::new(1 << 100),
+        player: String::new(),
+        now: NOW,
+    };
+    let guard = sessions.open(newcomer, permit(STREAM, change)).unwrap();
+    (sessions, guard)
+}
+
+impl Rig {
+    pub fn start(setup: Setup) -> Self {
+        let (viewer, gate_viewer) = duplex(setup.viewer_room);
+        let (server, gate_server) = duplex(setup.server_room);
+        let (sessions, guard) = session(setup.change);
+        let playing = sessions.find(guard.id()).unwrap();
+        let log = Arc::new(Mutex::new(Log::default()));
+        let counts = Arc::new(Counts::default());
+        let mut viewer_socket = Counting {
+            socket: gate_viewer,
+            counts: Arc::clone(&counts),
+        };
+        let server_socket = Counting {
+            socket: gate_server,
+            counts: Arc::clone(&counts),
+        };
+        let mut task = JoinSet::new();
+        let (counted, logged) = (Arc::clone(&counts), Arc::clone(&log));
+        let start = Start {
+            viewer_early: setup.viewer_early,
+            server_early: setup.server_early,
+            opened: Instant::now().checked_sub(setup.opened).unwrap(),
+            silence: setup.silence,
+        };
+        task.spawn(async move {
+            let authority = Script {
+                guard: &guard,
+                granted: setup.granted,
+                log: logged,
+            };
+            let relay = Relay::new(
+                &mut viewer_socket,
+                server_socket,
+                &guard,
+                authority,
+                setup.settings,
+                start,
+            );
+            let mut run = pin!(relay.run());
+            std::future::poll_fn(|cx| {
+                Counts::count(&counted.polls);
+                run.as_mut().poll(cx)
+            })
+            .await
+        });
+        Self {
+            viewer,
+            server,
+            log,
+            sessions,
+            playing,
+            counts,
+            started: Instant::now(),
+            task,
+        }
+    }
+
+    /// The relay's end, and when it came.
+    pub async fn end(&mut self) -> (RelayEnd, Duration) {
+        let end = self.task.join_next().await.unwrap().unwrap();
+        (end, self.started.elapsed())
+    }
+
+    /// The viewer says a text message.
+    pub async fn say(&mut self, text: &str) {
+        self.viewer_sends(opcode::TEXT, text.as_bytes()).await;
+    }
+
+    /// The viewer sends one frame.
+    pub async fn viewer_sends(&mut self, opcode: u8, payload: &[u8]) {
+        self.viewer
+            .write_all(&frame::from_client(opcode, [1, 2, 3, 4], payload))
+            .await
+            .unwrap();
+    }
+
+    /// The media server sends one frame.
+    pub async fn server_sends(&mut self, opcode: u8, payload: &[u8]) {
+        self.server
+            .write_all(&frame::from_server(opcode, payload))
+            .await
+            .unwrap();
+    }
+
+    pub async fn viewer_gets(&mut self) -> Option<Frame> {
+        read_frame(&mut self.viewer).await
+    }
+
+    pub async fn server_gets(&mut self) -> Option<Frame> {
+        read_frame(&mut self.server).await
+    }
+
+    /// The code and the rest of the close frame that the viewer gets next, and when it came.
+    pub async fn viewer_is_closed(&mut self) -> (u16, Duration) {
+        let frame = self.viewer_gets().await.expect("a close frame");
+        assert_eq!(frame.opcode, opcode::CLOSE, "{frame:?}");
+        (frame.code(), self.started.elapsed())
+    }
+
+    /// Waits until the relay has nothing to do, without letting time pass.
+    pub async fn settle(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Nothing reaches the viewer for this long.
+    pub async fn viewer_gets_nothing_for(&mut self, time: Duration) {
+        let got = tokio::time::timeout(time, self.viewer.read_u8()).await;
+        assert!(got.is_err(), "{got:?}");
+    }
+
+    /// Nothing reaches the server for this long.
+    pub async fn server_gets_nothing_for(&mut self, time: Duration) {
+        let got = tokio::time::timeout(time, self.server.read_u8()).await;
+        assert!(got.is_err(), "{got:?}");
+    }
+}
+
+/// A frame as it arrived, unmasked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub fin: bool,
+    pub opcode: u8,
+    pub masked: bool,
+    pub payload: Vec<u8>,
+    /// The frame's bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Frame {
+    pub fn code(&self) -> u16 {
+        u16::from_be_bytes([self.payload[0], self.payload[1]])
+    }
+
+    pub fn text(&self) -> &str {
+        assert_eq!(self.opcode, opcode::TEXT, "{self:?}");
+        std::str::from_utf8(&self.payload).unwrap()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(self.text()).unwrap()
+    }
+}
+
+/// The next frame; `None` at the end of the connection, even inside a frame.
+pub async fn read_frame(socket: &mut DuplexStream) -> Option<Frame> {
+    let mut bytes = vec![0; 2];
+    socket.read_exact(&mut bytes).await.ok()?;
+    let header = header_length(&bytes);
+    bytes.resize(header, 0);
+    socket.read_exact(&mut bytes[2..]).await.ok()?;
+    let read = FrameHeader::read(&bytes).unwrap();
+    bytes.resize(header + usize::try_from(read.length).unwrap(), 0);
+    socket.read_exact(&mut bytes[header..]).await.ok()?;
+    let mut payload = bytes[header..].to_vec();
+    apply_mask(&mut payload, read.mask.unwrap_or_default(), 0);
+    Some(Frame {
+        fin: read.fin,
+        opcode: read.opcode,
+        masked: read.mask.is_some(),
+        payload,
+        bytes,
+    })
+}
+
+/// All frames in `bytes`, and what stands behind the last whole one.
+pub fn frames(mut bytes: &[u8]) -> (Vec<Frame>, &[u8]) {
+    let mut frames = Vec::new();
+    loop {
+        let header = header_length(bytes);
+        let Some(read) = bytes.get(..header).and_then(FrameHeader::read) else {
+            return (frames, bytes);
+        };
+        let Some(end) = usize::try_from(read.length)
+            .ok()
+            .and_then(|length| header.checked_add(length))
+        else {
+            return (frames, bytes);
+        };
+        let Some(whole) = bytes.get(..end) else {
+            return (frames, bytes);
+        };
+        let mut payload = whole[header..].to_vec();
+        apply_mask(&mut payload, read.mask.unwrap_or_default(), 0);
+        frames.push(Frame {
+            fin: read.fin,
+            opcode: read.opcode,
+            masked: read.mask.is_some(),
+            payload,
+            bytes: whole.to_vec(),
+        });
+        bytes = &bytes[end..];
+    }
+}
+
+/// A switch as a player writes it.
+pub fn switch(stream: &str, id: u32) -> String {
+    serde_json::json!({
+        "eventType": "onUpdateSource",
+        "onUpdateSource": {
+            "options": { "faststart": 1 },
+            "tag": format!("tag-{id}"),
+            "count": id,
+            "rtmp": { "url": URL, "stream": stream },
+            "security": { "token": "h1.a.b.c", "options": "1", "expires": "2", "tag": "" },
+        },
+        "requestId": id,
+    })
+    .to_string()
+}
+
+/// Grants by the stream's name.
+pub struct Script<'a> {
+    pub guard: &'a SessionGuard,
+    pub granted: Vec<String>,
+    pub log: Arc<Mutex<Log>>,
+}
+
+impl Authority for Script<'_> {
+    fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted> {
+        let code = |denial: Denial| NotGranted::Denied(Refusal::from(denial.reason()).code);
+        let target = request
+            .target(&RtmpUrls::new(vec![URL.parse().unwrap()]))
+            .map_err(|unreadable| match unreadable {
+                Unreadable::Malformed(error) => code(error.into()),
+                Unreadable::Token(error) => code(error.into()),
+            })?;
+        let stream = target.stream.to_string();
+        self.log.lock().unwrap().decided.push(stream.clone());
+        if !self.granted.contains(&stream) {
+            return Err(NotGranted::Denied(4901));
+        }
+        match self.guard.propose(permit(&stream, |_| {})) {
+            Ok(id) => Ok(Granted {
+                id,
+                message: request.granted(&target),
+            }),
+            Err(Proposal::TooManyPending) => Err(NotGranted::TooManyPending),
+            Err(Proposal::Denied(denial)) => Err(code(denial)),
+        }
+    }
+
+    fn answered(&mut self, switch: h5gate::session::guard::PendingId, taken: bool) {
+        self.log.lock().unwrap().answered.push(taken);
+        if taken {
+            self.guard.accept(switch, NOW);
+        } else {
+            self.guard.reject(switch);
+        }
+    }
+
+    fn dropped(&mut self) {
+        self.log.lock().unwrap().dropped += 1;
+    }
+
+    fn farewell(&mut self, cause: Cause) -> Farewell {
+        self.log.lock().unwrap().farewells.push(cause);
+        Refusal::from(cause).farewell(Receipt::new(0))
+    }
+}
+
+/// A socket whose reads are counted.
+struct Counting {
+    socket: DuplexStream,
+    counts: Arc<Counts>,
+}
+
+impl AsyncRead for Counting {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Counts::count(&self.counts.reads);
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counting {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
