@@ -6,6 +6,7 @@ use crate::token::UnixSeconds;
 
 /// The time of day. A clock before 1970 reads as 1970: every token is then not yet valid or not expired, never a panic.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn now() -> UnixSeconds {
     UnixSeconds::new(
         SystemTime::now()

@@ -51,7 +51,7 @@ pub fn decide(
     }
     match grant.expires {
         Some(expires) if now >= expires.saturating_add(rules.leeway) => {
-            reasons.push(Reason::Expired { expires })
+            reasons.push(Reason::Expired { expires });
         }
         Some(expires) if expires.since(grant.issued_at) > rules.max_lifetime => {
             reasons.push(Reason::LifetimeTooLong { expires });
@@ -87,8 +87,5 @@ pub fn decide(
             address: facts.address,
         });
     }
-    match Denial::from_reasons(reasons) {
-        Some(denial) => Err(denial),
-        None => Ok(Permit::new(claims, facts)),
-    }
+    Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
 }

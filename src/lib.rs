@@ -22,8 +22,24 @@ pub mod relay;
 pub mod refusal;
 
 #[cfg(feature = "gate")]
+pub mod handler;
+
+// What stands beside the way.
+#[cfg(feature = "gate")]
+pub mod admin;
+#[cfg(feature = "gate")]
+pub mod cli;
+#[cfg(feature = "gate")]
 pub mod clock;
 #[cfg(feature = "gate")]
 pub mod config;
+#[cfg(feature = "gate")]
+pub mod gate;
+#[cfg(feature = "gate")]
+pub mod logging;
+#[cfg(feature = "gate")]
+pub mod metrics;
+#[cfg(feature = "gate")]
+pub mod serve;
 #[cfg(feature = "gate")]
 pub mod token_api;

@@ -105,6 +105,12 @@ impl Incoming {
         })
     }
 
+    /// The socket as it is, for a listener whose peers need no preparation.
+    #[must_use]
+    pub fn into_parts(self) -> (TcpStream, ConnectionPermit) {
+        (self.socket, self.permit)
+    }
+
     /// Where the socket came from.
     #[must_use]
     pub fn from(&self) -> SocketAddr {

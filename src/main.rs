@@ -1,1 +1,7 @@
-fn main() {}
+//! The `h5gate` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    h5gate::cli::main()
+}

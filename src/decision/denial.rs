@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use crate::request::Malformed;
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
-use crate::token::{StreamName, TokenError, UnixSeconds};
+use crate::token::{Claims, StreamName, TokenError, UnixSeconds};
 
 use super::revocation::RevocationId;
 
@@ -80,18 +80,27 @@ pub enum Reason {
 pub struct Denial {
     first: Reason,
     others: Vec<Reason>,
+    claims: Option<Box<Claims>>,
 }
 
 impl Denial {
-    /// From all failed rules in their order; `None` when there are none.
-    #[must_use]
-    pub fn from_reasons(reasons: Vec<Reason>) -> Option<Self> {
+    /// From all rules that `claims` failed, in their order; the claims themselves when there are none.
+    pub(super) fn unless_empty(reasons: Vec<Reason>, claims: Claims) -> Result<Claims, Self> {
         let mut reasons = reasons.into_iter();
-        let first = reasons.next()?;
-        Some(Self {
-            first,
-            others: reasons.collect(),
-        })
+        match reasons.next() {
+            Some(first) => Err(Self {
+                first,
+                others: reasons.collect(),
+                claims: Some(Box::new(claims)),
+            }),
+            None => Ok(claims),
+        }
+    }
+
+    /// What the token proved, where it proved anything: whose token it was, for the operator.
+    #[must_use]
+    pub fn claims(&self) -> Option<&Claims> {
+        self.claims.as_deref()
     }
 
     /// The rule that makes the code.
@@ -106,6 +115,7 @@ impl<T: Into<Reason>> From<T> for Denial {
         Self {
             first: reason.into(),
             others: Vec::new(),
+            claims: None,
         }
     }
 }

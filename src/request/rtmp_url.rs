@@ -50,6 +50,12 @@ impl RtmpUrls {
         Self(urls)
     }
 
+    /// The first configured source.
+    #[must_use]
+    pub fn first(&self) -> Option<&RtmpUrl> {
+        self.0.first()
+    }
+
     /// The configured source that `given` means: scheme and host in any letter case, port 1935 may be written; all else
     /// byte for byte.
     #[must_use]

@@ -97,9 +97,11 @@ impl Server {
             .map(Iterator::collect::<Vec<_>>)
         {
             Ok(found) if !found.is_empty() => self.state().addresses = found,
-            Ok(_) => tracing::warn!(server = %self, "the media server's name has no address"),
+            Ok(_) => {
+                tracing::warn!(server = %self, "the media server's name has no address");
+            }
             Err(error) => {
-                tracing::warn!(server = %self, %error, "the media server's name was not found")
+                tracing::warn!(server = %self, %error, "the media server's name was not found");
             }
         }
     }

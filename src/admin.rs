@@ -1,0 +1,202 @@
+//! The operator's side: its own listener, never reachable by a viewer.
+//!
+//! A browser on the operator's machine must not be talked into using it: `Host` has to be a loopback name or a listed one
+//! (a page's own name rebound to 127.0.0.1 is not), a foreign `Origin` changes nothing, and a body is JSON.
+
+pub mod api;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::AdminConfig;
+use crate::gate::Gate;
+use crate::listener::accept;
+use crate::listener::limit::ConnectionLimit;
+use crate::refusal::rejection;
+use crate::request::strict;
+
+/// The longest body: a revocation is far shorter.
+const BODY_LIMIT: usize = 16 * 1024;
+/// How long a head or a body may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Serves the operator until the process ends.
+pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener, connections: usize) {
+    let config = Arc::new(config);
+    let tasks = TaskTracker::new();
+    // The operator sees the drain to its end, so this listener does not stop with the others.
+    let never = CancellationToken::new();
+    let limit = ConnectionLimit::new(connections);
+    let serve = |incoming: crate::listener::Incoming| {
+        let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
+        tasks.spawn(async move {
+            let (socket, _permit) = incoming.into_parts();
+            let service = service_fn(|request: Request<Incoming>| {
+                let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
+                async move { Ok::<_, Infallible>(answer(&gate, &config, request).await) }
+            });
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .max_buf_size(gate.limits.head);
+            // Its errors are the client's.
+            let _ = http.serve_connection(TokioIo::new(socket), service).await;
+        });
+    };
+    accept(&socket, &limit, &never, serve).await;
+}
+
+async fn answer(
+    gate: &Gate,
+    config: &AdminConfig,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    if let Err(error) = strict::check(&head, gate.limits.uri) {
+        let (status, _) = rejection(error);
+        return text(status, &format!("{error}\n"));
+    }
+    if !is_called_by_name(&head, config) {
+        return text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "this name is not in admin.names\n",
+        );
+    }
+    match (&head.method, head.uri.path()) {
+        (&Method::GET | &Method::HEAD, "/healthz") => return text(StatusCode::OK, "alive\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if gate.is_ready() => {
+            return text(StatusCode::OK, "ready\n");
+        }
+        (&Method::GET | &Method::HEAD, "/readyz") => {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+        }
+        _ => {}
+    }
+    if !is_authorized(&head, config) {
+        let mut response = text(
+            StatusCode::UNAUTHORIZED,
+            "a bearer token is needed (admin.token_sha256)\n",
+        );
+        let challenge = HeaderValue::from_static("Bearer realm=\"h5gate\"");
+        response
+            .headers_mut()
+            .insert(http::header::WWW_AUTHENTICATE, challenge);
+        return response;
+    }
+    if head.method != Method::GET && head.method != Method::HEAD {
+        if has_foreign_origin(&head) {
+            return text(
+                StatusCode::FORBIDDEN,
+                "a foreign Origin changes nothing here\n",
+            );
+        }
+        let json = head.headers.get(CONTENT_TYPE).is_some_and(api::is_json);
+        if !json && !hyper::body::Body::is_end_stream(&body) {
+            return text(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body must be application/json\n",
+            );
+        }
+    }
+    let body = match tokio::time::timeout(PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await
+    {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => {
+            return text(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or broken off\n",
+            );
+        }
+        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n"),
+    };
+    api::answer(gate, &head, &body)
+}
+
+/// Loopback addresses, `localhost`, and the configured names; any port.
+fn is_called_by_name(head: &Parts, config: &AdminConfig) -> bool {
+    let host = head
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .and_then(|host| host.parse::<Authority>().ok());
+    // HTTP/1.0 without a name: no browser.
+    let Some(host) = host else { return true };
+    let name = host
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+        || config.names.contains(&name)
+}
+
+fn is_authorized(head: &Parts, config: &AdminConfig) -> bool {
+    let Some(expected) = &config.token_sha256 else {
+        return true;
+    };
+    let given = head
+        .headers
+        .get(AUTHORIZATION)
+        .map_or(&b""[..], HeaderValue::as_bytes);
+    let token = match given.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"Bearer ") => token,
+        _ => return false,
+    };
+    Sha256::digest(token).as_slice().ct_eq(expected).into()
+}
+
+fn has_foreign_origin(head: &Parts) -> bool {
+    let Some(origin) = head
+        .headers
+        .get(ORIGIN)
+        .map(|origin| origin.to_str().unwrap_or_default())
+    else {
+        return false;
+    };
+    let host = head
+        .headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    origin
+        .split_once("://")
+        .is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", body.to_owned())
+}
+
+/// An answer of this side, never to be stored and never taken for another type.
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        http::header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    response
+}

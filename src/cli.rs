@@ -1,0 +1,129 @@
+//! The command line.
+
+pub mod token;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use base64::Engine as _;
+use clap::{Args, Parser, Subcommand};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::logging::{Log, LogFormat, LogLevel};
+use crate::serve;
+use crate::token::SECRET_MIN_BYTES;
+
+/// The configuration is wrong (`EX_CONFIG` of sysexits.h).
+const BAD_CONFIG: u8 = 78;
+
+/// Edge validation proxy for H5Live secure playback.
+#[derive(Debug, Parser)]
+#[command(name = "h5gate", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gate until SIGTERM; SIGHUP reads organisations, keys and API keys again
+    Serve(Serve),
+    /// Read a configuration and report everything that is wrong with it (exit code 78)
+    Check(ConfigFile),
+    /// Mint and look at tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Make keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// How a log line looks
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// How much is logged
+    #[arg(long, value_enum, default_value = "info")]
+    log_level: LogLevel,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Print a new secret: 32 random bytes in base64
+    New,
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(command) => run(&command),
+        Command::Check(file) => with_config(&file.config, |config| {
+            config
+                .dangers
+                .iter()
+                .for_each(|danger| complain(&format!("warning: {danger}")));
+            say(&format!("{}: no errors", file.config.display()));
+            ExitCode::SUCCESS
+        }),
+        Command::Token(command) => token::run(&command),
+        Command::Key(KeyCommand::New) => new_key(),
+    }
+}
+
+fn run(command: &Serve) -> ExitCode {
+    with_config(&command.file.config, |config| {
+        let log = Log::start(command.log_format, command.log_level);
+        match serve::run(config, &command.file.config, &log) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(%error, "not started");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+fn new_key() -> ExitCode {
+    let mut secret = Zeroizing::new([0; SECRET_MIN_BYTES]);
+    if let Err(error) = getrandom::fill(secret.as_mut()) {
+        complain(&format!("the system has no randomness: {error}"));
+        return ExitCode::FAILURE;
+    }
+    let text = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(secret.as_ref()));
+    say(&text);
+    ExitCode::SUCCESS
+}
+
+/// Loads a configuration, or reports everything that is wrong with it.
+fn with_config(path: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => then(config),
+        Err(errors) => {
+            errors.iter().for_each(|error| complain(&error.to_string()));
+            ExitCode::from(BAD_CONFIG)
+        }
+    }
+}
+
+/// One line on standard output. A reader that has gone away is no reason to panic.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// One line on standard error.
+fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,286 @@
+//! `h5gate token`: mint, inspect, verify.
+
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::config::units::parse_duration;
+use crate::request::query::{Query, encode_component};
+use crate::token::{
+    AddressPrefix, AtExpiry, Grant, OrgaHash, Owner, Presented, RefererPattern, Scope, Security,
+    StreamName, Tag, TokenId, UnixSeconds, User, inspect,
+};
+
+use super::{complain, say, with_config};
+
+/// Commands about tokens
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mint a token with a configured key; prints what the token API would answer
+    Mint(Box<Mint>),
+    /// Show what a token says of itself, without checking it
+    Inspect {
+        /// A token, or a playback URL with one
+        token: String,
+    },
+    /// Check a token's signature, consistency and time with the configured keys (exit code 1 when refused)
+    Verify(Verify),
+}
+
+/// What to mint
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("scope").required(true).args(["stream", "orga"])))]
+pub struct Mint {
+    /// The configuration file with the keys
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// A stream that may be played; up to 16 times
+    #[arg(long, value_name = "NAME")]
+    stream: Vec<StreamName>,
+    /// The organisation of which every stream may be played
+    #[arg(long, value_name = "HASH")]
+    orga: Option<OrgaHash>,
+    /// When it expires, in Unix seconds
+    #[arg(long, value_name = "SECONDS", conflicts_with = "lifetime")]
+    expires: Option<u64>,
+    /// When it expires, from now: 90s, 30m, 2h, 7d
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    lifetime: Option<Duration>,
+    /// The customer's own string
+    #[arg(long, default_value = "")]
+    tag: Tag,
+    /// An address or prefix in which the viewer must be; repeatable
+    #[arg(long, value_name = "ADDRESS[/LENGTH]")]
+    ip: Vec<AddressPrefix>,
+    /// A host on which the page must be, or *.domain; repeatable
+    #[arg(long, value_name = "DOMAIN")]
+    referer: Vec<RefererPattern>,
+    /// When it becomes valid, in Unix seconds
+    #[arg(long, value_name = "SECONDS")]
+    not_before: Option<u64>,
+    /// Who it is for
+    #[arg(long)]
+    user: Option<User>,
+    /// How many viewers may play at once
+    #[arg(long, value_name = "COUNT")]
+    sessions: Option<NonZeroU16>,
+    /// End running playbacks at the expiry, instead of letting them go on
+    #[arg(long)]
+    cut_at_expiry: bool,
+    /// Print playback URLs below this base instead, such as ws://127.0.0.1:8080
+    #[arg(long, value_name = "BASE")]
+    url: Option<String>,
+}
+
+/// What to verify
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The configuration file with the keys
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// A playback URL, or its query
+    url: String,
+}
+
+/// Runs one command.
+pub fn run(command: &Command) -> ExitCode {
+    match command {
+        Command::Mint(command) => mint(command),
+        Command::Inspect { token } => show(token),
+        Command::Verify(command) => verify(command),
+    }
+}
+
+fn mint(command: &Mint) -> ExitCode {
+    with_config(&command.config, |config| {
+        let mut id = [0; 16];
+        if let Err(error) = getrandom::fill(&mut id) {
+            return fail(&format!("the system has no randomness: {error}"));
+        }
+        let now = clock::now();
+        let (scope, owner) = match (&command.orga, command.stream.first()) {
+            (Some(hash), _) => (
+                Scope::Organisation(hash.clone()),
+                Owner::Organisation(hash.clone()),
+            ),
+            (None, Some(stream)) => (
+                Scope::Streams(command.stream.clone()),
+                config.keyring.owner_of(stream),
+            ),
+            (None, None) => return fail("one of --stream and --orga is needed"),
+        };
+        let grant = Grant {
+            not_before: command.not_before.map(UnixSeconds::new),
+            expires: command
+                .lifetime
+                .map(|time| now.saturating_add(time))
+                .or(command.expires.map(UnixSeconds::new)),
+            at_expiry: if command.cut_at_expiry {
+                AtExpiry::Cut
+            } else {
+                AtExpiry::Keep
+            },
+            addresses: command.ip.clone(),
+            referers: command.referer.clone(),
+            tag: command.tag.clone(),
+            user: command.user.clone(),
+            sessions: command.sessions,
+            ..Grant::new(TokenId::new(id), now, scope)
+        };
+        if grant.expires.is_some_and(|expires| expires <= now) {
+            return fail("expires lies in the past");
+        }
+        match config.keyring.mint(&owner, &grant) {
+            Ok(security) => {
+                let Some(base) = &command.url else {
+                    say(&security_json(&security).to_string());
+                    return ExitCode::SUCCESS;
+                };
+                let Some(source) = config.edge.rtmp_urls.first() else {
+                    return fail("upstream.rtmp_urls is empty");
+                };
+                for stream in &command.stream {
+                    say(&playback_url(base, source.as_str(), stream, &security));
+                }
+                if command.stream.is_empty() {
+                    return fail(
+                        "--url needs --stream: an organisation's token plays any of its streams",
+                    );
+                }
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error.to_string()),
+        }
+    })
+}
+
+fn show(token: &str) -> ExitCode {
+    let query = token.split_once('?').map(|(_, query)| Query::parse(query));
+    let token = match &query {
+        Some(Ok(query)) => &query.security.token,
+        Some(Err(error)) => return fail(&error.to_string()),
+        None => token,
+    };
+    match inspect(token) {
+        Ok(inspection) => {
+            let mut shown = grant_json(&inspection.grant);
+            if let Value::Object(fields) = &mut shown {
+                // They travel beside the token.
+                fields.remove("expires");
+                fields.remove("tag");
+                fields.insert("key".to_owned(), inspection.key.as_str().into());
+                fields.insert("verified".to_owned(), false.into());
+            }
+            say(&shown.to_string());
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(&error.to_string()),
+    }
+}
+
+fn verify(command: &Verify) -> ExitCode {
+    with_config(&command.config, |config| {
+        let query = command
+            .url
+            .split_once('?')
+            .map_or(command.url.as_str(), |(_, query)| query);
+        let query = match Query::parse(query) {
+            Ok(query) => query,
+            Err(error) => return fail(&error.to_string()),
+        };
+        let claims = match config.keyring.verify(query.security.presented()) {
+            Ok(claims) => claims,
+            Err(error) => return fail(&error.to_string()),
+        };
+        let (grant, now) = (&claims.grant, clock::now());
+        let leeway = config.rules.of(&claims.owner).leeway;
+        let expired = grant
+            .expires
+            .is_some_and(|expires| now >= expires.saturating_add(leeway));
+        let early = grant.not_before.is_some_and(|not_before| now < not_before);
+        let mut shown = grant_json(grant);
+        if let Value::Object(fields) = &mut shown {
+            fields.insert("key".to_owned(), claims.key.as_str().into());
+            fields.insert("owner".to_owned(), claims.owner.to_string().into());
+            fields.insert("verified".to_owned(), true.into());
+        }
+        say(&shown.to_string());
+        match (expired, early) {
+            (true, _) => fail("expired"),
+            (_, true) => fail("not valid yet"),
+            (false, false) => ExitCode::SUCCESS,
+        }
+    })
+}
+
+/// The answer of the token API (PROTOCOL.md 1).
+fn security_json(security: &Security) -> Value {
+    let Security {
+        expires,
+        tag,
+        token,
+        options,
+    } = security;
+    json!({ "h5live": { "security": { "expires": expires, "tag": tag, "token": token, "options": options } } })
+}
+
+fn grant_json(grant: &Grant) -> Value {
+    let (streams, organisation) = match &grant.scope {
+        Scope::Streams(streams) => (
+            Some(streams.iter().map(StreamName::as_str).collect::<Vec<_>>()),
+            None,
+        ),
+        Scope::Organisation(hash) => (None, Some(hash.as_str())),
+    };
+    json!({
+        "token_id": grant.id.to_string(),
+        "issued_at": grant.issued_at.get(),
+        "not_before": grant.not_before.map(UnixSeconds::get),
+        "expires": grant.expires.map(UnixSeconds::get),
+        "at_expiry": match grant.at_expiry { AtExpiry::Keep => "keep", AtExpiry::Cut => "cut" },
+        "streams": streams,
+        "organisation": organisation,
+        "ip": grant.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "referer": grant.referers.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tag": grant.tag.as_str(),
+        "user": grant.user.as_ref().map(User::as_str),
+        "sessions": grant.sessions,
+    })
+}
+
+/// The URL of a 4.x or 5.x player (PROTOCOL.md 2); empty values are left out.
+fn playback_url(base: &str, source: &str, stream: &StreamName, security: &Security) -> String {
+    let Presented {
+        token,
+        options,
+        expires,
+        tag,
+    } = Presented::from(security);
+    let parameters = [
+        ("url", source),
+        ("stream", stream.as_str()),
+        ("expires", expires),
+        ("tag", tag),
+        ("token", token),
+        ("options", options),
+    ];
+    let set = parameters.iter().filter(|(_, value)| !value.is_empty());
+    let query: Vec<_> = set
+        .map(|(key, value)| format!("{key}={}", encode_component(value)))
+        .collect();
+    format!(
+        "{}/h5live/authstream/stream.mp4?{}",
+        base.trim_end_matches('/'),
+        query.join("&")
+    )
+}
+
+fn fail(message: &str) -> ExitCode {
+    complain(message);
+    ExitCode::FAILURE
+}

@@ -1,0 +1,483 @@
+// An H5Live player on Media Source Extensions. It does what the published players do: it reads close codes, retries what
+// is worth a retry, switches inside the socket, and keeps a renewed token for later reconnects.
+
+const HANDSHAKE_MS = 5_000; // the patience of a real player
+const SWITCH_MS = 10_000;
+const ATTEMPT_MS = 8_000;
+const MAX_RETRIES = 10;
+const SETTLED_MS = 200; // a socket that stood this long was a good one: retries count from zero again
+
+const FINAL = 'final';
+const RETRIED = 'retried';
+const SILENT = 'silent';
+
+const CODES = {
+  1000: ['Closed', FINAL],
+  1001: ['Going away', FINAL],
+  4200: ['Check passed', SILENT],
+  4400: ['Bad request: stream parameters are missing or malformed', FINAL],
+  4403: ['Access denied, or the stream was stopped: it depends on the player', FINAL],
+  4500: ['Internal error', RETRIED],
+  4503: ['Service unavailable', RETRIED],
+  4900: ['The security service failed', FINAL],
+  4901: ['Denied: the token is not valid here', FINAL],
+  4903: ['Expired, or token, options or expires are missing', FINAL],
+  4904: ['The security service was not found', FINAL],
+};
+const LOST = new Set([1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1015]);
+
+const REACTIONS = {
+  [FINAL]: 'Final. It stops and shows the error.',
+  [RETRIED]: 'Tries again after 2 to 10 s, up to 10 times.',
+  [SILENT]: 'None. There is nothing to show.',
+};
+
+/** What a code means and what a player does about it: `{ code, meaning, kind, reaction }`. */
+export function verdict(code) {
+  const lost = [`Connection failed or was lost. Players show ${code === 1006 ? '4106' : 'a 41xx error'}`, RETRIED];
+  const [meaning, kind] = CODES[code] ?? (LOST.has(code) ? lost : ['Not a code of this protocol', FINAL]);
+  return { code, meaning, kind, reaction: REACTIONS[kind] };
+}
+
+/** A denied switch is no end: the socket stays, and so does the picture. */
+export function inBandVerdict(code) {
+  return { ...verdict(code), reaction: 'The switch fails. The old stream keeps playing.' };
+}
+
+/** The receipt in a close reason of the form `code NNNN RECEIPT`; '' when there is none. */
+export function receiptIn(reason) {
+  return /^code \d{4} (\S+)$/.exec(reason)?.[1] ?? '';
+}
+
+// --- one attempt, for its verdict only ---
+
+/**
+ * Opens a socket of its own and tells how it ended: `{ outcome, code, reason, ms }`, the outcome being `refused`,
+ * `granted` (something came from the media server) or `silent` (no verdict in time).
+ */
+export function attempt(media, query) {
+  return probe(media, query, (end) => () => end({ outcome: 'granted' }));
+}
+
+/**
+ * Starts a good playback, sends `message` in its socket and tells what became of it: as `attempt`, with `inBand` when
+ * the code came in an onUpdateSourceError, and `after`, the media messages that came later all the same.
+ */
+export function attemptSwitch(media, query, message) {
+  return probe(media, query, (end, socket) => {
+    let sent = false;
+    let denied = null;
+    return ({ data }) => {
+      if (typeof data !== 'string') {
+        // The first picture proves that this playback is a good one. Only then is the switch asked for.
+        if (!sent) socket.send(JSON.stringify(message));
+        sent = true;
+        // Three more messages after the refusal: the old stream really goes on.
+        if (denied && ++denied.after === 3) end(denied);
+        return;
+      }
+      const { eventType, body } = parse(data);
+      if (eventType === 'onUpdateSourceError') {
+        denied = { outcome: 'refused', inBand: true, code: body.code, reason: '', body, after: 0 };
+        setTimeout(() => end(denied), 3_000);
+      } else if (eventType === 'onUpdateSourceSuccess' || eventType === 'onUpdateSourceAbort') {
+        end({ outcome: 'granted' });
+      }
+    };
+  });
+}
+
+function probe(media, query, listen) {
+  return new Promise((resolve) => {
+    const from = performance.now();
+    const socket = new WebSocket(socketUrl(media, query));
+    socket.binaryType = 'arraybuffer';
+    const timer = setTimeout(() => end({ outcome: 'silent' }), ATTEMPT_MS);
+    const end = (result) => {
+      clearTimeout(timer);
+      resolve({ ms: Math.round(performance.now() - from), ...result });
+      socket.close(1000);
+    };
+    socket.onmessage = listen(end, socket);
+    socket.onclose = ({ code, reason }) => end({ outcome: 'refused', code, reason });
+  });
+}
+
+// --- the player ---
+
+/**
+ * Plays one stream at a time in `video`. `report(event, detail)` hears what happens: `state`, `sent`, `text`, `closed`,
+ * `retry`, `failed`.
+ */
+export class LivePlayer {
+  /** `idle`, `connecting`, `playing`, `paused`, `retrying` or `ended`. */
+  state = 'idle';
+  /** What plays: `{ stream, security, … }`. A retry and a reconnect start with it. */
+  source = null;
+  /** The verdict of the last close; null while a socket is open. */
+  ended = null;
+  bytes = 0;
+  switches = 0;
+  openedAt = null;
+
+  #video;
+  #at; // { media, rtmp }: the gate, and the source behind it
+  #report;
+  #pid = randomId(); // one player, one pid
+  #socket = null;
+  #pictures = null;
+  #asked = null; // the switch under way
+  #requests = 0;
+  #retries = 0;
+  #retryTimer;
+
+  constructor(video, at, report) {
+    this.#video = video;
+    this.#at = at;
+    this.#report = report;
+  }
+
+  /** Plays from a new socket. */
+  start(source) {
+    this.source = source;
+    this.#retries = 0;
+    this.#open();
+  }
+
+  /** The same token, the same pid, a new cid: what a player does after a loss. */
+  reconnect() {
+    if (this.source) this.start(this.source);
+  }
+
+  pause() {
+    this.#video.pause();
+    this.#send('onPause', {});
+    this.#enter('paused');
+  }
+
+  resume() {
+    this.#send('onPlay', {});
+    this.#play();
+    this.#enter('playing');
+  }
+
+  /**
+   * Asks for another stream, or for the same one with a new token, inside the socket: one at a time. Resolves with
+   * `{ outcome: 'switched' | 'renewed' | 'refused' | 'aborted' | 'silent' | 'closed', code?, reason? }`.
+   */
+  switchTo(source) {
+    const count = ++this.switches;
+    const rtmp = { url: this.#at.rtmp, stream: source.stream };
+    const body = { options: { faststart: true }, tag: `switch-${count}`, count, rtmp, security: source.security };
+    const requestId = this.#send('onUpdateSource', body);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#settle({ outcome: 'silent' }), SWITCH_MS);
+      this.#asked = { requestId, source, resolve, timer };
+      if (!this.#socket) this.#settle({ outcome: 'closed' });
+    });
+  }
+
+  /** Seconds of picture that are here and not yet shown. */
+  get ahead() {
+    const { buffered, currentTime } = this.#video;
+    return buffered.length ? Math.max(0, buffered.end(buffered.length - 1) - currentTime) : 0;
+  }
+
+  #open() {
+    this.#drop();
+    this.bytes = 0;
+    this.switches = 0;
+    this.openedAt = null;
+    this.ended = null;
+    this.#enter('connecting');
+
+    const { stream, security } = this.source;
+    const query = { url: this.#at.rtmp, stream, cid: randomId(), pid: this.#pid, ...security };
+    const socket = new WebSocket(socketUrl(this.#at.media, queryString(query)));
+    socket.binaryType = 'arraybuffer';
+    const tooLate = setTimeout(() => socket.close(), HANDSHAKE_MS);
+    const pictures = new Pictures(this.#video, (problem) => this.#report('failed', problem));
+
+    socket.onopen = () => {
+      clearTimeout(tooLate);
+      this.openedAt = performance.now();
+    };
+    socket.onmessage = ({ data }) => {
+      if (typeof data === 'string') return this.#onText(data, pictures);
+      this.bytes += data.byteLength;
+      pictures.push(new Uint8Array(data));
+      if (this.state === 'connecting') {
+        this.#enter('playing');
+        this.#play();
+      }
+    };
+    socket.onclose = ({ code, reason }) => {
+      clearTimeout(tooLate);
+      this.#onClose(code, reason);
+    };
+    this.#socket = socket;
+    this.#pictures = pictures;
+  }
+
+  #play() {
+    this.#video.play().catch(({ name }) => {
+      // A browser that wants a press first says so. A play that another load overtook is nothing.
+      if (name === 'NotAllowedError') this.#report('failed', 'the browser wants a press on Play first');
+    });
+  }
+
+  /** Lets go of the socket without a word to the page: another one follows. */
+  #drop() {
+    clearTimeout(this.#retryTimer);
+    this.#pictures?.stop();
+    if (this.#socket) {
+      this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+      this.#socket.close(1000);
+    }
+    this.#socket = null;
+    this.#settle({ outcome: 'closed' });
+  }
+
+  #onText(text, pictures) {
+    const { eventType, body, requestId } = parse(text);
+    this.#report('text', { eventType, body });
+    const type = typeIn(body);
+    if (type) pictures.announce(type);
+
+    const id = requestId ?? body.requestId;
+    if (id !== undefined && id !== this.#asked?.requestId) return; // an answer that came too late
+    if (eventType === 'onUpdateSourceSuccess') this.#settle({ outcome: 'switched' });
+    if (eventType === 'onUpdateSourceError') this.#settle({ outcome: 'refused', code: body.code });
+    if (eventType === 'onUpdateSourceAbort') {
+      const outcome = body.reason === 'equalsource' ? 'renewed' : 'aborted';
+      this.#settle({ outcome, reason: body.reason });
+    }
+  }
+
+  #settle(result) {
+    if (!this.#asked) return;
+    const { source, resolve, timer } = this.#asked;
+    this.#asked = null;
+    clearTimeout(timer);
+    // The new token is good: from here on it is the one for a retry and a reconnect.
+    if (result.outcome === 'switched' || result.outcome === 'renewed') this.source = source;
+    resolve(result);
+  }
+
+  #onClose(code, reason) {
+    const stood = this.openedAt === null ? 0 : performance.now() - this.openedAt;
+    if (stood >= SETTLED_MS) this.#retries = 0;
+    this.#socket = null;
+    this.openedAt = null;
+    this.#settle({ outcome: 'closed' });
+
+    this.ended = { ...verdict(code), reason, receipt: receiptIn(reason) };
+    this.#report('closed', this.ended);
+    if (this.ended.kind === RETRIED && this.#retries < MAX_RETRIES) return this.#retryLater();
+    this.#video.pause();
+    this.#enter('ended');
+  }
+
+  #retryLater() {
+    this.#retries += 1;
+    const ms = 2_000 + Math.random() * 8_000; // spread out: all viewers of a server lose it at the same moment
+    this.#retryTimer = setTimeout(() => this.#open(), ms);
+    this.#enter('retrying');
+    this.#report('retry', { number: this.#retries, of: MAX_RETRIES, at: Date.now() + ms });
+  }
+
+  #send(eventType, body) {
+    const requestId = ++this.#requests;
+    if (this.#socket?.readyState !== WebSocket.OPEN) return requestId;
+    this.#socket.send(JSON.stringify({ eventType, [eventType]: body, requestId }));
+    this.#report('sent', { eventType, body });
+    return requestId;
+  }
+
+  #enter(state) {
+    this.state = state;
+    this.#report('state', state);
+  }
+}
+
+// --- pictures ---
+
+const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
+const KEEP_S = 20; // what was shown stays this long in memory
+const CATCH_UP_S = 2; // further behind than this, play a little faster
+const JUMP_S = 5; // further behind than this (a hidden page, a pause), jump
+
+/** Whether this browser can play at all. */
+export const canPlay = Boolean(Source);
+
+/** Feeds the messages of one socket to the video element. */
+class Pictures {
+  #video;
+  #fail;
+  #announced = '';
+  #type = '';
+  #queue = [];
+  #buffer = null;
+  #stopped = false;
+
+  constructor(video, fail) {
+    this.#video = video;
+    this.#fail = fail;
+  }
+
+  /** Says which type the next init segment has. */
+  announce(type) {
+    this.#announced = type;
+  }
+
+  push(bytes) {
+    if (this.#stopped) return;
+    if (!isInit(bytes)) this.#queue.push({ bytes });
+    else {
+      const type = this.#announced || typeOfInit(bytes);
+      if (!this.#type) this.#attach(type);
+      this.#queue.push({ bytes, type });
+    }
+    this.#append();
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#queue = [];
+  }
+
+  // The old picture stays on the screen until the first init segment of this socket is here.
+  #attach(type) {
+    if (!Source?.isTypeSupported(type)) return this.#stopWith(`this browser cannot play ${type || 'this stream'}`);
+    this.#type = type;
+    const source = new Source();
+    const url = URL.createObjectURL(source);
+    source.addEventListener('sourceopen', () => {
+      URL.revokeObjectURL(url);
+      if (this.#stopped) return;
+      const buffer = source.addSourceBuffer(type);
+      buffer.mode = 'sequence'; // live media does not begin at zero: it is put there
+      buffer.addEventListener('updateend', () => this.#onUpdated());
+      this.#buffer = buffer;
+      this.#append();
+    }, { once: true });
+    this.#video.disableRemotePlayback = true; // Safari opens a ManagedMediaSource only so
+    this.#video.src = url;
+  }
+
+  #append() {
+    if (this.#stopped || !this.#buffer || this.#buffer.updating || this.#queue.length === 0) return;
+    const { bytes, type } = this.#queue[0];
+    try {
+      if (type) this.#beginSource(type);
+      this.#buffer.appendBuffer(bytes);
+      this.#queue.shift();
+    } catch (error) {
+      if (error.name !== 'QuotaExceededError' || !this.#forget(2)) this.#stopWith(error.message);
+    }
+  }
+
+  // Another source has a clock of its own. It goes where the last one ends, so that the picture never stops.
+  #beginSource(type) {
+    if (type !== this.#type) this.#buffer.changeType(type);
+    this.#type = type;
+    const { buffered } = this.#buffer;
+    if (buffered.length) this.#buffer.timestampOffset = buffered.end(buffered.length - 1);
+  }
+
+  #onUpdated() {
+    if (this.#stopped) return;
+    this.#stayLive();
+    if (!this.#forget(KEEP_S)) this.#append();
+  }
+
+  // Steps over holes (at the start, after a switch) and keeps near the live edge.
+  #stayLive() {
+    const { buffered, currentTime } = this.#video;
+    if (!buffered.length) return;
+    for (let i = 0; i < buffered.length; i++) {
+      if (buffered.end(i) < currentTime + 0.1) continue;
+      if (buffered.start(i) > currentTime) this.#video.currentTime = buffered.start(i);
+      break;
+    }
+    const edge = buffered.end(buffered.length - 1);
+    const behind = edge - this.#video.currentTime;
+    if (behind > JUMP_S) this.#video.currentTime = edge - 1;
+    // Between one second and CATCH_UP_S the rate stays as it is, so that it does not flutter.
+    if (behind > CATCH_UP_S) this.#video.playbackRate = 1.1;
+    else if (behind < 1) this.#video.playbackRate = 1;
+  }
+
+  /** Frees what was shown more than `seconds` ago; false when there is nothing worth it. */
+  #forget(seconds) {
+    const { buffered } = this.#buffer;
+    const until = this.#video.currentTime - seconds;
+    if (!buffered.length || buffered.start(0) >= until - 1) return false;
+    this.#buffer.remove(0, until);
+    return true;
+  }
+
+  #stopWith(problem) {
+    this.stop();
+    this.#fail(this.#video.error?.message || problem);
+  }
+}
+
+function isInit(bytes) {
+  return String.fromCharCode(...bytes.subarray(4, 8)) === 'ftyp';
+}
+
+/** The type that a message names, wherever in it that stands; '' when it names none. */
+function typeIn(value) {
+  if (typeof value === 'string') return /^(video|audio)\/mp4\s*;\s*codecs=/i.test(value) ? value : '';
+  if (!value || typeof value !== 'object') return '';
+  for (const inner of Object.values(value)) {
+    const found = typeIn(inner);
+    if (found) return found;
+  }
+  return '';
+}
+
+/** The type read out of an init segment, for servers that do not announce it. H.264 and AAC, as H5Live sends them. */
+function typeOfInit(bytes) {
+  const text = new TextDecoder('latin1').decode(bytes);
+  const codecs = [];
+  const avc = text.indexOf('avcC');
+  if (avc > 0) {
+    const profile = [...bytes.subarray(avc + 5, avc + 8)];
+    codecs.push(`avc1.${profile.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`);
+  }
+  if (text.includes('mp4a')) codecs.push('mp4a.40.2');
+  return codecs.length ? `video/mp4; codecs="${codecs.join(', ')}"` : '';
+}
+
+// --- URLs and messages ---
+
+/** The playback address: one path at the gate, the query as it is. */
+export function socketUrl(media, query = '') {
+  const address = `${media.replace(/^http/, 'ws')}/h5live/authstream/stream.mp4`;
+  return query ? `${address}?${query}` : address;
+}
+
+/** Values encoded once; empty ones left out, as players do. */
+function queryString(values) {
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined && value !== '')
+    .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
+    .join('&');
+}
+
+/** A text message; one that is no JSON has the name '' and an empty body. */
+function parse(text) {
+  try {
+    const message = JSON.parse(text);
+    const eventType = String(message.eventType ?? '');
+    return { eventType, body: message[eventType] ?? {}, requestId: message.requestId };
+  } catch {
+    return { eventType: '', body: {} };
+  }
+}
+
+function randomId() {
+  return String(crypto.getRandomValues(new Uint32Array(1))[0]);
+}

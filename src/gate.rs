@@ -1,0 +1,207 @@
+//! What all connections share.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::clock;
+use crate::config::{Config, Limits, Timeouts, WebSocketRefusal};
+use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
+use crate::decision::rules::Rules;
+use crate::listener::limit::ConnectionLimit;
+use crate::metrics::{Metrics, Readings};
+use crate::relay::RelaySettings;
+use crate::request::Edge;
+use crate::session::Sessions;
+use crate::token::{Keyring, Owner, UnixSeconds};
+use crate::token_api::api_key::ApiKeys;
+use crate::upstream::{Patience, Upstream};
+
+/// The running gate.
+#[derive(Debug)]
+pub struct Gate {
+    policy: RwLock<Arc<Policy>>,
+    revocations: RwLock<Arc<Revocations>>,
+    next_revocation: AtomicU64,
+    /// Who is playing.
+    pub sessions: Arc<Sessions>,
+    /// The media servers.
+    pub upstream: Upstream,
+    /// The path on the media servers; `None` is the viewer's own.
+    pub websocket_path: Option<String>,
+    /// `Host` for the media servers; `None` is the viewer's own.
+    pub upstream_host: Option<String>,
+    /// Viewers' connections.
+    pub connections: Arc<ConnectionLimit>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Sizes and counts.
+    pub limits: Limits,
+    /// Waits.
+    pub timeouts: Timeouts,
+    /// How relays behave.
+    pub relay: RelaySettings,
+    ready: AtomicBool,
+    log_dropped: Option<ErrorCounter>,
+}
+
+/// What a reload replaces. A connection takes it once for each decision, so that a decision is made by one policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// Neighbours in front, and the sources that viewers may name.
+    pub edge: Edge,
+    /// All keys.
+    pub keyring: Keyring,
+    /// What is asked of each organisation's tokens.
+    pub rules: Rules,
+    /// Who may mint.
+    pub api_keys: ApiKeys,
+    /// How a refused WebSocket is told.
+    pub websocket_refusal: WebSocketRefusal,
+}
+
+impl Gate {
+    /// From a configuration; not ready yet.
+    #[must_use]
+    pub fn new(config: Config, log_dropped: Option<ErrorCounter>) -> Arc<Self> {
+        let Config {
+            edge,
+            upstream,
+            limits,
+            timeouts,
+            websocket_refusal,
+            keyring,
+            rules,
+            api_keys,
+            ..
+        } = config;
+        let patience = Patience {
+            connect: timeouts.upstream_connect,
+            head: timeouts.upstream_head,
+            total: timeouts.upstream_total,
+            backoff: timeouts.upstream_backoff,
+            user_timeout: timeouts.user_timeout,
+        };
+        let relay = RelaySettings {
+            client_message: limits.client_message,
+            any_message: upstream.any_message,
+            media_idle: timeouts.media_idle,
+            ping: timeouts.ping,
+            write_stall: timeouts.write_stall,
+            half_close: timeouts.half_close,
+            linger: timeouts.linger,
+        };
+        Arc::new(Self {
+            policy: RwLock::new(Arc::new(Policy {
+                edge,
+                keyring,
+                rules,
+                api_keys,
+                websocket_refusal,
+            })),
+            revocations: RwLock::default(),
+            next_revocation: AtomicU64::new(1),
+            sessions: Sessions::new(limits.sessions),
+            upstream: Upstream::new(upstream.servers, patience, limits.dials),
+            websocket_path: upstream.websocket_path,
+            upstream_host: upstream.host,
+            connections: ConnectionLimit::new(limits.connections),
+            metrics: Metrics::default(),
+            limits,
+            timeouts,
+            relay,
+            ready: AtomicBool::new(false),
+            log_dropped,
+        })
+    }
+
+    /// The policy of this moment.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Decides by another policy from now on.
+    pub fn replace_policy(&self, policy: Policy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    }
+
+    /// The revocations of this moment.
+    #[must_use]
+    pub fn revocations(&self) -> Arc<Revocations> {
+        Arc::clone(
+            &self
+                .revocations
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    /// Takes tokens back, and ends the sessions that they opened; how many.
+    pub fn revoke(
+        &self,
+        owner: Owner,
+        target: Target,
+        ends: Option<UnixSeconds>,
+    ) -> (Revocation, usize) {
+        let now = clock::now();
+        let id = RevocationId(self.next_revocation.fetch_add(1, Ordering::Relaxed));
+        let revocation = Revocation {
+            id,
+            owner,
+            target,
+            issued_until: now,
+            ends,
+        };
+        let mut shared = self
+            .revocations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut shared).add(revocation.clone(), now);
+        drop(shared);
+        // A session that opens meanwhile looks at the revocations once more when it is in the list of sessions.
+        let ended = self.sessions.revoke(&revocation, now);
+        (revocation, ended)
+    }
+
+    /// Lifts a revocation; whether it was there.
+    pub fn lift(&self, id: RevocationId) -> bool {
+        Arc::make_mut(
+            &mut self
+                .revocations
+                .write()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+        .lift(id)
+    }
+
+    /// Whether it takes traffic.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// Says whether it takes traffic.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// The metrics' text.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let servers = self.upstream.servers().iter();
+        self.metrics.text(&Readings {
+            sessions: self.sessions.count(),
+            connections: self.connections.open(),
+            connections_refused: self.connections.refused(),
+            log_lines_dropped: self
+                .log_dropped
+                .as_ref()
+                .map_or(0, ErrorCounter::dropped_lines),
+            servers: servers
+                .map(|server| (server.to_string(), server.is_healthy()))
+                .collect(),
+        })
+    }
+}

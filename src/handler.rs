@@ -1,0 +1,289 @@
+//! The way of a request, forwards: a connection is accepted, its head read, the token verified, the playback decided, a
+//! session opened, a media server chosen, the bytes relayed, and whatever goes wrong told by the refusal map.
+
+pub mod conversation;
+pub mod in_band;
+pub mod record;
+
+use std::sync::Arc;
+
+use http::request::Parts;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::config::ListenerConfig;
+use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
+use crate::decision::{Facts, decide};
+use crate::gate::{Gate, Policy};
+use crate::listener::{Incoming, Peer};
+use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
+use crate::relay::closing::finish;
+use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
+use crate::request::{Flags, PlaybackRequest, Security};
+use crate::session::Newcomer;
+use crate::session::guard::SessionGuard;
+use crate::session::id::{Receipt, SessionId};
+use crate::upstream::head::{HeadParts, RequestHead};
+use in_band::InBand;
+
+/// One connection, from the socket to its end.
+pub async fn connection(
+    gate: Arc<Gate>,
+    listener: ListenerConfig,
+    incoming: Incoming,
+    stop: CancellationToken,
+) {
+    // Boxed, so that a playback does not carry the room that its beginning needed.
+    let beginning = Box::pin(converse(&gate, &listener, incoming, stop));
+    let Some(opened) = beginning.await else {
+        return;
+    };
+    let conversation::Opened {
+        mut socket,
+        early,
+        verdict,
+        permit: _place,
+    } = opened;
+    match verdict {
+        Verdict::Play(playback) => play(&gate, &mut socket, early, playback).await,
+        Verdict::Close(farewell) => {
+            Box::pin(leave(&gate, &mut socket, farewell, Instant::now())).await;
+        }
+    }
+}
+
+/// Step 1, and HTTP until a request is a WebSocket.
+async fn converse(
+    gate: &Arc<Gate>,
+    listener: &ListenerConfig,
+    incoming: Incoming,
+    stop: CancellationToken,
+) -> Option<conversation::Opened> {
+    let (from, policy) = (incoming.from(), gate.policy());
+    let neighbours = &policy.edge.neighbours;
+    match incoming
+        .prepare(neighbours, listener.proxy_protocol, gate.timeouts.head)
+        .await
+    {
+        Ok(accepted) => conversation::hold(gate, listener, accepted, stop).await,
+        Err(error) => {
+            tracing::debug!(%from, %error, "connection refused");
+            None
+        }
+    }
+}
+
+/// Says the last word on a socket that has stood open since `opened`.
+async fn leave(gate: &Gate, socket: &mut TcpStream, farewell: Farewell, opened: Instant) {
+    if farewell.retried {
+        sleep_until(opened + RETRY_HOLD).await;
+    }
+    finish(socket, &farewell.frame, gate.timeouts.linger).await;
+}
+
+/// What a WebSocket handshake comes to.
+#[derive(Debug)]
+pub enum Verdict {
+    /// A playback may start.
+    Play(Box<Playback>),
+    /// Nothing but a close frame follows the 101.
+    Close(Farewell),
+}
+
+/// A playback that may start.
+#[derive(Debug)]
+pub struct Playback {
+    permit: Permit,
+    guard: SessionGuard,
+    head: RequestHead,
+    facts: Facts,
+    security: Security,
+    flags: Flags,
+}
+
+/// Steps 2 to 5: whether this playback may start.
+pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> {
+    let policy = gate.policy();
+    let request =
+        PlaybackRequest::read_websocket(head, peer, &policy.edge).map_err(Refused::unread)?;
+    let facts = Facts {
+        stream: request.stream.clone(),
+        url: request.url.clone(),
+        address: request.address,
+        referer: request.referer.clone(),
+    };
+    let refused = |denial| Refused {
+        denial,
+        request: Some(Box::new(request.clone())),
+    };
+    let permit = permit(gate, &policy, &request.security, facts.clone()).map_err(refused)?;
+    if request.flags.check_and_close {
+        record::checked(gate, &permit);
+        let frame = close_frame(CHECK_PASSED, Receipt::new(random()));
+        return Ok(Verdict::Close(Farewell {
+            frame,
+            retried: false,
+        }));
+    }
+    let id = SessionId::new(random_wide());
+    let newcomer = Newcomer {
+        id,
+        player: request.player.clone(),
+        now: clock::now(),
+    };
+    let guard = gate
+        .sessions
+        .open(newcomer, permit.clone())
+        .map_err(refused)?;
+    still_valid(gate, &permit).map_err(refused)?;
+    let path = gate
+        .websocket_path
+        .as_deref()
+        .unwrap_or_else(|| head.uri.path().trim_end_matches('/'));
+    let (query, host) = (&request.upstream_query, gate.upstream_host.as_deref());
+    let head = RequestHead::websocket(
+        &permit,
+        &HeadParts {
+            path,
+            query,
+            headers: &head.headers,
+            host,
+            session: id,
+        },
+    );
+    record::started(gate, id, &permit, &facts);
+    let PlaybackRequest {
+        security, flags, ..
+    } = request;
+    Ok(Verdict::Play(Box::new(Playback {
+        permit,
+        guard,
+        head,
+        facts,
+        security,
+        flags,
+    })))
+}
+
+/// Steps 3 and 4, for a connect and for a switch inside the socket.
+fn permit(
+    gate: &Gate,
+    policy: &Policy,
+    security: &Security,
+    facts: Facts,
+) -> Result<Permit, Denial> {
+    let claims = policy.keyring.verify(security.presented())?;
+    decide(
+        claims,
+        facts,
+        &policy.rules,
+        &gate.revocations(),
+        clock::now(),
+    )
+}
+
+/// A revocation that came between the decision and the session's place in the list has not seen the session; it is seen
+/// here instead.
+fn still_valid(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
+    match gate
+        .revocations()
+        .find(permit.claims(), permit.stream(), clock::now())
+    {
+        Some(revocation) => Err(Reason::Revoked(revocation.id).into()),
+        None => Ok(()),
+    }
+}
+
+/// Steps 6 and 7: the media server, and then the wire.
+async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playback: Box<Playback>) {
+    let opened = Instant::now();
+    let receipt = Receipt::new(random());
+    let server = match Box::pin(gate.upstream.connect(&playback.permit, &playback.head)).await {
+        Ok(server) => server,
+        Err(error) => {
+            let refusal = Refusal::from(error);
+            record::no_server(
+                gate,
+                playback.guard.id(),
+                &playback.permit,
+                error,
+                &refusal,
+                receipt,
+            );
+            // The session's place is free before the viewer is told, so that its retry finds it.
+            drop(playback);
+            return Box::pin(leave(gate, socket, refusal.farewell(receipt), opened)).await;
+        }
+    };
+    gate.metrics
+        .upstream_connect
+        .observe(opened.elapsed().as_secs_f64());
+    let Playback {
+        guard,
+        facts,
+        security,
+        flags,
+        ..
+    } = *playback;
+    let silence = match flags {
+        Flags {
+            meta_stream_only: true,
+            ..
+        } => Silence::Always,
+        Flags { paused: true, .. } => Silence::Paused,
+        Flags { .. } => Silence::Never,
+    };
+    let start = Start {
+        viewer_early,
+        server_early: server.early,
+        opened,
+        silence,
+    };
+    let authority = InBand::new(gate, &guard, facts, security, receipt);
+    let relay = Relay::new(socket, server.socket, &guard, authority, gate.relay, start);
+    let end = Box::pin(relay.run()).await;
+    record::ended(gate, &guard, &end, receipt);
+    drop(guard);
+    if end.closed {
+        Box::pin(finish(socket, &[], gate.timeouts.linger)).await;
+    }
+}
+
+/// A refusal and what it was about, for the record.
+#[derive(Debug)]
+pub struct Refused {
+    /// Every rule that failed.
+    pub denial: Denial,
+    /// The request, unless it could not be read.
+    pub request: Option<Box<PlaybackRequest>>,
+}
+
+impl Refused {
+    fn unread(error: impl Into<Reason>) -> Self {
+        Self {
+            denial: error.into().into(),
+            request: None,
+        }
+    }
+
+    /// Players look for a security service by a check without a token (PROTOCOL.md 4): no attack.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        let request = self.request.as_deref();
+        request.is_some_and(|r| r.flags.check_and_close && r.security.token.is_empty())
+    }
+}
+
+/// Random bits for a receipt.
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+/// Random bits for a session's name. Without the system's randomness names would collide; a process that cannot have
+/// any cannot mint masks or handshake keys either, and serves nobody.
+fn random_wide() -> u128 {
+    u128::from(random()) << 64 | u128::from(random())
+}

@@ -1,0 +1,283 @@
+//! A connection while it speaks HTTP: requests are answered one after the other until one of them becomes a WebSocket.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION,
+    CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ListenerConfig, WebSocketRefusal};
+use crate::gate::Gate;
+use crate::listener::limit::ConnectionPermit;
+use crate::listener::{Accepted, Peer};
+use crate::refusal::{Refusal, rejection};
+use crate::request::handshake::Handshake;
+use crate::request::is_websocket_path;
+use crate::request::strict::{self, Rejection};
+use crate::session::id::Receipt;
+use crate::token_api::http::{self as token_api, TokenApi};
+
+use super::{Verdict, judge, random, record};
+
+const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
+/// What the endpoints of viewers take.
+const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
+/// Where tokens are minted.
+const TOKEN_PATH: &str = "/secure/token";
+
+/// A connection that has become a WebSocket: our 101 is out.
+#[derive(Debug)]
+pub struct Opened {
+    /// The socket.
+    pub socket: TcpStream,
+    /// What the viewer sent right behind its handshake.
+    pub early: Vec<u8>,
+    /// What follows the 101.
+    pub verdict: Verdict,
+    /// The connection's place.
+    pub permit: ConnectionPermit,
+}
+
+/// What one connection's requests share.
+struct Shared {
+    /// Set by the request that became a WebSocket.
+    verdict: Mutex<Option<Verdict>>,
+    /// A complete head has been read.
+    heard: AtomicBool,
+}
+
+/// Answers requests until the connection ends (`None`) or one of them is a WebSocket.
+pub async fn hold(
+    gate: &Arc<Gate>,
+    listener: &ListenerConfig,
+    accepted: Accepted,
+    stop: CancellationToken,
+) -> Option<Opened> {
+    let Accepted {
+        socket,
+        peer,
+        head_deadline,
+        permit,
+    } = accepted;
+    let shared = Arc::new(Shared {
+        verdict: Mutex::new(None),
+        heard: AtomicBool::new(false),
+    });
+    let service = service_fn(|request: Request<Incoming>| {
+        shared.heard.store(true, Ordering::Relaxed);
+        let (gate, shared) = (Arc::clone(gate), Arc::clone(&shared));
+        // hyper wants to move the future.
+        Box::pin(async move {
+            Ok::<_, Infallible>(answer(&gate, listener, peer, request, &shared).await)
+        })
+    });
+    let mut http = http1::Builder::new();
+    // The timer is what makes the timeout real.
+    http.timer(TokioTimer::new())
+        .header_read_timeout(gate.timeouts.keep_alive);
+    http.max_headers(gate.limits.fields)
+        .max_buf_size(gate.limits.head);
+    let mut conversation = http.serve_connection(TokioIo::new(socket), service);
+
+    let mut deadline = std::pin::pin!(sleep_until(head_deadline));
+    let mut draining = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = poll_fn(|cx| conversation.poll_without_shutdown(cx)) => {
+                // Errors are the client's: a reset, a head that is too slow or no HTTP. hyper has answered what it could.
+                ended.ok()?;
+                break;
+            }
+            () = deadline.as_mut(), if !shared.heard.load(Ordering::Relaxed) => return None,
+            () = stop.cancelled(), if !draining => {
+                // Requests under way are answered; a connection that waits for its next one ends.
+                draining = true;
+                Pin::new(&mut conversation).graceful_shutdown();
+            }
+        }
+    }
+    let parts = conversation.into_parts();
+    let verdict = shared
+        .verdict
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take()?;
+    Some(Opened {
+        socket: parts.io.into_inner(),
+        early: parts.read_buf.to_vec(),
+        verdict,
+        permit,
+    })
+}
+
+/// Answers one request.
+async fn answer(
+    gate: &Gate,
+    listener: &ListenerConfig,
+    peer: Peer,
+    request: Request<Incoming>,
+    shared: &Shared,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    if let Err(error) = strict::check(&head, gate.limits.uri) {
+        return reject(gate, error);
+    }
+    if listener.token_api && head.uri.path() == TOKEN_PATH {
+        return mint(gate, &head, body).await;
+    }
+    if !listener.playback || !is_websocket_path(head.uri.path()) {
+        return reject(gate, Rejection::NotFound);
+    }
+    let handshake = match (&head.method, strict::check_no_body(&head)) {
+        (_, Err(error)) => return reject(gate, error),
+        (&Method::OPTIONS, _) => return preflight(),
+        (&Method::GET | &Method::HEAD, _) => Handshake::read(&head),
+        _ => return reject(gate, Rejection::Method),
+    };
+    match handshake {
+        Ok(handshake) => websocket(gate, &head, peer, handshake, shared),
+        Err(error) => reject(gate, error),
+    }
+}
+
+/// The token API, by the policy of this moment.
+async fn mint(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+    let policy = gate.policy();
+    let api = TokenApi {
+        keyring: &policy.keyring,
+        rules: &policy.rules,
+        api_keys: &policy.api_keys,
+        body_limit: gate.limits.body,
+        body_deadline: gate.timeouts.head,
+    };
+    let answered = token_api::answer(&api, head, body).await;
+    record::token_api(gate, answered.outcome);
+    answered.response
+}
+
+/// Verdict first; then 101, also for a refusal, since a page can read nothing but a close code (PROTOCOL.md 3).
+fn websocket(
+    gate: &Gate,
+    head: &Parts,
+    peer: Peer,
+    handshake: Handshake,
+    shared: &Shared,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let verdict = match judge(gate, head, peer) {
+        Ok(verdict) => verdict,
+        Err(refused) => {
+            let receipt = Receipt::new(random());
+            let refusal = Refusal::from(refused.denial.reason());
+            record::refused(gate, &refused, &refusal, receipt);
+            if gate.policy().websocket_refusal == WebSocketRefusal::HttpStatus {
+                return http_refusal(&refusal, receipt);
+            }
+            response
+                .headers_mut()
+                .insert(RECEIPT, receipt_value(receipt));
+            Verdict::Close(refusal.farewell(receipt))
+        }
+    };
+    *shared
+        .verdict
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::try_from(handshake.accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// A refusal for players that understand an HTTP status.
+fn http_refusal(refusal: &Refusal, receipt: Receipt) -> Response<Full<Bytes>> {
+    let body = format!("{{\"code\":{},\"receipt\":\"{receipt}\"}}", refusal.code);
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(RECEIPT, receipt_value(receipt));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("X-H5gate-Receipt"),
+    );
+    allow_any_origin(headers);
+    response
+}
+
+fn receipt_value(receipt: Receipt) -> HeaderValue {
+    // Crockford's base32 is always a header value.
+    HeaderValue::try_from(receipt.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// The answer to a request that is not for an endpoint, or not in its form. The connection ends with it: what follows
+/// might be read differently by somebody else.
+fn reject(gate: &Gate, error: Rejection) -> Response<Full<Bytes>> {
+    let (status, label) = rejection(error);
+    record::rejected(gate, label);
+    let mut response = Response::new(Full::from(format!("{error}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    allow_any_origin(headers);
+    match error {
+        Rejection::UpgradeRequired => {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        Rejection::Method => {
+            headers.insert(ALLOW, HeaderValue::from_static(VIEWER_METHODS));
+        }
+        Rejection::NotFound
+        | Rejection::OldVersion
+        | Rejection::Handshake
+        | Rejection::TargetTooLong
+        | Rejection::Target
+        | Rejection::Host
+        | Rejection::Body
+        | Rejection::Misdirected
+        | Rejection::LengthRequired => {}
+    }
+    response
+}
+
+fn preflight() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static(VIEWER_METHODS));
+    allow_any_origin(response.headers_mut());
+    response
+}
+
+fn allow_any_origin(headers: &mut http::HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}

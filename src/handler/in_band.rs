@@ -1,0 +1,129 @@
+//! Switches inside the socket, decided like a start: steps 3 and 4 again, for what the relay reads.
+
+use crate::clock;
+use crate::decision::Facts;
+use crate::decision::denial::Denial;
+use crate::gate::Gate;
+use crate::refusal::Refusal;
+use crate::relay::switch::{SwitchRequest, Unreadable};
+use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted};
+use crate::request::Security;
+use crate::session::guard::{PendingId, Proposal, SessionGuard};
+use crate::session::id::Receipt;
+
+use super::{permit, record, still_valid};
+
+/// What a connection's switches are decided by.
+#[derive(Debug)]
+pub struct InBand<'a> {
+    gate: &'a Gate,
+    guard: &'a SessionGuard,
+    /// Of the connect; only the stream and its source change.
+    facts: Facts,
+    /// The current token, judged again for a switch that brings none.
+    security: Security,
+    /// Tokens of switches that the media server has not answered.
+    pending: Vec<(PendingId, Security)>,
+    receipt: Receipt,
+}
+
+impl<'a> InBand<'a> {
+    /// For one connection, from what it was started with.
+    #[must_use]
+    pub fn new(
+        gate: &'a Gate,
+        guard: &'a SessionGuard,
+        facts: Facts,
+        security: Security,
+        receipt: Receipt,
+    ) -> Self {
+        Self {
+            gate,
+            guard,
+            facts,
+            security,
+            pending: Vec::new(),
+            receipt,
+        }
+    }
+
+    fn judge(&mut self, request: &SwitchRequest) -> Result<Granted, Refused> {
+        let policy = self.gate.policy();
+        let target = request
+            .target(&policy.edge.rtmp_urls)
+            .map_err(|error| match error {
+                Unreadable::Malformed(error) => Denial::from(error),
+                Unreadable::Token(error) => Denial::from(error),
+            })?;
+        let facts = Facts {
+            stream: target.stream.clone(),
+            url: target.url.clone(),
+            ..self.facts.clone()
+        };
+        let security = target.security.as_ref().unwrap_or(&self.security).clone();
+        let permit = permit(self.gate, &policy, &security, facts)?;
+        let id = self
+            .guard
+            .propose(permit.clone())
+            .map_err(|refused| match refused {
+                Proposal::Denied(denial) => Refused::Denied(denial),
+                Proposal::TooManyPending => Refused::TooManyPending,
+            })?;
+        if let Err(denial) = still_valid(self.gate, &permit) {
+            self.guard.reject(id);
+            return Err(denial.into());
+        }
+        self.pending.push((id, security));
+        record::switched(self.gate, self.guard.id(), &permit);
+        Ok(Granted {
+            id,
+            message: request.granted(&target),
+        })
+    }
+}
+
+/// Why a switch goes no further.
+enum Refused {
+    Denied(Denial),
+    TooManyPending,
+}
+
+impl<T: Into<Denial>> From<T> for Refused {
+    fn from(denial: T) -> Self {
+        Self::Denied(denial.into())
+    }
+}
+
+impl Authority for InBand<'_> {
+    fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted> {
+        self.judge(request).map_err(|refused| match refused {
+            Refused::TooManyPending => NotGranted::TooManyPending,
+            Refused::Denied(denial) => {
+                let refusal = Refusal::from(denial.reason());
+                record::switch_refused(self.gate, self.guard.id(), &denial, &refusal);
+                NotGranted::Denied(refusal.code)
+            }
+        })
+    }
+
+    fn answered(&mut self, switch: PendingId, taken: bool) {
+        let Some(index) = self.pending.iter().position(|(id, _)| *id == switch) else {
+            return;
+        };
+        let (_, security) = self.pending.remove(index);
+        if taken {
+            self.security = security;
+            self.guard.accept(switch, clock::now());
+        } else {
+            self.guard.reject(switch);
+        }
+    }
+
+    fn dropped(&mut self) {
+        self.gate.metrics.messages_dropped.inc();
+    }
+
+    fn farewell(&mut self, cause: Cause) -> Farewell {
+        Refusal::from(cause).farewell(self.receipt)
+    }
+}

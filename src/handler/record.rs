@@ -1,0 +1,159 @@
+//! What is counted and logged: one line when a playback starts or is refused, one when it ends. Never a token.
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use crate::decision::Facts;
+use crate::decision::denial::Denial;
+use crate::decision::permit::Permit;
+use crate::gate::Gate;
+use crate::metrics::{Verdict, Why};
+use crate::refusal::Refusal;
+use crate::relay::RelayEnd;
+use crate::session::guard::SessionGuard;
+use crate::session::id::{Receipt, SessionId};
+use crate::upstream::UpstreamError;
+
+use super::Refused;
+
+const GRANTED: Verdict = Verdict {
+    verdict: "granted",
+    reason: "",
+    code: 0,
+};
+
+pub(super) fn started(gate: &Gate, session: SessionId, permit: &Permit, facts: &Facts) {
+    gate.metrics.verdicts.get_or_create(&GRANTED).inc();
+    let claims = permit.claims();
+    tracing::info!(
+        %session,
+        stream = %permit.stream(),
+        address = %facts.address,
+        referer = %facts.referer,
+        key = %claims.key,
+        token = %claims.grant.id,
+        tag = claims.grant.tag.as_str(),
+        "playback started"
+    );
+}
+
+pub(super) fn checked(gate: &Gate, permit: &Permit) {
+    let verdict = Verdict {
+        verdict: "checked",
+        reason: "",
+        code: u32::from(crate::refusal::CHECK_PASSED),
+    };
+    gate.metrics.verdicts.get_or_create(&verdict).inc();
+    tracing::info!(stream = %permit.stream(), address = %permit.address(), "playback checked");
+}
+
+pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt: Receipt) {
+    let verdict = if refused.is_probe() {
+        "probe"
+    } else {
+        "refused"
+    };
+    count(&gate.metrics.verdicts, verdict, refusal);
+    if refused.is_probe() {
+        return tracing::debug!(%receipt, "probe for a security service");
+    }
+    let request = refused.request.as_deref();
+    let claims = refused.denial.claims();
+    tracing::info!(
+        %receipt,
+        code = refusal.code,
+        reason = refusal.label,
+        fault = ?refusal.fault,
+        detail = %refused.denial,
+        stream = request.map(|r| r.stream.as_str()),
+        address = request.map(|r| tracing::field::display(r.address)),
+        referer = request.map(|r| tracing::field::display(&r.referer)),
+        key = claims.map(|c| tracing::field::display(&c.key)),
+        token = claims.map(|c| tracing::field::display(c.grant.id)),
+        tag = claims.map(|c| c.grant.tag.as_str()),
+        "playback refused"
+    );
+}
+
+pub(super) fn switched(gate: &Gate, session: SessionId, permit: &Permit) {
+    gate.metrics.switches.get_or_create(&GRANTED).inc();
+    tracing::info!(%session, stream = %permit.stream(), token = %permit.claims().grant.id, "playback switches");
+}
+
+pub(super) fn switch_refused(gate: &Gate, session: SessionId, denial: &Denial, refusal: &Refusal) {
+    count(&gate.metrics.switches, "refused", refusal);
+    tracing::info!(%session, code = refusal.code, reason = refusal.label, detail = %denial, "switch refused");
+}
+
+pub(super) fn no_server(
+    gate: &Gate,
+    session: SessionId,
+    permit: &Permit,
+    error: UpstreamError,
+    refusal: &Refusal,
+    receipt: Receipt,
+) {
+    gate.metrics
+        .upstream_errors
+        .get_or_create(&Why {
+            reason: refusal.label,
+        })
+        .inc();
+    gate.metrics
+        .ends
+        .get_or_create(&Why {
+            reason: refusal.label,
+        })
+        .inc();
+    tracing::warn!(
+        %session,
+        %receipt,
+        stream = %permit.stream(),
+        code = refusal.code,
+        reason = refusal.label,
+        detail = %error,
+        "playback ended without a media server"
+    );
+}
+
+pub(super) fn ended(gate: &Gate, guard: &SessionGuard, end: &RelayEnd, receipt: Receipt) {
+    let refusal = Refusal::from(end.cause);
+    gate.metrics
+        .ends
+        .get_or_create(&Why {
+            reason: refusal.label,
+        })
+        .inc();
+    gate.metrics.bytes_to_viewers.inc_by(end.to_viewer);
+    gate.metrics.bytes_to_servers.inc_by(end.to_server);
+    tracing::info!(
+        session = %guard.id(),
+        %receipt,
+        reason = refusal.label,
+        detail = ?end.cause,
+        to_viewer = end.to_viewer,
+        to_server = end.to_server,
+        "playback ended"
+    );
+}
+
+pub(super) fn token_api(gate: &Gate, outcome: &'static str) {
+    gate.metrics
+        .token_api
+        .get_or_create(&Why { reason: outcome })
+        .inc();
+}
+
+pub(super) fn rejected(gate: &Gate, reason: &'static str) {
+    gate.metrics.rejections.get_or_create(&Why { reason }).inc();
+    tracing::debug!(reason, "request rejected");
+}
+
+fn count(verdicts: &Family<Verdict, Counter>, verdict: &'static str, refusal: &Refusal) {
+    let labels = Verdict {
+        verdict,
+        reason: refusal.label,
+        code: refusal.code.into(),
+    };
+    verdicts.get_or_create(&labels).inc();
+}

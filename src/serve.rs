@@ -1,0 +1,282 @@
+//! The process: sockets, workers, signals, and an orderly end.
+//!
+//! Each worker is a thread with a runtime and listening sockets of its own; a connection lives and dies on one worker.
+//! The main thread answers the operator, looks names up and hears the signals.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin;
+use crate::config::{Config, ListenerConfig};
+use crate::gate::{Gate, Policy};
+use crate::handler;
+use crate::listener::{SocketOptions, accept, bind};
+use crate::logging::Log;
+use crate::metrics::Why;
+
+/// Connections that the operator's side serves at once.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// How long the last connections have after the drain for their closing handshakes.
+const AFTER_DRAIN: Duration = Duration::from_secs(5);
+
+/// Why the gate does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A thread, a runtime or a signal handler cannot be had.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs until a signal ends it. `path` is where a reload reads.
+pub fn run(config: Config, path: &Path, log: &Log) -> Result<(), StartError> {
+    let dangers = config.dangers.clone();
+    let (listeners, admin) = (config.listeners.clone(), config.admin.clone());
+    let gate = Gate::new(config, Some(log.dropped()));
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let stop = CancellationToken::new();
+
+    let mut sockets: Vec<Vec<_>> = (0..gate.limits.workers).map(|_| Vec::new()).collect();
+    let options = SocketOptions {
+        backlog: gate.limits.backlog,
+        user_timeout: gate.timeouts.user_timeout,
+    };
+    let mut addresses = Vec::new();
+    for listener in &listeners {
+        let bound = bind_at(listener.address, gate.limits.workers, options)?;
+        addresses.push((
+            serves(listener),
+            bound.first().and_then(|socket| socket.local_addr().ok()),
+        ));
+        for (worker, socket) in sockets.iter_mut().zip(bound) {
+            worker.push((socket, listener.clone()));
+        }
+    }
+    let admin_socket = match &admin {
+        Some(admin) => bind_at(admin.address, 1, options)?.pop(),
+        None => None,
+    };
+    addresses.push((
+        "admin",
+        admin_socket
+            .as_ref()
+            .and_then(|socket| socket.local_addr().ok()),
+    ));
+
+    let mut signals = runtime.block_on(async { Signals::new() })?;
+    dangers
+        .iter()
+        .for_each(|danger| tracing::warn!(danger, "a setting weakens a check"));
+    runtime.block_on(look_up_all(&gate));
+    let workers = sockets
+        .into_iter()
+        .enumerate()
+        .map(|(index, sockets)| start_worker(index, &gate, sockets, &stop))
+        .collect::<Result<Vec<_>, _>>()?;
+    let ended = runtime.block_on(async {
+        let background = TaskTracker::new();
+        if let (Some(socket), Some(admin)) = (admin_socket, admin) {
+            let socket = TcpListener::from_std(socket)?;
+            background.spawn(admin::serve(Arc::clone(&gate), admin, socket, ADMIN_CONNECTIONS));
+        }
+        background.spawn(keep_names_fresh(Arc::clone(&gate)));
+        for (serves, address) in &addresses {
+            if let Some(address) = address {
+                tracing::info!(serves, %address, "listening");
+            }
+        }
+        gate.set_ready(true);
+        signals.run_until_end(&gate, path).await;
+        gate.set_ready(false);
+        stop.cancel();
+        gate.sessions.drain(gate.timeouts.drain);
+        tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
+        tokio::select! {
+            () = all_ended(workers) => tracing::info!("drained"),
+            () = signals.end() => tracing::warn!(sessions = gate.sessions.count(), "stopped before the drain was over"),
+        }
+        Ok(())
+    });
+    // A worker that has not ended yet is not waited for: somebody asked twice.
+    runtime.shutdown_background();
+    ended
+}
+
+fn bind_at(
+    address: SocketAddr,
+    workers: usize,
+    options: SocketOptions,
+) -> Result<Vec<std::net::TcpListener>, StartError> {
+    bind(address, workers, options).map_err(|source| StartError::Bind { address, source })
+}
+
+fn serves(listener: &ListenerConfig) -> &'static str {
+    match (listener.playback, listener.token_api) {
+        (true, true) => "playback token-api",
+        (true, false) => "playback",
+        (false, true) => "token-api",
+        (false, false) => "nothing",
+    }
+}
+
+/// One worker: its thread ends when it no longer accepts and its last connection has ended.
+fn start_worker(
+    index: usize,
+    gate: &Arc<Gate>,
+    sockets: Vec<(std::net::TcpListener, ListenerConfig)>,
+    stop: &CancellationToken,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (gate, stop) = (Arc::clone(gate), stop.clone());
+    let work = move || runtime.block_on(work(&gate, sockets, &stop));
+    Ok(std::thread::Builder::new()
+        .name(format!("worker-{index}"))
+        .spawn(work)?)
+}
+
+async fn work(
+    gate: &Arc<Gate>,
+    sockets: Vec<(std::net::TcpListener, ListenerConfig)>,
+    stop: &CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    let accepting = TaskTracker::new();
+    for (socket, listener) in sockets {
+        let socket = match TcpListener::from_std(socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, address = %listener.address, "a worker cannot listen");
+                continue;
+            }
+        };
+        let (gate, stop, connections) = (Arc::clone(gate), stop.clone(), connections.clone());
+        accepting.spawn(async move {
+            let serve = |incoming| {
+                let connection = handler::connection(
+                    Arc::clone(&gate),
+                    listener.clone(),
+                    incoming,
+                    stop.clone(),
+                );
+                connections.spawn(connection);
+            };
+            accept(&socket, &gate.connections, &stop, serve).await;
+        });
+    }
+    accepting.close();
+    accepting.wait().await;
+    connections.close();
+    let _ = timeout(gate.timeouts.drain + AFTER_DRAIN, connections.wait()).await;
+}
+
+/// Waits for the workers' threads without holding up the signals.
+async fn all_ended(workers: Vec<JoinHandle<()>>) {
+    let join = move || workers.into_iter().for_each(|worker| drop(worker.join()));
+    let _ = tokio::task::spawn_blocking(join).await;
+}
+
+async fn look_up_all(gate: &Gate) {
+    for server in gate.upstream.servers() {
+        server.look_up().await;
+    }
+}
+
+/// Looks the media servers' names up again and again, off the way of any request.
+async fn keep_names_fresh(gate: Arc<Gate>) {
+    loop {
+        tokio::time::sleep(gate.timeouts.upstream_lookup).await;
+        look_up_all(&gate).await;
+    }
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Reloads at each SIGHUP until the end.
+    async fn run_until_end(&mut self, gate: &Gate, path: &Path) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => reload(gate, path),
+            }
+        }
+    }
+}
+
+/// Reads the configuration again and decides by it from now on: organisations, keys, API keys, neighbours, sources and
+/// the form of refusals. Listeners, servers, limits and timeouts need a restart. A bad file changes nothing.
+fn reload(gate: &Gate, path: &Path) {
+    match Config::load(path) {
+        Ok(Config {
+            edge,
+            keyring,
+            rules,
+            api_keys,
+            websocket_refusal,
+            ..
+        }) => {
+            gate.replace_policy(Policy {
+                edge,
+                keyring,
+                rules,
+                api_keys,
+                websocket_refusal,
+            });
+            gate.metrics
+                .reloads
+                .get_or_create(&Why { reason: "ok" })
+                .inc();
+            tracing::info!("configuration reloaded");
+        }
+        Err(errors) => {
+            gate.metrics
+                .reloads
+                .get_or_create(&Why { reason: "failed" })
+                .inc();
+            for error in errors {
+                tracing::error!(%error, "configuration not reloaded");
+            }
+        }
+    }
+}
