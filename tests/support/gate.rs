@@ -1,0 +1,277 @@
+//! The gate's own binary, with two organisations and the names of the tests.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use h5gate::token::{
+    Grant, Key, KeyState, Keyring, Owner, Scope, Secret, Security, TokenId, UnixSeconds,
+};
+use serde_json::Value;
+
+use super::until;
+
+/// The API key of organisation `abcde`.
+pub const API_KEY: &str = "the-api-key-of-abcde";
+
+/// A running gate; killed when dropped.
+pub struct Gate {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    dir: PathBuf,
+    pub playback: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+/// What a configuration of the tests says, beside keys and listeners.
+#[derive(Default)]
+pub struct Setup<'a> {
+    /// `host:port` of media servers.
+    pub servers: Vec<SocketAddr>,
+    /// Lines of `[[listener]]`, `[upstream]`, `[admin]` and `[[organisation]]` of abcde.
+    pub listener: &'a str,
+    pub upstream: &'a str,
+    pub admin: &'a str,
+    pub organisation: &'a str,
+    /// Whole further tables.
+    pub tables: &'a str,
+}
+
+impl Gate {
+    pub fn start(setup: &Setup<'_>) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "h5gate-test-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let dir = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        for (owner, byte) in SECRETS {
+            let text = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+            write_secret(&dir.join(format!("{}.secret", file_name(owner))), &text);
+        }
+        let config = dir.join("h5gate.toml");
+        std::fs::write(&config, toml(setup)).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_h5gate"))
+            .args([
+                "serve",
+                "--log-format",
+                "json",
+                "--log-level",
+                "debug",
+                "--config",
+            ])
+            .arg(&config)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let kept = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
+                kept.lock().unwrap().push(value);
+            }
+        });
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut gate = Self {
+            child,
+            log,
+            dir,
+            playback: nowhere,
+            admin: nowhere,
+        };
+        gate.admin = gate.listening("admin");
+        gate.playback = gate.listening("playback token-api");
+        gate
+    }
+
+    /// A gate in front of one media server.
+    pub fn before(server: SocketAddr) -> Self {
+        Self::start(&Setup {
+            servers: vec![server],
+            ..Setup::default()
+        })
+    }
+
+    fn listening(&self, serves: &str) -> SocketAddr {
+        until(
+            &format!("the {serves} listener in {:#?}", self.log()),
+            || {
+                let log = self.log();
+                let line = log
+                    .iter()
+                    .find(|line| line["message"] == "listening" && line["serves"] == serves)?;
+                line["address"].as_str()?.parse().ok()
+            },
+        )
+    }
+
+    /// Every log line so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Waits for a log line with this message; the latest.
+    pub fn logged(&self, message: &str) -> Value {
+        until(&format!("the log line {message:?}"), || {
+            self.log()
+                .into_iter()
+                .rev()
+                .find(|line| line["message"] == message)
+        })
+    }
+
+    /// Writes the configuration anew; to be read at the next SIGHUP.
+    pub fn rewrite(&self, setup: &Setup<'_>) {
+        std::fs::write(self.dir.join("h5gate.toml"), toml(setup)).unwrap();
+    }
+
+    /// Writes any text as the configuration.
+    pub fn rewrite_text(&self, text: &str) {
+        std::fs::write(self.dir.join("h5gate.toml"), text).unwrap();
+    }
+
+    /// Where its files are.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([&format!("-{name}"), &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the process to end.
+    pub fn ended(&mut self) -> ExitStatus {
+        until("the gate's end", || self.child.try_wait().unwrap())
+    }
+
+    /// The value of one series of `/metrics`, such as `h5gate_sessions`; 0 when it is not there.
+    pub fn metric(&self, series: &str) -> f64 {
+        let text = super::viewer::get(self.admin, "/metrics", &[]).body;
+        let line = text.lines().find(|line| {
+            line.strip_prefix(series)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
+            .unwrap_or_default()
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+        if std::thread::panicking() {
+            for line in self.log() {
+                let _ = writeln!(std::io::stderr(), "gate: {line}");
+            }
+        }
+    }
+}
+
+/// Writes a secret that only its owner may read.
+pub fn write_secret(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// The owners of the tests' keys, and the byte of which their secret is made.
+const SECRETS: [(&str, u8); 3] = [("abcde", 1), ("fghij", 2), ("*", 3)];
+
+fn file_name(owner: &str) -> &str {
+    if owner == "*" { "unlisted" } else { owner }
+}
+
+fn toml(setup: &Setup<'_>) -> String {
+    use sha2::{Digest as _, Sha256};
+    let digest: String = Sha256::digest(API_KEY)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let servers: Vec<_> = setup
+        .servers
+        .iter()
+        .map(|address| format!("\"http://{address}\""))
+        .collect();
+    let mut text = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nserves = [\"playback\", \"token-api\"]\n{}\n\
+         [admin]\naddress = \"127.0.0.1:0\"\n{}\n[upstream]\nservers = [{}]\n{}\n{}\n",
+        setup.listener,
+        setup.admin,
+        servers.join(", "),
+        setup.upstream,
+        setup.tables,
+    );
+    for (owner, _) in SECRETS {
+        let file = file_name(owner);
+        text += &format!("[[organisation]]\nhash = \"{owner}\"\n");
+        if owner == "abcde" {
+            text += &format!(
+                "api_keys = [{{ id = \"test\", sha256 = \"{digest}\" }}]\n{}\n",
+                setup.organisation
+            );
+        }
+        text +=
+            &format!("[[organisation.key]]\nid = \"{file}-1\"\nsecret_file = \"{file}.secret\"\n");
+    }
+    text
+}
+
+/// The keys of the tests' configuration, to mint what the API would not.
+pub fn keyring() -> Keyring {
+    let keys = SECRETS.map(|(owner, byte)| {
+        let secret = Secret::new(vec![byte; 32]).unwrap();
+        let id = format!("{}-1", file_name(owner)).parse().unwrap();
+        Key::new(id, owner.parse().unwrap(), KeyState::Active, &secret)
+    });
+    Keyring::new([], keys).unwrap()
+}
+
+/// The time of day.
+pub fn now() -> u64 {
+    h5gate::clock::now().get()
+}
+
+/// A grant for one stream, a minute old and good for an hour.
+pub fn grant(stream: &str) -> Grant {
+    let id = TokenId::new(std::array::from_fn(|_| fastish_random()));
+    let mut grant = Grant::new(
+        id,
+        UnixSeconds::new(now() - 60),
+        Scope::stream(stream.parse().unwrap()),
+    );
+    grant.expires = Some(UnixSeconds::new(now() + 3600));
+    grant
+}
+
+/// Mints with the key of the grant's own organisation.
+pub fn mint(grant: &Grant) -> Security {
+    let keyring = keyring();
+    let owner = match &grant.scope {
+        Scope::Streams(streams) => keyring.owner_of(&streams[0]),
+        Scope::Organisation(hash) => Owner::Organisation(hash.clone()),
+    };
+    keyring.mint(&owner, grant).unwrap()
+}
+
+fn fastish_random() -> u8 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0).to_le_bytes()[0]
+}

@@ -1,0 +1,35 @@
+//! What the tests of the running gate share: the real binary on free ports, a media server made of a script, and a
+//! viewer that speaks raw bytes.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+pub mod gate;
+pub mod media_server;
+pub mod viewer;
+
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test calls it missing. Far beyond what a loaded machine needs.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` gives something.
+pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        std::thread::yield_now();
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
