@@ -49,11 +49,12 @@ pub fn decide(
     if let Some(not_before) = grant.not_before.filter(|&not_before| now < not_before) {
         reasons.push(Reason::NotYetValid { not_before });
     }
+    // From now where the issue lies ahead: a token issued in the future would outlive every rule.
     match grant.expires {
         Some(expires) if now >= expires.saturating_add(rules.leeway) => {
             reasons.push(Reason::Expired { expires });
         }
-        Some(expires) if expires.since(grant.issued_at) > rules.max_lifetime => {
+        Some(expires) if expires.since(grant.issued_at.min(now)) > rules.max_lifetime => {
             reasons.push(Reason::LifetimeTooLong { expires });
         }
         Some(_) => {}

@@ -1,7 +1,7 @@
 //! An edge validation proxy for H5Live secure playback.
 //!
 //! The modules stand in the order of a request: a socket is accepted, its head is read, the token verified, the playback
-//! decided, a session opened, a media server chosen, and the bytes relayed. [`handler`] is that list as code.
+//! decided, a session opened, a media server chosen, and the bytes relayed. `handler` is that list as code.
 //!
 //! Without default features the library is the [`token`] module alone, for back ends that mint and check tokens.
 

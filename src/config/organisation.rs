@@ -42,7 +42,6 @@ struct Seen {
     key_ids: HashMap<KeyId, Place>,
     /// Of the texts of secrets. Theirs are unguessable, so a digest says nothing of them.
     secrets: HashMap<[u8; 32], (Owner, Place)>,
-    api_key_ids: HashMap<KeyId, Place>,
     api_keys: HashMap<[u8; 32], Place>,
 }
 
@@ -153,7 +152,7 @@ fn whole_seconds(
 
 fn read_api_keys(table: &mut Table<'_>, owner: Option<&Owner>, seen: &mut Seen) -> Vec<ApiKey> {
     let expected = "a list of tables such as [{ id = \"backend\", sha256 = \"…\" }]";
-    let mut api_keys = Vec::new();
+    let (mut api_keys, mut ids) = (Vec::new(), HashMap::new());
     for mut table in table.tables("api_keys", expected) {
         let id = table
             .need("id", "give it a name for the log")
@@ -162,8 +161,8 @@ fn read_api_keys(table: &mut Table<'_>, owner: Option<&Owner>, seen: &mut Seen) 
                 once(
                     &value,
                     id.clone(),
-                    &mut seen.api_key_ids,
-                    "the log names API keys by it",
+                    &mut ids,
+                    "the log names the organisation's API keys by it",
                 );
                 Some(id)
             });

@@ -70,7 +70,8 @@ fn origin_host(origin: &str) -> Option<String> {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')),
     };
-    (plain && !name.is_empty()).then(|| name.to_ascii_lowercase())
+    let labels = inner.is_some() || name.split('.').all(|label| !label.is_empty());
+    (plain && labels && !name.is_empty()).then(|| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -120,6 +121,9 @@ mod tests {
             "https://b\\demo.example.com",
             "",
             "https://.",
+            "https://..a.b",
+            "https://a..b",
+            "https://a.b..",
         ] {
             assert_eq!(referer(&[origin]), "unusable", "{origin}");
         }
