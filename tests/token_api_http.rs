@@ -424,7 +424,7 @@ async fn a_body_over_the_limit_is_refused_unread() {
         ..Service::default()
     };
     // Only the head is sent: an answer that waited for the body would never come.
-    for length in ["101", "1000000000000", "18446744073709551614"] {
+    for length in ["101", "1000000000000", "9223372036854775808"] {
         let sent = format!(
             "POST /secure/token HTTP/1.1\r\nHost: h5gate\r\n{WITH_KEY}\r\n{JSON}\r\nContent-Length: {length}\r\n\r\n"
         );
@@ -703,7 +703,8 @@ impl Log {
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.text.lock().unwrap().write(bytes)
+        self.text.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
