@@ -3,6 +3,7 @@
 pub mod token;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,8 +12,9 @@ use clap::{Args, Parser, Subcommand};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
-use crate::serve;
+use crate::serve::{self, Extras, StartError};
 use crate::token::SECRET_MIN_BYTES;
 
 /// The configuration is wrong (`EX_CONFIG` of sysexits.h).
@@ -28,6 +30,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show the gate at work: a live picture, a page that plays, all on one address, nothing else needed
+    Demo(Demo),
     /// Run the gate until SIGTERM; SIGHUP reads organisations, keys and API keys again
     Serve(Serve),
     /// Read a configuration and report everything that is wrong with it (exit code 78)
@@ -45,6 +49,13 @@ struct ConfigFile {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Demo {
+    /// Where page, token API and playback listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]
@@ -69,12 +80,11 @@ enum KeyCommand {
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Demo(command) => demo(&command),
         Command::Serve(command) => run(&command),
         Command::Check(file) => with_config(&file.config, |config| {
-            config
-                .dangers
-                .iter()
-                .for_each(|danger| complain(&format!("warning: {danger}")));
+            let weak = config.dangers.iter().chain(&config.warnings);
+            weak.for_each(|warning| complain(&format!("warning: {warning}")));
             say(&format!("{}: no errors", file.config.display()));
             ExitCode::SUCCESS
         }),
@@ -86,7 +96,11 @@ pub fn main() -> ExitCode {
 fn run(command: &Serve) -> ExitCode {
     with_config(&command.file.config, |config| {
         let log = Log::start(command.log_format, command.log_level);
-        match serve::run(config, &command.file.config, &log) {
+        let extras = Extras {
+            config: Some(&command.file.config),
+            ..Extras::default()
+        };
+        match serve::run(config, extras, &log) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "not started");
@@ -94,6 +108,21 @@ fn run(command: &Serve) -> ExitCode {
             }
         }
     })
+}
+
+fn demo(command: &Demo) -> ExitCode {
+    let log = Log::start(LogFormat::Text, LogLevel::Warn);
+    match demo::run(command.listen, &log, say) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error.to_string());
+            if let DemoError::Start(StartError::Bind { address, .. }) = error {
+                let next = SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
+                complain(&format!("try another one: h5gate demo --listen {next}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn new_key() -> ExitCode {

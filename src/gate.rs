@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use bytes::Bytes;
+use http::Response;
+use http::request::Parts;
+use http_body_util::Full;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock;
@@ -42,8 +46,36 @@ pub struct Gate {
     pub timeouts: Timeouts,
     /// How relays behave.
     pub relay: RelaySettings,
+    /// Pages beside the endpoints.
+    pub site: Option<Site>,
     ready: AtomicBool,
     log_dropped: Option<ErrorCounter>,
+}
+
+/// Answers requests that are for no endpoint, such as those for a page; `None` is not found.
+pub struct Site(Box<SiteAnswer>);
+
+type SiteAnswer = dyn Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync;
+
+impl Site {
+    /// From what answers.
+    pub fn new(
+        answer: impl Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Box::new(answer))
+    }
+
+    /// The answer to a request, if there is one.
+    #[must_use]
+    pub fn answer(&self, head: &Parts) -> Option<Response<Full<Bytes>>> {
+        (self.0)(head)
+    }
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Site")
+    }
 }
 
 /// What a reload replaces. A connection takes it once for each decision, so that a decision is made by one policy.
@@ -64,7 +96,7 @@ pub struct Policy {
 impl Gate {
     /// From a configuration; not ready yet.
     #[must_use]
-    pub fn new(config: Config, log_dropped: Option<ErrorCounter>) -> Arc<Self> {
+    pub fn new(config: Config, site: Option<Site>, log_dropped: Option<ErrorCounter>) -> Arc<Self> {
         let Config {
             edge,
             upstream,
@@ -111,6 +143,7 @@ impl Gate {
             limits,
             timeouts,
             relay,
+            site,
             ready: AtomicBool::new(false),
             log_dropped,
         })

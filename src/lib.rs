@@ -34,6 +34,8 @@ pub mod clock;
 #[cfg(feature = "gate")]
 pub mod config;
 #[cfg(feature = "gate")]
+pub mod demo;
+#[cfg(feature = "gate")]
 pub mod gate;
 #[cfg(feature = "gate")]
 pub mod logging;

@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::{Config, ListenerConfig};
-use crate::gate::{Gate, Policy};
+use crate::gate::{Gate, Policy, Site};
 use crate::handler;
 use crate::listener::{SocketOptions, accept, bind};
 use crate::logging::Log;
@@ -47,11 +48,27 @@ pub enum StartError {
     System(#[from] io::Error),
 }
 
-/// Runs until a signal ends it. `path` is where a reload reads.
-pub fn run(config: Config, path: &Path, log: &Log) -> Result<(), StartError> {
-    let dangers = config.dangers.clone();
+/// What runs beside a gate, and from where it is reloaded.
+#[derive(Default)]
+pub struct Extras<'a> {
+    /// Where a reload reads; without it SIGHUP changes nothing.
+    pub config: Option<&'a Path>,
+    /// Pages beside the endpoints.
+    pub site: Option<Site>,
+    /// Runs on the main thread until the gate ends.
+    pub beside: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Runs until a signal ends it.
+pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartError> {
+    let (dangers, warnings) = (config.dangers.clone(), config.warnings.clone());
     let (listeners, admin) = (config.listeners.clone(), config.admin.clone());
-    let gate = Gate::new(config, Some(log.dropped()));
+    let Extras {
+        config: path,
+        site,
+        beside,
+    } = extras;
+    let gate = Gate::new(config, site, Some(log.dropped()));
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let stop = CancellationToken::new();
 
@@ -83,9 +100,12 @@ pub fn run(config: Config, path: &Path, log: &Log) -> Result<(), StartError> {
     ));
 
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    dangers
-        .iter()
-        .for_each(|danger| tracing::warn!(danger, "a setting weakens a check"));
+    for danger in &dangers {
+        tracing::warn!(danger, "a setting weakens a check");
+    }
+    for warning in &warnings {
+        tracing::warn!(warning, "a setting is probably not meant");
+    }
     runtime.block_on(look_up_all(&gate));
     let workers = sockets
         .into_iter()
@@ -99,6 +119,9 @@ pub fn run(config: Config, path: &Path, log: &Log) -> Result<(), StartError> {
             background.spawn(admin::serve(Arc::clone(&gate), admin, socket, ADMIN_CONNECTIONS));
         }
         background.spawn(keep_names_fresh(Arc::clone(&gate)));
+        if let Some(beside) = beside {
+            background.spawn(beside);
+        }
         for (serves, address) in &addresses {
             if let Some(address) = address {
                 tracing::info!(serves, %address, "listening");
@@ -109,6 +132,9 @@ pub fn run(config: Config, path: &Path, log: &Log) -> Result<(), StartError> {
         gate.set_ready(false);
         stop.cancel();
         gate.sessions.drain(gate.timeouts.drain);
+        if gate.timeouts.drain.is_zero() {
+            return Ok(());
+        }
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         tokio::select! {
             () = all_ended(workers) => tracing::info!("drained"),
@@ -233,12 +259,12 @@ impl Signals {
     }
 
     /// Reloads at each SIGHUP until the end.
-    async fn run_until_end(&mut self, gate: &Gate, path: &Path) {
+    async fn run_until_end(&mut self, gate: &Gate, path: Option<&Path>) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => reload(gate, path),
+                _ = self.hang_up.recv() => path.into_iter().for_each(|path| reload(gate, path)),
             }
         }
     }

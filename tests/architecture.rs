@@ -50,7 +50,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "cli",
-        &["request", "token", "clock", "config", "logging", "serve"],
+        &[
+            "request", "token", "clock", "config", "demo", "logging", "serve",
+        ],
     ),
     ("clock", &["token"]),
     (
@@ -70,6 +72,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "metrics",
+            "token_api",
+        ],
+    ),
+    (
+        "demo",
+        &[
+            "request",
+            "token",
+            "decision",
+            "clock",
+            "config",
+            "gate",
+            "logging",
+            "serve",
             "token_api",
         ],
     ),

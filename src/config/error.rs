@@ -71,11 +71,12 @@ impl Problem {
     pub(super) fn needs_the_whole_text(&self) -> bool {
         match self {
             Self::Missing(_) | Self::Conflict(_) => true,
+            // A broken header changes what the tables after it are.
+            Self::Type { found, .. } => matches!(*found, "a table" | "a list"),
             Self::Unreadable(_)
             | Self::Syntax(_)
             | Self::Repeated
             | Self::UnknownKey { .. }
-            | Self::Type { .. }
             | Self::Value(_)
             | Self::Duplicate { .. } => false,
         }

@@ -24,15 +24,16 @@ enum Service {
 
 /// `[[listener]]`
 pub(super) fn listeners(root: &mut Table<'_>) -> Vec<Listening> {
-    let tables = root.tables("listener", "tables that begin with [[listener]]");
-    if tables.is_empty() {
-        root.missing(
-            "listener",
-            "begin a table with [[listener]] and say address and serves",
-        );
+    const WHAT: &str = "begin a table with [[listener]] and say address and serves";
+    let Some(value) = root.need("listener", WHAT) else {
+        return Vec::new();
+    };
+    let tables = value.tables("tables that begin with [[listener]]");
+    if tables.as_ref().is_some_and(Vec::is_empty) {
+        value.refuse(Problem::Value(format!("is empty: {WHAT}")));
     }
     let mut taken = Vec::<Listening>::new();
-    for mut table in tables {
+    for mut table in tables.unwrap_or_default() {
         let address = table.need("address", "say where to listen, such as \"0.0.0.0:8080\"");
         let services = services(&mut table);
         let proxy_protocol = table.flag("proxy_protocol", false);
@@ -68,7 +69,9 @@ fn services(table: &mut Table<'_>) -> Vec<Service> {
         return Vec::new();
     };
     let mut services = Vec::new();
-    let elements = value.list(EXPECTED);
+    let Some(elements) = value.list(EXPECTED) else {
+        return services;
+    };
     if elements.is_empty() {
         value.refuse(Problem::Value(format!(
             "must be {EXPECTED}, at least one of them"
@@ -95,10 +98,10 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
     let token_sha256 = token.and_then(|token| sha256(&token));
     let names = table
         .take("names")
-        .map(|names| names.list("a list of host names"))
-        .unwrap_or_default();
+        .and_then(|names| names.list("a list of host names"));
     let names = names
         .iter()
+        .flatten()
         .filter_map(|name| name.read("a host name", host_name))
         .collect();
     let value = address?;
@@ -119,9 +122,9 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
 /// `[client]`
 pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neighbours {
     let mut table = root.table("client");
-    let networks = table
-        .take("trusted_proxies")
-        .map(|value| value.list("a list of addresses and networks"));
+    let networks = table.take("trusted_proxies");
+    let given = networks.is_some();
+    let networks = networks.and_then(|value| value.list("a list of addresses and networks"));
     let expected = "an address or a network, such as \"10.0.0.0/8\"";
     let read = |value: &Value<'_>| value.read(expected, network);
     let trusted: Vec<_> = networks.iter().flatten().filter_map(read).collect();
@@ -136,8 +139,8 @@ pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neigh
             "client.trusted_proxies lists every address: whoever connects says what their address is".to_owned(),
         );
     }
-    // A list with errors is not empty: they are told already.
-    if networks.is_none_or(|networks| networks.is_empty()) {
+    // What is given and wrong is told already.
+    if !given || networks.is_some_and(|networks| networks.is_empty()) {
         refuse_proxies_that_nobody_is(listeners, table.findings);
     }
     Neighbours { trusted, header }

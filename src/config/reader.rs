@@ -196,14 +196,9 @@ impl<'a> Table<'a> {
 
     /// The tables of a key, none when it is not given.
     pub(super) fn tables(&mut self, key: &'static str, expected: &'static str) -> Vec<Table<'a>> {
-        let Some(value) = self.take(key) else {
-            return Vec::new();
-        };
-        value
-            .list(expected)
-            .iter()
-            .filter_map(Value::table)
-            .collect()
+        self.take(key)
+            .and_then(|value| value.tables(expected))
+            .unwrap_or_default()
     }
 
     /// The value of a key that is `true` or `false`.
@@ -320,10 +315,10 @@ impl<'a> Value<'a> {
         )
     }
 
-    /// The elements of the value, none when it is no list; `expected` says what it is to be.
-    pub(super) fn list(&self, expected: &'static str) -> Vec<Value<'a>> {
+    /// The elements of the value; `expected` says what it is to be.
+    pub(super) fn list(&self, expected: &'static str) -> Option<Vec<Value<'a>>> {
         let DeValue::Array(array) = self.value else {
-            return self.wrong_type(expected).unwrap_or_default();
+            return self.wrong_type(expected);
         };
         let element = |(index, element): (usize, &'a Spanned<DeValue<'a>>)| {
             let key = format!("{}[{index}]", self.place.key);
@@ -334,7 +329,17 @@ impl<'a> Value<'a> {
                 value: element.get_ref(),
             }
         };
-        array.iter().enumerate().map(element).collect()
+        Some(array.iter().enumerate().map(element).collect())
+    }
+
+    /// The elements of the value, those of them that are tables.
+    pub(super) fn tables(&self, expected: &'static str) -> Option<Vec<Table<'a>>> {
+        Some(
+            self.list(expected)?
+                .iter()
+                .filter_map(Value::table)
+                .collect(),
+        )
     }
 
     /// The value as a table.

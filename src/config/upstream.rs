@@ -51,7 +51,9 @@ fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
         }
         return Vec::new();
     };
-    let elements = value.list("a list of http URLs");
+    let Some(elements) = value.list("a list of http URLs") else {
+        return Vec::new();
+    };
     if elements.is_empty() && needed {
         value.refuse(Problem::Conflict(format!(
             "is empty while a listener serves playback: {WHAT}"
@@ -84,14 +86,14 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
         );
     };
     let elements = value.list("a list of RTMP URLs");
-    if elements.is_empty() {
+    if elements.as_ref().is_some_and(Vec::is_empty) {
         value.refuse(Problem::Value(
             "must not be empty: no viewer could name a source".to_owned(),
         ));
     }
     let mut urls = Vec::<RtmpUrl>::new();
     let mut places = Vec::new();
-    for element in elements {
+    for element in elements.into_iter().flatten() {
         let Some(url) = element.parsed::<RtmpUrl>("an RTMP URL") else {
             continue;
         };

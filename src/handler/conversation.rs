@@ -142,7 +142,8 @@ async fn answer(
         return mint(gate, &head, body).await;
     }
     if !listener.playback || !is_websocket_path(head.uri.path()) {
-        return reject(gate, Rejection::NotFound);
+        let page = gate.site.as_ref().and_then(|site| site.answer(&head));
+        return page.unwrap_or_else(|| reject(gate, Rejection::NotFound));
     }
     let handshake = match (&head.method, strict::check_no_body(&head)) {
         (_, Err(error)) => return reject(gate, error),

@@ -1,26 +1,26 @@
-// The demo page: plays through the gate, mints, counts down, collects refusals.
-//
-// The page plays two parts. As a back end it holds the API key and mints; as a player it only ever has the four strings.
+// The demo page. It plays two parts: as a back end it holds the API key and mints; as a player it has the four strings.
 // Tests read `window.demo`; see the end of this file.
 import { LivePlayer, attempt, attemptSwitch, canPlay, inBandVerdict, receiptIn, socketUrl, verdict } from '/player.js';
 
 const $ = (id) => document.getElementById(id);
 
-const TICK_MS = 250;
 const MOVING_MS = 1_500; // a picture that stood still for longer does not move
 const LOG_LINES = 200;
 
-const { media, problem: mediaProblem } = mediaOrigin();
+const wanted = new URLSearchParams(location.search).get('media') ?? location.origin;
+const isOrigin = /^https?:\/\//.test(wanted) && URL.canParse(wanted);
+const media = isOrigin ? new URL(wanted).origin : location.origin; // where playback and minting go
 const video = $('video');
 
 let info = null; // what /demo/info said
 let player = null;
-let clockAhead = 0; // the gate's clock minus ours, in ms: a countdown by a wrong clock would be a lie
+let clockAhead = 0; // the gate's clock minus ours, in ms: a countdown by a wrong clock would lie
 let mintAt = media; // where tokens are minted
-let minted = null; // what the form got last: { stream, security, issued, scope }
+let minted = null; // what the form got last: { stream, security, issued }
 let busy = false; // a switch or a renewal is under way
 let retry = null; // { number, of, at } of the next try
 let announced = ''; // the token whose expiry was announced
+let playedPast = 0; // seconds played after the expiry
 let lastTime = 0; // the picture's time, and when it last moved
 let movedAt = 0;
 
@@ -31,18 +31,17 @@ const results = {}; // what each attempt came to, by its id
 
 $('media-origin').textContent = media;
 wire();
-setInterval(tick, TICK_MS);
+setInterval(tick, 250);
 load();
 
 async function load() {
-  notice('');
-  if (mediaProblem) notice(mediaProblem);
+  notice(isOrigin ? '' : `“${wanted}” is no origin, so this page’s own gate is used.`);
   try {
     info = await getJson('/demo/info');
   } catch (error) {
-    return notice(`The demo did not tell what it has to show: ${error.message}.`, load);
+    return notice(`The demo cannot be reached: ${error.message}.`, load);
   }
-  if (!canPlay) notice('This browser has no Media Source Extensions: it cannot play, but minting and refusals work.');
+  if (!canPlay) notice('This browser has no Media Source Extensions and cannot play. The rest works.');
   player = new LivePlayer(video, { media, rtmp: info.url }, onPlayer);
   fillStreams();
   for (const id of ['start', 'sound', 'mint-submit', 'refusals-all']) enable($(id), true);
@@ -50,30 +49,13 @@ async function load() {
   await loadTiles();
 }
 
-/** Where playback and minting go: `?media=ORIGIN`, else here. */
-function mediaOrigin() {
-  const wanted = new URLSearchParams(location.search).get('media');
-  if (!wanted) return { media: location.origin };
-  try {
-    const url = new URL(/^https?:\/\//.test(wanted) ? wanted : `${location.protocol}//${wanted}`);
-    return { media: url.origin };
-  } catch {
-    return { media: location.origin, problem: `“${wanted}” is no origin, so this page’s own gate is used.` };
-  }
-}
-
 async function getJson(path) {
   const response = await fetch(path, { cache: 'no-store' });
   if (!response.ok) throw new Error(`${path} answered ${response.status}`);
-  setClock(response);
-  return response.json();
-}
-
-// The Date header counts whole seconds: less than two seconds of difference may be no difference at all.
-function setClock(response) {
-  const theirs = Date.parse(response.headers.get('date') ?? '');
-  const ahead = theirs - Date.now();
+  // The Date header counts whole seconds: up to two seconds of difference may be none at all.
+  const ahead = Date.parse(response.headers.get('date')) - Date.now();
   clockAhead = Math.abs(ahead) > 2_000 ? ahead : 0;
+  return response.json();
 }
 
 function unixNow() {
@@ -89,7 +71,7 @@ function notice(text, again) {
 
 // --- minting ---
 
-/** Asks the token API; `{ status, ms, answer }`. Empty values are left out, as a tidy back end would. */
+/** Asks the token API; `{ status, ms, answer }`. Empty values are left out. */
 async function mint(wanted) {
   const body = JSON.stringify(Object.fromEntries(Object.entries(wanted).filter(([, value]) => value)));
   const from = performance.now();
@@ -107,7 +89,7 @@ async function post(body) {
   } catch (error) {
     // The API grants no cross-origin access, by design: an API key has no place in a foreign page.
     if (mintAt === location.origin) throw error;
-    note('page', `${mintAt} does not mint for this page’s origin; minting here instead`);
+    note('page', `${mintAt} does not mint for this page; minting here instead`);
     mintAt = location.origin;
     return post(body);
   }
@@ -121,26 +103,23 @@ async function freshToken(stream) {
     expires: lifetime ? String(Math.floor(unixNow() + lifetime)) : '',
   });
   if (status !== 200) throw new Error(answer.message ?? `the token API answered ${status}`);
-  return { stream, security: answer.h5live.security, issued: unixNow(), scope: 'orga' };
+  return { stream, security: answer.h5live.security, issued: unixNow() };
 }
 
 // --- the player's controls ---
 
 function wire() {
-  onPress('start', startFresh);
-  onPress('start-again', startFresh);
-  onPress('toggle', onToggle);
-  onPress('sound', onSound);
-  onPress('renew', onRenew);
-  onPress('reconnect', onReconnect);
+  onPress($('start'), startFresh);
+  onPress($('start-again'), startFresh);
+  onPress($('toggle'), onToggle);
+  onPress($('sound'), onSound);
+  onPress($('renew'), onRenew);
+  onPress($('reconnect'), () => player.reconnect());
   $('mint-form').onsubmit = onMint;
   $('mint-form').onchange = showForm;
-  onPress('mint-play', onMintPlay);
-  onPress('refusals-all', tryAll);
-  $('log-clear').onclick = () => {
-    log.length = 0;
-    $('log').replaceChildren();
-  };
+  onPress($('mint-play'), onMintPlay);
+  onPress($('refusals-all'), tryAll);
+  $('log-clear').onclick = () => $('log').replaceChildren();
   for (const button of document.querySelectorAll('[data-copies]')) button.onclick = () => copy(button);
   video.addEventListener('timeupdate', noteMoving);
 }
@@ -152,7 +131,7 @@ async function startFresh() {
   try {
     player.start(await freshToken(stream));
   } catch (error) {
-    say(`No token: ${error.message}.`);
+    say(`No playback: ${error.message}.`);
   }
 }
 
@@ -167,20 +146,13 @@ function onSound() {
   $('sound').setAttribute('aria-pressed', String(!video.muted));
 }
 
-function onReconnect() {
-  note('page', 'reconnect with the token in use');
-  player.reconnect();
+function onRenew() {
+  return inSocket('Renewing the token…', () => freshToken(player.source.stream));
 }
 
-async function onRenew() {
-  const { stream } = player.source;
-  await inSocket('Renewing the token…', () => freshToken(stream));
-}
-
-async function onSwitch(stream) {
-  const { security, issued, scope } = player.source;
-  const source = () => ($('fresh').checked ? freshToken(stream) : { stream, security, issued, scope });
-  await inSocket(`Changing to ${titleOf(stream)}…`, source);
+function onSwitch(stream) {
+  const source = () => ($('fresh').checked ? freshToken(stream) : { ...player.source, stream });
+  return inSocket(`Changing to ${titleOf(stream)}…`, source);
 }
 
 /** Runs one onUpdateSource: one at a time, so that what is shown is always what the last answer said. */
@@ -195,6 +167,7 @@ async function inSocket(saying, getSource) {
   }
   busy = false;
   showPlayer();
+  tick();
 }
 
 function outcomeOf({ outcome, code, reason }) {
@@ -202,26 +175,23 @@ function outcomeOf({ outcome, code, reason }) {
   if (outcome === 'switched') return `Playing ${playing}, in the same socket.`;
   if (outcome === 'renewed') return `Token renewed. ${playing} never stopped.`;
   if (outcome === 'refused') return `Denied in band with ${code}: ${lower(verdict(code).meaning)}. ${playing} goes on.`;
-  if (outcome === 'aborted') return `The media server did not change the stream (${reason ?? 'no reason given'}).`;
-  if (outcome === 'closed') return stateText();
-  return 'No answer to the switch.';
+  if (outcome === 'aborted') return `The media server did not change the stream: ${reason}.`;
+  return outcome === 'closed' ? stateText() : 'No answer to the switch.';
 }
 
 // --- what the player tells ---
 
 function onPlayer(event, detail) {
+  if (event === 'state') onState(player.state);
   if (event === 'sent') note('sent', `${detail.eventType} ${compact(detail.body)}`);
-  if (event === 'text') noteText(detail);
+  // Metadata and keyframe marks come every second or two and would push everything else out of the log.
+  if (event === 'text' && !/^on(MetaData|RandomAccessPoint)$/.test(detail.eventType)) note('got', `${detail.eventType} ${compact(detail.body)}`);
+  if (event === 'closed') note('closed', `${detail.code} “${detail.reason}” · ${detail.meaning}. ${detail.reaction}`);
+  if (event === 'retry') retry = detail;
   if (event === 'failed') {
     note('page', detail);
     say(sentence(detail));
   }
-  if (event === 'retry') {
-    retry = detail;
-    note('page', `try ${detail.number} of ${detail.of} in ${((detail.at - Date.now()) / 1000).toFixed(1)} s`);
-  }
-  if (event === 'closed') note('closed', `${detail.code} “${detail.reason}” · ${detail.meaning}. ${detail.reaction}`);
-  if (event === 'state') onState(detail);
 }
 
 function onState(state) {
@@ -233,20 +203,13 @@ function onState(state) {
   tick();
 }
 
-// Metadata and keyframe marks come every second or two and would push everything else out of the log.
-function noteText({ eventType, body }) {
-  if (eventType === 'onMetaData' || eventType === 'onRandomAccessPoint') return;
-  note('got', `${eventType || 'a message that is no JSON'} ${compact(body)}`);
-}
-
 function stateText() {
   const { state, source, ended } = player;
-  if (state === 'connecting') return 'Connecting…';
   if (state === 'playing') return `Playing ${titleOf(source.stream)}.`;
   if (state === 'paused') return 'Paused. The socket stays open.';
   if (state === 'retrying') return `${ended.code}: ${lower(ended.meaning)}. Trying again.`;
-  if (state === 'ended') return `Refused or closed with ${ended.code}: ${lower(ended.meaning)}.`;
-  return 'Ready. Press Play.';
+  if (state === 'ended') return `Ended with ${ended.code}: ${lower(ended.meaning)}.`;
+  return 'Connecting…';
 }
 
 function noteMoving() {
@@ -282,41 +245,34 @@ function showPlayer() {
 function showCurtain(ended) {
   $('curtain').hidden = !ended;
   if (!ended) return;
-  $('curtain-code').textContent = ended.code;
-  $('curtain-meaning').textContent = ended.meaning;
-  $('curtain-reaction').textContent = `What a player does: ${ended.reaction}`;
-  $('curtain-receipt').textContent = ended.receipt ? `Receipt ${ended.receipt}` : '';
+  setText($('curtain-code'), String(ended.code));
+  setText($('curtain-meaning'), ended.meaning);
+  setText($('curtain-reaction'), `What a player does: ${ended.reaction}`);
+  setText($('curtain-receipt'), ended.receipt && `Receipt ${ended.receipt}`);
 }
 
-function showSwitches(enabled, playing) {
-  const now = info.streams.find(({ name }) => name === playing) ?? info.streams[0];
-  const cameras = [...new Set(info.streams.map(({ title }) => title))];
-  const qualities = [...new Set(info.streams.map(({ quality }) => quality))];
-  const find = (title, quality) => info.streams.find((stream) => stream.title === title && stream.quality === quality);
-
-  segments($('cameras'), cameras, (title) => {
-    const stream = find(title, now.quality) ?? info.streams.find((other) => other.title === title);
-    return { label: title.replace(/^Camera /, ''), name: title, stream, pressed: now.title === title, enabled };
-  });
-  segments($('qualities'), qualities, (quality) => {
-    const stream = find(now.title, quality);
-    return { label: quality[0].toUpperCase() + quality.slice(1), name: `${quality} quality`, stream, pressed: now.quality === quality, enabled };
-  });
+function showSwitches(usable, playing) {
+  const { streams } = info;
+  const now = streams.find(({ name }) => name === playing) ?? streams[0];
+  const find = (title, quality) => streams.find((stream) => stream.title === title && stream.quality === quality);
+  segments('cameras', streams.map(({ title }) => title), now.title, usable, (title) =>
+    find(title, now.quality) ?? streams.find((stream) => stream.title === title));
+  segments('qualities', streams.map(({ quality }) => quality), now.quality, usable, (quality) => find(now.title, quality));
 }
 
 /** One button for each value. They are made once and then only changed, so that the focus stays where it is. */
-function segments(group, values, describe) {
-  while (group.children.length < values.length) group.append(element('button', { type: 'button' }));
+function segments(id, all, chosen, usable, streamOf) {
+  const values = [...new Set(all)];
+  const group = $(id);
+  if (!group.children.length) group.append(...values.map((value) => element('button', { type: 'button' }, value.replace(/^Camera /, ''))));
   values.forEach((value, index) => {
     const button = group.children[index];
-    const { label, name, stream, pressed, enabled } = describe(value);
-    setText(button, label);
+    const stream = streamOf(value);
     button.dataset.value = value;
-    button.setAttribute('aria-label', name);
-    button.setAttribute('aria-pressed', String(pressed));
-    enable(button, enabled && stream);
-    button.onclick = enabled && stream && !pressed ? () => onSwitch(stream.name) : null;
+    button.setAttribute('aria-pressed', String(value === chosen));
     button.title = stream ? '' : 'Not offered for this camera';
+    enable(button, usable && stream);
+    button.onclick = () => isEnabled(button) && value !== chosen && onSwitch(stream.name);
   });
 }
 
@@ -333,7 +289,7 @@ function tick() {
   showToken();
   showFacts();
   showMintedAge();
-  setText($('retry'), retry ? `Try ${retry.number} of ${retry.of} in ${Math.max(0, Math.ceil((retry.at - Date.now()) / 1000))} s.` : '');
+  setText($('retry'), retry ? `Try ${retry.number} of ${retry.of} in ${Math.ceil((retry.at - Date.now()) / 1000)} s.` : '');
 }
 
 function showToken() {
@@ -345,19 +301,20 @@ function showToken() {
   const lifetime = Math.max(1, Number(security.expires) - issued);
   if (left > 0) return countdown('valid', duration(Math.ceil(left)), 'until the token expires', [lifetime - left, left, 0]);
 
-  countdown('expired', `Expired ${duration(Math.floor(-left))} ago`, afterExpiry(), [lifetime, 0, -left]);
-  if (announced === security.token) return;
+  const { state, ended } = player;
+  if (!ended) playedPast = -left;
+  const main = `Expired ${duration(Math.floor(-left))} ago`;
+  countdown(ended ? 'ended' : 'expired', main, afterExpiry(state, ended), [lifetime, 0, playedPast]);
+  if (announced === security.token || !isMoving()) return;
   announced = security.token;
-  if (isMoving()) {
-    say('The token has expired. Playback goes on.');
-    note('page', 'the token in use has expired; playback goes on');
-  }
+  say('The token has expired. Playback goes on.');
+  note('page', 'the token in use has expired; playback goes on');
 }
 
-function afterExpiry() {
+function afterExpiry(state, ended) {
   if (isMoving()) return 'still playing';
-  if (player.state === 'playing') return 'waiting for the picture';
-  return { paused: 'paused, socket still open', connecting: 'connecting', retrying: 'trying again' }[player.state] ?? 'playback has ended';
+  if (state === 'ended') return `playback has ended with ${ended.code}`;
+  return state === 'playing' ? 'waiting for the picture' : state;
 }
 
 /** Big text, small text, and the line: seconds before now, left until the expiry, played past it. */
@@ -374,14 +331,17 @@ function showFacts() {
   const { source, bytes, openedAt, switches, ahead } = player;
   if (!source) return;
   const { expires } = source.security;
-  setText($('fact-stream'), source.stream);
-  setText($('fact-picture'), video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–');
-  setText($('fact-time'), `${video.currentTime.toFixed(1)} s`);
-  setText($('fact-buffered'), `${ahead.toFixed(1)} s ahead`);
-  setText($('fact-bytes'), size(bytes));
-  setText($('fact-expires'), expires ? clock(new Date(expires * 1000 - clockAhead)) : 'never');
-  setText($('fact-socket'), openedAt === null ? 'closed' : duration(Math.floor((performance.now() - openedAt) / 1000)));
-  setText($('fact-switches'), String(switches));
+  const facts = {
+    stream: source.stream,
+    picture: video.videoWidth ? `${video.videoWidth} × ${video.videoHeight}` : '–',
+    time: `${video.currentTime.toFixed(1)} s`,
+    buffered: `${ahead.toFixed(1)} s ahead`,
+    bytes: `${(bytes / 1024 / 1024).toFixed(2)} MiB`,
+    expires: expires ? clock(new Date(expires * 1000 - clockAhead)) : 'never',
+    socket: openedAt === null ? 'closed' : duration(Math.floor((performance.now() - openedAt) / 1000)),
+    switches: String(switches),
+  };
+  for (const [name, text] of Object.entries(facts)) setText($(`fact-${name}`), text);
 }
 
 // --- the mint form ---
@@ -389,9 +349,8 @@ function showFacts() {
 function fillStreams() {
   $('mint-streamname').replaceChildren(...info.streams.map(({ name }) => element('option', { value: name }, name)));
   const host = location.hostname;
-  $('mint-referer-hint').textContent = host.includes('.') && !/^[\d.]+$/.test(host)
-    ? `Only pages of this host may play. This page is on ${host}.`
-    : `Only pages of this host may play. This page is on ${host}, which is no domain name.`;
+  const isDomain = /\.[a-z][^.]*$/i.test(host);
+  $('mint-referer-hint').textContent = `Only pages of this host may play. This page is on ${host}${isDomain ? '' : ', which is no domain name'}.`;
   showForm();
 }
 
@@ -410,12 +369,11 @@ function formScope() {
 /** Sent as typed: it is the API that says what is wrong. */
 function formBody() {
   const expires = $('mint-expires').value;
-  const scope = formScope() === 'orga' ? { orga: info.organisation } : { streamname: $('mint-streamname').value };
-  const lives = { never: '', custom: $('mint-expires-custom').value };
+  const typed = { never: '', custom: $('mint-expires-custom').value };
   return {
-    ...scope,
+    ...(formScope() === 'orga' ? { orga: info.organisation } : { streamname: $('mint-streamname').value }),
     tag: $('mint-tag').value,
-    expires: expires in lives ? lives[expires] : String(Math.floor(unixNow() + Number(expires))),
+    expires: typed[expires] ?? String(Math.floor(unixNow() + Number(expires))),
     ip: $('mint-ip').value,
     referer: $('mint-referer').value,
   };
@@ -426,11 +384,10 @@ async function onMint(event) {
   if (!isEnabled($('mint-submit'))) return;
   clearErrors();
   $('mint-status').textContent = '';
-  const body = formBody();
   enable($('mint-submit'), false);
   try {
-    const { status, ms, answer } = await mint(body);
-    if (status === 200) showMinted(body, answer, ms);
+    const { status, ms, answer } = await mint(formBody());
+    if (status === 200) showMinted(answer, ms);
     else showError(status, answer);
   } catch (error) {
     showError(0, { message: `The token API cannot be reached: ${error.message}.` });
@@ -453,12 +410,11 @@ function clearErrors() {
   for (const input of document.querySelectorAll('#mint-form [aria-invalid]')) input.removeAttribute('aria-invalid');
 }
 
-function showMinted(body, answer, ms) {
+function showMinted(answer, ms) {
   const { security } = answer.h5live;
-  minted = { stream: $('mint-streamname').value, security, issued: unixNow(), scope: formScope() };
+  minted = { stream: $('mint-streamname').value, security, issued: unixNow() };
   $('mint-empty').hidden = true;
   $('mint-answer').hidden = false;
-  $('mint-result').dataset.state = 'minted';
   $('snippet').textContent = snippet(minted);
   $('answer-json').textContent = JSON.stringify(answer, null, 2);
   $('mint-status').textContent = `Minted in ${ms} ms.`;
@@ -467,18 +423,15 @@ function showMinted(body, answer, ms) {
 
 /** The part of nanoplayer's configuration that an operator pastes. */
 function snippet({ stream, security }) {
-  const h5live = {
-    server: { websocket: socketUrl(media) },
-    rtmp: { url: info.url, streamname: stream },
-    security,
-  };
-  return JSON.stringify({ source: { entries: [{ index: 0, h5live }] } }, null, 2);
+  const server = { websocket: socketUrl(media) };
+  const rtmp = { url: info.url, streamname: stream };
+  return JSON.stringify({ source: { entries: [{ index: 0, h5live: { server, rtmp, security } }] } }, null, 2);
 }
 
 function showMintedAge() {
   if (!minted) return;
-  const { security, scope, stream } = minted;
-  const good = scope === 'orga' ? `every stream of ${info.organisation}` : stream;
+  const { security, stream } = minted;
+  const good = security.options & 16 ? `every stream of ${info.organisation}` : stream;
   const left = Math.ceil(Number(security.expires) - unixNow());
   const age = !security.expires ? 'never expires' : left > 0 ? `expires in ${duration(left)}` : `expired ${duration(-left)} ago`;
   setText($('mint-summary'), `Good for ${good}; ${age}. options ${security.options} = ${boundTo(security.options)}.`);
@@ -486,8 +439,8 @@ function showMintedAge() {
 
 /** The bit mask in words. */
 function boundTo(options) {
-  const bits = [[1, 'expires'], [2, 'ip'], [4, 'referer'], [8, 'tag'], [16, 'organisation']];
-  return bits.filter(([bit]) => Number(options) & bit).map(([, name]) => name).join(' + ') || 'the stream alone';
+  const names = ['expires', 'ip', 'referer', 'tag', 'organisation'];
+  return names.filter((_, bit) => (Number(options) >> bit) & 1).join(' + ') || 'the stream alone';
 }
 
 function onMintPlay() {
@@ -507,83 +460,78 @@ async function copy(button) {
     done = 'Selected. Press Ctrl+C or ⌘C to copy.';
   }
   $('mint-status').textContent = done;
-  button.textContent = done.split('.')[0];
-  setTimeout(() => (button.textContent = 'Copy'), 2_000);
 }
 
 // --- the wall of refusals ---
 
-// What is wrong with each attempt. What the gate says to it is never written here.
+// What is wrong with each attempt. What the gate says to it is not written here.
 const ATTEMPTS = {
   'expired': 'A good token whose time is over.',
   'wrong-stream': 'A token for one stream, used for another.',
   'other-organisation': 'A token of one organisation, used for a stream of another.',
   'wrong-referer': 'A token for the pages of another site.',
-  'wrong-ip': 'A token for a viewer at another address.',
+  'wrong-ip': 'A token for another address.',
   'tampered': 'A good token, changed after it was signed.',
   'missing': 'No token at all.',
-  'masked-down': 'The options claim less than the token was signed with.',
-  'in-band': 'A good playback that then asks, in its socket, for a stream it has no token for.',
+  'masked-down': 'The options claim less than was signed.',
+  'in-band': 'A good playback asks, in its socket, for a stream it has no token for.',
 };
 
 async function loadTiles() {
+  $('tiles').replaceChildren(...(await fetchAttempts()).map(tile));
+}
+
+async function fetchAttempts() {
   try {
-    const attempts = await getJson('/demo/refusals');
-    $('tiles').replaceChildren(...attempts.map(tile));
+    return await getJson('/demo/refusals');
   } catch (error) {
     $('refusals-status').textContent = `The attempts could not be fetched: ${error.message}.`;
+    return [];
   }
 }
 
 function tile({ id, title }) {
   const button = element('button', { type: 'button', id: `try-${id}` }, 'Try');
   button.setAttribute('aria-label', `Try: ${title}`);
-  button.onclick = () => isEnabled(button) && tryOne(id);
+  onPress(button, () => tryOne(id));
   const item = element('li', { id: `refusal-${id}`, className: 'card tile' },
     element('div', { className: 'spread' }, element('h3', {}, title), button),
-    element('p', { className: 'what' }, ATTEMPTS[id] ?? ''),
-    element('div', { className: 'verdict' }, element('p', { className: 'empty' }, 'Not tried yet')));
-  item.dataset.testid = `refusal-${id}`;
+    paragraph('what', ATTEMPTS[id] ?? ''),
+    element('div', { className: 'verdict' }, paragraph('empty', 'Not tried yet')));
   item.dataset.outcome = 'none';
   return item;
 }
 
 async function tryOne(id) {
-  const [result] = await run([id]);
-  if (!result) return;
-  const { title, outcome, code, says } = result;
-  $('refusals-status').textContent = outcome === 'refused' ? `${title}: ${code}, ${lower(says.meaning)}. ${says.reaction}` : `${title}: ${UNREFUSED[outcome]}`;
+  for (const { title, code, says, outcome } of await run([id])) {
+    $('refusals-status').textContent = `${title}: ${says ? `${code}, ${lower(says.meaning)}. ${says.reaction}` : UNREFUSED[outcome]}`;
+  }
 }
 
 async function tryAll() {
   enable($('refusals-all'), false);
-  $('refusals-status').textContent = 'Trying…';
-  const done = await run([...$('tiles').children].map(({ id }) => id.replace(/^refusal-/, '')));
-  const refused = done.filter(({ outcome }) => outcome === 'refused').length;
-  if (done.length) $('refusals-status').textContent = `${done.length} attempts, ${refused} refused.`;
+  const done = await run([...$('tiles').children].map(({ id }) => id.replace('refusal-', '')));
+  if (done.length) $('refusals-status').textContent = `${done.length} attempts, ${done.filter(({ says }) => says).length} refused.`;
   enable($('refusals-all'), true);
 }
 
 /** Tries some of the attempts at once, with freshly made tokens. */
 async function run(ids) {
-  for (const id of ids) showTrying(id);
-  try {
-    const attempts = await getJson('/demo/refusals');
-    return await Promise.all(attempts.filter(({ id }) => ids.includes(id)).map(judge));
-  } catch (error) {
-    for (const id of ids) showUntried(id);
-    $('refusals-status').textContent = `The attempts could not be fetched: ${error.message}.`;
-    return [];
-  }
+  $('refusals-status').textContent = 'Trying…';
+  for (const id of ids) setTile(id, 'trying', paragraph('empty', 'Trying…'));
+  const made = (await fetchAttempts()).filter(({ id }) => ids.includes(id));
+  if (!made.length) for (const id of ids) setTile(id, 'none', paragraph('empty', 'Not tried'));
+  return Promise.all(made.map(judge));
 }
 
 async function judge({ id, title, query, switch: message }) {
   const result = await (message ? attemptSwitch(media, query, message) : attempt(media, query));
-  const says = result.outcome === 'refused' ? (result.inBand ? inBandVerdict(result.code) : verdict(result.code)) : null;
-  const done = { ...result, title, says, receipt: result.body?.receipt ?? receiptIn(result.reason) };
+  const { outcome, code, reason, body, inBand } = result;
+  const says = outcome === 'refused' ? (inBand ? inBandVerdict : verdict)(code) : null;
+  const done = { ...result, title, says, receipt: body?.receipt ?? receiptIn(reason) };
   results[id] = done;
   showResult(id, done);
-  note('verdict', `${title}: ${says ? `${done.code} ${says.meaning}` : done.outcome} ${done.receipt}`);
+  note('verdict', `${title}: ${says ? `${code} ${says.meaning}. ${done.receipt}` : UNREFUSED[outcome]}`);
   return done;
 }
 
@@ -592,26 +540,14 @@ const UNREFUSED = {
   silent: 'No verdict in time.',
 };
 
-function showTrying(id) {
-  setTile(id, 'trying', element('p', { className: 'empty' }, 'Trying…'));
-}
-
-function showUntried(id) {
-  setTile(id, 'none', element('p', { className: 'empty' }, 'Not tried'));
-}
-
 function showResult(id, { outcome, code, says, receipt, reason, inBand, after, ms }) {
-  if (!says) return setTile(id, outcome, element('p', { className: 'code' }, '—'), element('p', {}, UNREFUSED[outcome]));
-  const facts = [
-    ['Player', says.reaction],
-    inBand && ['Seen', after >= 3 ? 'The old stream went on.' : 'The old stream did not go on.'],
-    ['Receipt', receipt || (inBand ? 'none in band' : reason || 'none')],
-    ['Came as', inBand ? 'onUpdateSourceError' : `close code after ${ms} ms`],
-  ].filter(Boolean);
-  setTile(id, outcome,
-    element('p', { className: 'code' }, String(code)),
-    element('p', { className: 'meaning' }, says.meaning),
-    element('dl', {}, ...facts.map(([name, value]) => element('div', { className: name === 'Receipt' ? 'receipt' : '' }, element('dt', {}, name), element('dd', {}, value)))));
+  if (!says) return setTile(id, outcome, paragraph('code', '—'), paragraph('', UNREFUSED[outcome]));
+  const facts = [['Player', says.reaction]];
+  if (inBand) facts.push(['Seen', after >= 3 ? 'The old stream went on.' : 'The old stream did not go on.']);
+  facts.push(['Receipt', receipt ? element('code', {}, receipt) : inBand ? 'none in band' : reason || 'none']);
+  facts.push(['Came as', inBand ? 'onUpdateSourceError' : `close code after ${ms} ms`]);
+  const rows = facts.map(([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, value)));
+  setTile(id, outcome, paragraph('code', String(code)), paragraph('meaning', says.meaning), element('dl', {}, ...rows));
   $(`refusal-${id}`).dataset.code = code;
 }
 
@@ -627,12 +563,12 @@ function setTile(id, outcome, ...content) {
 
 function note(kind, text) {
   const at = new Date();
-  log.unshift({ at: at.getTime(), kind, text });
-  log.length = Math.min(log.length, LOG_LINES);
+  log.unshift({ kind, text });
   const line = element('li', {}, element('time', {}, clock(at)), element('b', {}, kind), element('span', {}, text));
   line.dataset.kind = kind;
   $('log').prepend(line);
-  while ($('log').children.length > LOG_LINES) $('log').lastChild.remove();
+  log.splice(LOG_LINES);
+  if ($('log').children.length > LOG_LINES) $('log').lastChild.remove();
 }
 
 /** A message body on one line, long strings (tokens) shortened. */
@@ -648,6 +584,10 @@ function element(name, properties, ...children) {
   return made;
 }
 
+function paragraph(className, text) {
+  return element('p', { className }, text);
+}
+
 // Not `disabled`: a disabled button loses the focus, and with it the place of somebody who uses the keyboard.
 function enable(button, on) {
   button.setAttribute('aria-disabled', String(!on));
@@ -657,8 +597,8 @@ function isEnabled(button) {
   return button.getAttribute('aria-disabled') !== 'true';
 }
 
-function onPress(id, act) {
-  $(id).onclick = () => isEnabled($(id)) && act();
+function onPress(button, act) {
+  button.onclick = () => isEnabled(button) && act();
 }
 
 /** Writes only what is new: a live region speaks at every write. */
@@ -673,13 +613,8 @@ function duration(seconds) {
   return `${Math.floor(seconds / 86_400)} days`;
 }
 
-function size(bytes) {
-  if (bytes < 1024 * 1024) return `${Math.round(bytes / 1024)} KiB`;
-  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
-}
-
 function clock(date) {
-  return date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit', hour12: false });
+  return date.toTimeString().slice(0, 8);
 }
 
 function sentence(text) {
@@ -693,6 +628,7 @@ function lower(text) {
 // For tests and the curious: everything is read when asked for.
 window.demo = {
   media,
+  video,
   log,
   results,
   get info() {
@@ -704,8 +640,7 @@ window.demo = {
   get player() {
     if (!player) return null;
     const { state, source, ended, bytes, switches, ahead } = player;
-    const { currentTime: time, videoWidth: width, videoHeight: height } = video;
     const left = source?.security.expires ? Number(source.security.expires) - unixNow() : null;
-    return { ...source, state, ended, bytes, switches, ahead, time, width, height, busy, secondsLeft: left, moving: isMoving() };
+    return { ...source, state, ended, bytes, switches, ahead, busy, secondsLeft: left, moving: isMoving() };
   },
 };

@@ -7,35 +7,31 @@ const ATTEMPT_MS = 8_000;
 const MAX_RETRIES = 10;
 const SETTLED_MS = 200; // a socket that stood this long was a good one: retries count from zero again
 
-const FINAL = 'final';
-const RETRIED = 'retried';
-const SILENT = 'silent';
-
 const CODES = {
-  1000: ['Closed', FINAL],
-  1001: ['Going away', FINAL],
-  4200: ['Check passed', SILENT],
-  4400: ['Bad request: stream parameters are missing or malformed', FINAL],
-  4403: ['Access denied, or the stream was stopped: it depends on the player', FINAL],
-  4500: ['Internal error', RETRIED],
-  4503: ['Service unavailable', RETRIED],
-  4900: ['The security service failed', FINAL],
-  4901: ['Denied: the token is not valid here', FINAL],
-  4903: ['Expired, or token, options or expires are missing', FINAL],
-  4904: ['The security service was not found', FINAL],
+  1000: ['Closed', 'final'],
+  1001: ['Going away', 'final'],
+  4200: ['Check passed', 'silent'],
+  4400: ['Bad request: stream parameters are missing or malformed', 'final'],
+  4403: ['Access denied, or the stream was stopped: it depends on the player', 'final'],
+  4500: ['Internal error', 'retried'],
+  4503: ['Service unavailable', 'retried'],
+  4900: ['The security service failed', 'final'],
+  4901: ['Denied: the token is not valid here', 'final'],
+  4903: ['Expired, or token, options or expires are missing', 'final'],
+  4904: ['The security service was not found', 'final'],
 };
-const LOST = new Set([1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1015]);
+const LOST = [1002, 1003, 1005, 1006, 1007, 1008, 1009, 1011, 1015];
 
 const REACTIONS = {
-  [FINAL]: 'Final. It stops and shows the error.',
-  [RETRIED]: 'Tries again after 2 to 10 s, up to 10 times.',
-  [SILENT]: 'None. There is nothing to show.',
+  final: 'Final. It stops and shows the error.',
+  retried: 'Tries again after 2 to 10 s, up to 10 times.',
+  silent: 'None. There is nothing to show.',
 };
 
 /** What a code means and what a player does about it: `{ code, meaning, kind, reaction }`. */
 export function verdict(code) {
-  const lost = [`Connection failed or was lost. Players show ${code === 1006 ? '4106' : 'a 41xx error'}`, RETRIED];
-  const [meaning, kind] = CODES[code] ?? (LOST.has(code) ? lost : ['Not a code of this protocol', FINAL]);
+  const lost = [`Connection failed or was lost. Players show ${code === 1006 ? '4106' : 'a 41xx error'}`, 'retried'];
+  const [meaning, kind] = CODES[code] ?? (LOST.includes(code) ? lost : ['Not a code of this protocol', 'final']);
   return { code, meaning, kind, reaction: REACTIONS[kind] };
 }
 
@@ -61,36 +57,32 @@ export function attempt(media, query) {
 
 /**
  * Starts a good playback, sends `message` in its socket and tells what became of it: as `attempt`, with `inBand` when
- * the code came in an onUpdateSourceError, and `after`, the media messages that came later all the same.
+ * the code came in an onUpdateSourceError, and `after`, how many media messages came later all the same.
  */
 export function attemptSwitch(media, query, message) {
-  return probe(media, query, (end, socket) => {
-    let sent = false;
-    let denied = null;
-    return ({ data }) => {
-      if (typeof data !== 'string') {
-        // The first picture proves that this playback is a good one. Only then is the switch asked for.
-        if (!sent) socket.send(JSON.stringify(message));
-        sent = true;
-        // Three more messages after the refusal: the old stream really goes on.
-        if (denied && ++denied.after === 3) end(denied);
-        return;
-      }
+  let sent = false;
+  let denied = null;
+  return probe(media, query, (end, socket) => ({ data }) => {
+    if (typeof data === 'string') {
       const { eventType, body } = parse(data);
-      if (eventType === 'onUpdateSourceError') {
-        denied = { outcome: 'refused', inBand: true, code: body.code, reason: '', body, after: 0 };
-        setTimeout(() => end(denied), 3_000);
-      } else if (eventType === 'onUpdateSourceSuccess' || eventType === 'onUpdateSourceAbort') {
-        end({ outcome: 'granted' });
-      }
-    };
+      if (/^onUpdateSource(Success|Abort)$/.test(eventType)) end({ outcome: 'granted' });
+      if (eventType !== 'onUpdateSourceError') return;
+      denied = { outcome: 'refused', inBand: true, code: body.code, body, after: 0 };
+      setTimeout(() => end(denied), 3_000);
+    } else {
+      // The first picture proves that this playback is a good one. Only then is the switch asked for.
+      if (!sent) socket.send(JSON.stringify(message));
+      sent = true;
+      // Three more messages after the refusal: the old stream really goes on.
+      if (denied && ++denied.after === 3) end(denied);
+    }
   });
 }
 
 function probe(media, query, listen) {
   return new Promise((resolve) => {
     const from = performance.now();
-    const socket = new WebSocket(socketUrl(media, query));
+    const socket = new WebSocket(`${socketUrl(media)}?${query}`);
     socket.binaryType = 'arraybuffer';
     const timer = setTimeout(() => end({ outcome: 'silent' }), ATTEMPT_MS);
     const end = (result) => {
@@ -110,14 +102,11 @@ function probe(media, query, listen) {
  * `retry`, `failed`.
  */
 export class LivePlayer {
-  /** `idle`, `connecting`, `playing`, `paused`, `retrying` or `ended`. */
-  state = 'idle';
-  /** What plays: `{ stream, security, … }`. A retry and a reconnect start with it. */
-  source = null;
-  /** The verdict of the last close; null while a socket is open. */
-  ended = null;
-  bytes = 0;
-  switches = 0;
+  state = 'idle'; // or connecting, playing, paused, retrying, ended
+  source = null; // what plays: { stream, security, … }. A retry and a reconnect start with it
+  ended = null; // the verdict of the last close, while no socket is open
+  bytes = 0; // of media, in this socket
+  switches = 0; // asked for, in this socket
   openedAt = null;
 
   #video;
@@ -146,7 +135,7 @@ export class LivePlayer {
 
   /** The same token, the same pid, a new cid: what a player does after a loss. */
   reconnect() {
-    if (this.source) this.start(this.source);
+    this.start(this.source);
   }
 
   pause() {
@@ -185,15 +174,12 @@ export class LivePlayer {
 
   #open() {
     this.#drop();
-    this.bytes = 0;
-    this.switches = 0;
-    this.openedAt = null;
-    this.ended = null;
+    Object.assign(this, { bytes: 0, switches: 0, openedAt: null, ended: null });
     this.#enter('connecting');
 
     const { stream, security } = this.source;
     const query = { url: this.#at.rtmp, stream, cid: randomId(), pid: this.#pid, ...security };
-    const socket = new WebSocket(socketUrl(this.#at.media, queryString(query)));
+    const socket = new WebSocket(`${socketUrl(this.#at.media)}?${queryString(query)}`);
     socket.binaryType = 'arraybuffer';
     const tooLate = setTimeout(() => socket.close(), HANDSHAKE_MS);
     const pictures = new Pictures(this.#video, (problem) => this.#report('failed', problem));
@@ -211,10 +197,7 @@ export class LivePlayer {
         this.#play();
       }
     };
-    socket.onclose = ({ code, reason }) => {
-      clearTimeout(tooLate);
-      this.#onClose(code, reason);
-    };
+    socket.onclose = ({ code, reason }) => this.#onClose(code, reason);
     this.#socket = socket;
     this.#pictures = pictures;
   }
@@ -242,7 +225,7 @@ export class LivePlayer {
     const { eventType, body, requestId } = parse(text);
     this.#report('text', { eventType, body });
     const type = typeIn(body);
-    if (type) pictures.announce(type);
+    if (type) pictures.announced = type;
 
     const id = requestId ?? body.requestId;
     if (id !== undefined && id !== this.#asked?.requestId) return; // an answer that came too late
@@ -273,7 +256,7 @@ export class LivePlayer {
 
     this.ended = { ...verdict(code), reason, receipt: receiptIn(reason) };
     this.#report('closed', this.ended);
-    if (this.ended.kind === RETRIED && this.#retries < MAX_RETRIES) return this.#retryLater();
+    if (this.ended.kind === 'retried' && this.#retries < MAX_RETRIES) return this.#retryLater();
     this.#video.pause();
     this.#enter('ended');
   }
@@ -296,7 +279,7 @@ export class LivePlayer {
 
   #enter(state) {
     this.state = state;
-    this.#report('state', state);
+    this.#report('state');
   }
 }
 
@@ -304,17 +287,17 @@ export class LivePlayer {
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const KEEP_S = 20; // what was shown stays this long in memory
-const CATCH_UP_S = 2; // further behind than this, play a little faster
-const JUMP_S = 5; // further behind than this (a hidden page, a pause), jump
+const CATCH_UP_S = 2; // further behind than this: play a little faster
+const JUMP_S = 5; // further behind than this, say after the page was hidden: jump
 
-/** Whether this browser can play at all. */
 export const canPlay = Boolean(Source);
 
 /** Feeds the messages of one socket to the video element. */
 class Pictures {
+  announced = ''; // the type of the next init segment
+
   #video;
   #fail;
-  #announced = '';
   #type = '';
   #queue = [];
   #buffer = null;
@@ -325,19 +308,11 @@ class Pictures {
     this.#fail = fail;
   }
 
-  /** Says which type the next init segment has. */
-  announce(type) {
-    this.#announced = type;
-  }
-
   push(bytes) {
     if (this.#stopped) return;
-    if (!isInit(bytes)) this.#queue.push({ bytes });
-    else {
-      const type = this.#announced || typeOfInit(bytes);
-      if (!this.#type) this.#attach(type);
-      this.#queue.push({ bytes, type });
-    }
+    const type = isInit(bytes) && this.announced;
+    if (type !== false && !this.#type) this.#attach(type);
+    this.#queue.push({ bytes, type });
     this.#append();
   }
 
@@ -367,13 +342,12 @@ class Pictures {
 
   #append() {
     if (this.#stopped || !this.#buffer || this.#buffer.updating || this.#queue.length === 0) return;
-    const { bytes, type } = this.#queue[0];
+    const { bytes, type } = this.#queue.shift();
     try {
       if (type) this.#beginSource(type);
       this.#buffer.appendBuffer(bytes);
-      this.#queue.shift();
     } catch (error) {
-      if (error.name !== 'QuotaExceededError' || !this.#forget(2)) this.#stopWith(error.message);
+      this.#stopWith(error.message);
     }
   }
 
@@ -388,7 +362,7 @@ class Pictures {
   #onUpdated() {
     if (this.#stopped) return;
     this.#stayLive();
-    if (!this.#forget(KEEP_S)) this.#append();
+    if (!this.#forget()) this.#append();
   }
 
   // Steps over holes (at the start, after a switch) and keeps near the live edge.
@@ -403,15 +377,15 @@ class Pictures {
     const edge = buffered.end(buffered.length - 1);
     const behind = edge - this.#video.currentTime;
     if (behind > JUMP_S) this.#video.currentTime = edge - 1;
-    // Between one second and CATCH_UP_S the rate stays as it is, so that it does not flutter.
+    // Between the two the rate stays as it is, so that it does not flutter.
     if (behind > CATCH_UP_S) this.#video.playbackRate = 1.1;
     else if (behind < 1) this.#video.playbackRate = 1;
   }
 
-  /** Frees what was shown more than `seconds` ago; false when there is nothing worth it. */
-  #forget(seconds) {
+  /** Frees what was shown long ago; false when there is nothing worth it. */
+  #forget() {
     const { buffered } = this.#buffer;
-    const until = this.#video.currentTime - seconds;
+    const until = this.#video.currentTime - KEEP_S;
     if (!buffered.length || buffered.start(0) >= until - 1) return false;
     this.#buffer.remove(0, until);
     return true;
@@ -427,42 +401,26 @@ function isInit(bytes) {
   return String.fromCharCode(...bytes.subarray(4, 8)) === 'ftyp';
 }
 
-/** The type that a message names, wherever in it that stands; '' when it names none. */
+/** The type that a message names, wherever in it: whole, or as codecs alone. '' when it names none. */
 function typeIn(value) {
-  if (typeof value === 'string') return /^(video|audio)\/mp4\s*;\s*codecs=/i.test(value) ? value : '';
-  if (!value || typeof value !== 'object') return '';
-  for (const inner of Object.values(value)) {
-    const found = typeIn(inner);
-    if (found) return found;
+  if (typeof value === 'string') {
+    if (/^(video|audio)\/mp4\s*;\s*codecs=/i.test(value)) return value;
+    return /^(avc[13]|hvc1|hev1|mp4a)\.[\w.]+(\s*,|$)/.test(value) ? `video/mp4; codecs="${value}"` : '';
   }
-  return '';
-}
-
-/** The type read out of an init segment, for servers that do not announce it. H.264 and AAC, as H5Live sends them. */
-function typeOfInit(bytes) {
-  const text = new TextDecoder('latin1').decode(bytes);
-  const codecs = [];
-  const avc = text.indexOf('avcC');
-  if (avc > 0) {
-    const profile = [...bytes.subarray(avc + 5, avc + 8)];
-    codecs.push(`avc1.${profile.map((byte) => byte.toString(16).padStart(2, '0')).join('')}`);
-  }
-  if (text.includes('mp4a')) codecs.push('mp4a.40.2');
-  return codecs.length ? `video/mp4; codecs="${codecs.join(', ')}"` : '';
+  return Object.values(value ?? {}).map(typeIn).find(Boolean) ?? '';
 }
 
 // --- URLs and messages ---
 
-/** The playback address: one path at the gate, the query as it is. */
-export function socketUrl(media, query = '') {
-  const address = `${media.replace(/^http/, 'ws')}/h5live/authstream/stream.mp4`;
-  return query ? `${address}?${query}` : address;
+/** The playback address without its query. */
+export function socketUrl(media) {
+  return `${media.replace(/^http/, 'ws')}/h5live/authstream/stream.mp4`;
 }
 
 /** Values encoded once; empty ones left out, as players do. */
 function queryString(values) {
   return Object.entries(values)
-    .filter(([, value]) => value !== undefined && value !== '')
+    .filter(([, value]) => value)
     .map(([key, value]) => `${key}=${encodeURIComponent(value)}`)
     .join('&');
 }
