@@ -1,5 +1,11 @@
 //! Whose word on the viewer's address is believed, with the running gate.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 mod support;
 
 use std::io::Write as _;

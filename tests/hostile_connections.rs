@@ -1,5 +1,11 @@
 //! Slow, idle and silent connections are bounded; the viewers that play notice nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 mod support;
 
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,11 @@
 //! The operator's side: metrics, readiness, sessions, revocations, reload and drain.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 mod support;
 
 use std::num::NonZeroU16;

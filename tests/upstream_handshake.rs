@@ -1,6 +1,12 @@
 //! Media servers that are absent, slow or wrong: the code of the table, in time, and nothing of the viewer's before the
 //! server agreed.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
 mod support;
 
 use std::net::TcpListener;
@@ -24,8 +30,11 @@ fn nobody() -> std::net::SocketAddr {
         .unwrap()
 }
 
+/// What a media server answers to a handshake.
+type Script = fn(&FromGate) -> String;
+
 /// Answers, and how a viewer is told of them.
-fn answers() -> Vec<(&'static str, u16, fn(&FromGate) -> String)> {
+fn answers() -> Vec<(&'static str, u16, Script)> {
     vec![
         ("404", 4500, |_| {
             "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned()
