@@ -10,6 +10,7 @@ mod support;
 
 use std::num::NonZeroU16;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use support::gate::{API_KEY, Gate, Setup, grant, mint};
@@ -277,7 +278,7 @@ fn a_reload_rotates_keys_and_a_bad_file_changes_nothing() {
     let old = minted();
 
     gate.rewrite_text("[[listener]]\naddress = 7\n");
-    gate.signal("HUP");
+    gate.signal(Signal::HUP);
     gate.logged("configuration not reloaded");
     assert_eq!(Viewer::open(gate.playback, &old, &[]).hear(), "hello");
 
@@ -295,7 +296,7 @@ fn a_reload_rotates_keys_and_a_bad_file_changes_nothing() {
     );
     assert!(good.contains(first));
     std::fs::write(&path, good.replace(first, &both)).unwrap();
-    gate.signal("HUP");
+    gate.signal(Signal::HUP);
     gate.logged("configuration reloaded");
     assert!(old.contains("token=h1.abcde-1."));
     let new = minted();
@@ -314,7 +315,7 @@ fn a_reload_rotates_keys_and_a_bad_file_changes_nothing() {
             .count()
     };
     let before = reloads();
-    gate.signal("HUP");
+    gate.signal(Signal::HUP);
     until("the second reload", || (reloads() > before).then_some(()));
     assert_eq!(Viewer::open(gate.playback, &old, &[]).closed().0, 4901);
     assert_eq!(Viewer::open(gate.playback, &new, &[]).hear(), "hello");
@@ -332,7 +333,7 @@ fn a_drain_sends_every_viewer_away_with_4503_and_ends_well() {
         ..Setup::default()
     });
     let mut viewers: Vec<_> = (0..5).map(|_| playing(&gate, "abcde-one")).collect();
-    gate.signal("TERM");
+    gate.signal(Signal::TERM);
     for viewer in &mut viewers {
         assert_eq!(viewer.closed().0, 4503);
     }
@@ -344,11 +345,11 @@ fn a_second_signal_stops_at_once() {
     let mut gate = Gate::before(MediaServer::echo().address);
     let _viewer = playing(&gate, "abcde-one");
     let _other = playing(&gate, "abcde-one");
-    gate.signal("TERM");
+    gate.signal(Signal::TERM);
     gate.logged("draining");
     assert_eq!(get(gate.admin, "/readyz", &[]).status, 503);
     assert_eq!(get(gate.admin, "/healthz", &[]).status, 200);
-    gate.signal("TERM");
+    gate.signal(Signal::TERM);
     assert_eq!(gate.ended().code(), Some(0));
 }
 

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use h5gate::token::{
     Grant, Key, KeyState, Keyring, Owner, Scope, Secret, Security, TokenId, UnixSeconds,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::until;
@@ -143,16 +144,10 @@ impl Gate {
         &self.dir
     }
 
-    /// Sends a signal by its name, such as `TERM`.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([&format!("-{name}"), &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
     }
 
     /// Waits for the process to end.
