@@ -78,7 +78,7 @@ fn sessions(gate: &Gate, query: &str) -> Response<Full<Bytes>> {
     for (key, value) in form_pairs(query) {
         match key.as_str() {
             "organisation" | "stream" | "tag" | "address" | "token_id" => {
-                filters.push((key, value))
+                filters.push((key, value));
             }
             "after" => match SessionId::parse(&value) {
                 Some(id) => after = Some(id),

@@ -118,11 +118,11 @@ impl Front {
         })?;
         let elsewhere: RefererPattern = "another-site.example".parse().ok()?;
         let page = self.mint(ORGANISATION, CAMERA_1, |grant| {
-            grant.referers = vec![elsewhere]
+            grant.referers = vec![elsewhere];
         })?;
         let far_away: AddressPrefix = "192.0.2.1".parse().ok()?;
         let address = self.mint(ORGANISATION, CAMERA_1, |grant| {
-            grant.addresses = vec![far_away]
+            grant.addresses = vec![far_away];
         })?;
         let masked = Security {
             options: "1".to_owned(),
