@@ -1,6 +1,11 @@
 //! What the token API does not grant it refuses by name, with what is wrong and what would be right.
 
 #![cfg(feature = "gate")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
 
 use h5gate::token::{TokenId, UnixSeconds};
 use h5gate::token_api::error::ApiError;
@@ -10,7 +15,7 @@ use serde_json::{Value, json};
 
 use support::{HOUR, NOW, api_key, ask, ask_text, keyring, rules};
 
-#[path = "token_api_support/mod.rs"]
+#[path = "token_api_support/asking.rs"]
 mod support;
 
 #[test]
@@ -51,6 +56,19 @@ fn what_is_wrong_is_said_and_what_would_be_right() {
         // The contract's four keys, and no fifth.
         assert_eq!(told.as_object().unwrap().len(), 4, "{told}");
     }
+}
+
+#[test]
+fn milliseconds_are_told_with_the_seconds_that_were_meant() {
+    let refused = ask_text("abcde", with("expires", "1700003600000").as_bytes()).unwrap_err();
+    let told: Value = serde_json::from_str(&refused.to_json()).unwrap();
+    let expected = json!({
+        "error": "expires_in_milliseconds",
+        "field": "expires",
+        "message": "`expires` is in milliseconds: 1700003600000 divided by 1000 is 1700003600",
+        "expected": "Unix time in whole seconds: 1700003600",
+    });
+    assert_eq!(told, expected);
 }
 
 #[test]
