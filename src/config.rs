@@ -2,16 +2,21 @@
 //!
 //! `deploy/h5gate.toml` has every key with its unit, default and bounds.
 
+mod digest;
 mod error;
+mod findings;
+mod key;
 mod limits;
 mod listener;
 mod nearest;
 mod organisation;
 mod reader;
 mod secret;
+mod timeouts;
 pub mod units;
 mod upstream;
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
@@ -23,7 +28,8 @@ use crate::request::Edge;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::server::Server;
-use reader::{Findings, Table};
+use findings::Findings;
+use reader::Table;
 
 pub use error::{ConfigError, Problem};
 pub use secret::{SecretSource, SecretText, SystemSecrets};
@@ -89,7 +95,7 @@ impl Config {
         let playback = listeners.iter().any(|listener| listener.playback);
         let (upstream, rtmp_urls) = upstream::read(&mut root, playback);
         let limits = limits::limits(&mut root);
-        let timeouts = limits::timeouts(&mut root);
+        let timeouts = timeouts::timeouts(&mut root);
         let refusals = [
             ("close-code", WebSocketRefusal::CloseCode),
             ("http-status", WebSocketRefusal::HttpStatus),
@@ -176,7 +182,7 @@ pub struct ListenerConfig {
 }
 
 /// `[admin]`
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AdminConfig {
     /// Where it listens.
     pub address: SocketAddr,
@@ -184,6 +190,18 @@ pub struct AdminConfig {
     pub token_sha256: Option<[u8; 32]>,
     /// Names by which it may be called, beside loopback addresses and `localhost`; in lower case.
     pub names: Vec<String>,
+}
+
+impl fmt::Debug for AdminConfig {
+    /// A digest of a token that was thought up would give the token away.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (address, names) = (self.address, &self.names);
+        let token = self.token_sha256.is_some();
+        write!(
+            f,
+            "AdminConfig({address}, token: {token}, names: {names:?})"
+        )
+    }
 }
 
 /// `[upstream]`
@@ -202,58 +220,59 @@ pub struct UpstreamConfig {
 /// `[limits]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Worker threads, each with its own listening sockets. Default: one for each core.
+    /// Worker threads, each with its own listening sockets; 1 to 1024. Default: one for each core.
     pub workers: usize,
-    /// Connections of viewers at once. Default: half of the process's file descriptors, less 100 (FAULTS: `(nofile − 200) / 2`).
+    /// Connections of viewers at once; 1 to 10,000,000. Default: half of the process's file descriptors, less 100:
+    /// `(nofile − 200) / 2`.
     pub connections: usize,
-    /// Sessions at once. Default: as many as connections.
+    /// Sessions at once; 1 to 10,000,000. Default: as many as connections.
     pub sessions: usize,
-    /// Connections that wait to be accepted. Default: 4096.
+    /// Connections that wait to be accepted; 1 to 65,535. Default: 4096.
     pub backlog: u32,
-    /// Handshakes with media servers at once. Default: 256.
+    /// Handshakes with media servers at once; 1 to 65,535. Default: 256.
     pub dials: usize,
-    /// Bytes of a request's head. Default: 16 KiB.
+    /// Bytes of a request's head; 8 KiB (the least that hyper takes) to 256 KiB. Default: 16 KiB.
     pub head: usize,
-    /// Fields of a request's head. Default: 64.
+    /// Fields of a request's head; 16 to 1000. Default: 64.
     pub fields: usize,
-    /// Bytes of a request's target. Default: 8 KiB.
+    /// Bytes of a request's target; 4 to 32 KiB, and at most `head`. Default: 8 KiB.
     pub uri: usize,
-    /// Bytes of a token API request's body. Default: 16 KiB.
+    /// Bytes of a token API request's body; 4 KiB to 1 MiB. Default: 16 KiB.
     pub body: usize,
-    /// Bytes of a viewer's message on the socket. Default: 16 KiB.
+    /// Bytes of a viewer's message on the socket; 4 KiB to 1 MiB. Default: 16 KiB.
     pub client_message: usize,
 }
 
 /// `[timeouts]`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// PROXY header and first head together. Default: 10 s.
+    /// PROXY header and first head together; 10 ms to 5 min. Default: 10 s.
     pub head: Duration,
-    /// Between two requests of one connection, and for the head of the later one. Default: 60 s.
+    /// Between two requests of one connection, and for the head of the later one; 10 ms to 1 h. Default: 60 s.
     pub keep_alive: Duration,
-    /// For a connection to a media server. Default: 2 s.
+    /// For a connection to a media server; 10 ms to 1 min. Default: 2 s.
     pub upstream_connect: Duration,
-    /// For the head of its answer. Default: 10 s; `upstream_total` bounds it too.
+    /// For the head of its answer; 10 ms to 5 min. Default: 10 s; `upstream_total` bounds it too.
     pub upstream_head: Duration,
-    /// For all tries together. Default: 8 s.
+    /// For all tries together; 10 ms to 5 min. Default: 8 s.
     pub upstream_total: Duration,
-    /// How long a media server that failed is tried last. Default: 5 s.
+    /// How long a media server that failed is tried last; 0 to 1 h. Default: 5 s.
     pub upstream_backoff: Duration,
-    /// How often media servers' names are looked up again. Default: 30 s.
+    /// How often media servers' names are looked up again; 100 ms to 1 day. Default: 30 s.
     pub upstream_lookup: Duration,
-    /// The longest silence of a media server. Default: 60 s.
+    /// The longest silence of a media server; 100 ms to 1 day. Default: 60 s.
     pub media_idle: Duration,
-    /// How often a quiet viewer is pinged. Default: 25 s.
+    /// How often a quiet viewer is pinged; 100 ms to 1 h. Default: 25 s.
     pub ping: Duration,
-    /// The longest time in which a viewer takes nothing. Default: 30 s.
+    /// The longest time in which a viewer takes nothing; 100 ms to 1 h. Default: 30 s.
     pub write_stall: Duration,
-    /// When a peer that acknowledges nothing is given up (`TCP_USER_TIMEOUT`). Default: 30 s.
+    /// When a peer that acknowledges nothing is given up (`TCP_USER_TIMEOUT`); 100 ms to 1 h. Default: 30 s.
     pub user_timeout: Duration,
-    /// How long a direction goes on when the other has ended. Default: 5 s.
+    /// How long a direction goes on when the other has ended; 10 ms to 1 h. Default: 5 s.
     pub half_close: Duration,
-    /// How long a closing handshake may take. Default: 2 s.
+    /// How long a closing handshake may take; 10 ms to 30 s. Default: 2 s.
     pub linger: Duration,
-    /// Over how long the viewers are sent away when the gate stops. Default: 300 s.
+    /// Over how long the viewers are sent away when the gate stops; 0 to 1 day. Default: 300 s.
     pub drain: Duration,
 }
 

@@ -10,10 +10,12 @@ pub mod permit;
 pub mod revocation;
 pub mod rules;
 
+use std::time::Duration;
+
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
 use crate::request::rtmp_url::RtmpUrl;
-use crate::token::{Claims, StreamName, UnixSeconds};
+use crate::token::{AtExpiry, Claims, StreamName, UnixSeconds};
 use denial::{Denial, Reason};
 use permit::Permit;
 use revocation::Revocations;
@@ -50,8 +52,13 @@ pub fn decide(
         reasons.push(Reason::NotYetValid { not_before });
     }
     // From now where the issue lies ahead: a token issued in the future would outlive every rule.
+    // A playback that is to be cut at its expiry has nothing left to play after it.
+    let leeway = match grant.at_expiry {
+        AtExpiry::Keep => rules.leeway,
+        AtExpiry::Cut => Duration::ZERO,
+    };
     match grant.expires {
-        Some(expires) if now >= expires.saturating_add(rules.leeway) => {
+        Some(expires) if now >= expires.saturating_add(leeway) => {
             reasons.push(Reason::Expired { expires });
         }
         Some(expires) if expires.since(grant.issued_at.min(now)) > rules.max_lifetime => {

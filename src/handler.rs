@@ -2,6 +2,7 @@
 //! session opened, a media server chosen, the bytes relayed, and whatever goes wrong told by the refusal map.
 
 pub mod conversation;
+pub mod dialling;
 pub mod in_band;
 pub mod record;
 
@@ -22,11 +23,13 @@ use crate::listener::{Incoming, Peer};
 use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
-use crate::request::{Flags, PlaybackRequest, Security};
+use crate::request::client_address::ClientAddress;
+use crate::request::{Flags, Malformed, PlaybackRequest, Security};
 use crate::session::Newcomer;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
 use crate::upstream::head::{HeadParts, RequestHead};
+use dialling::dial;
 use in_band::InBand;
 
 /// One connection, from the socket to its end.
@@ -62,12 +65,15 @@ async fn converse(
     incoming: Incoming,
     stop: CancellationToken,
 ) -> Option<conversation::Opened> {
-    let (from, policy) = (incoming.from(), gate.policy());
+    let from = incoming.from();
+    let policy = gate.policy();
     let neighbours = &policy.edge.neighbours;
-    match incoming
+    let prepared = incoming
         .prepare(neighbours, listener.proxy_protocol, gate.timeouts.head)
-        .await
-    {
+        .await;
+    // A connection must not keep a policy, and the keys in it, that a reload has replaced.
+    drop(policy);
+    match prepared {
         Ok(accepted) => conversation::hold(gate, listener, accepted, stop).await,
         Err(error) => {
             tracing::debug!(%from, %error, "connection refused");
@@ -107,8 +113,13 @@ pub struct Playback {
 /// Steps 2 to 5: whether this playback may start.
 pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> {
     let policy = gate.policy();
-    let request =
-        PlaybackRequest::read_websocket(head, peer, &policy.edge).map_err(Refused::unread)?;
+    let address = policy.edge.neighbours.client(peer, &head.headers);
+    let unread = |error: Malformed| Refused {
+        denial: error.into(),
+        address,
+        request: None,
+    };
+    let request = PlaybackRequest::read_websocket(head, peer, &policy.edge).map_err(unread)?;
     let facts = Facts {
         stream: request.stream.clone(),
         url: request.url.clone(),
@@ -117,6 +128,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     };
     let refused = |denial| Refused {
         denial,
+        address,
         request: Some(Box::new(request.clone())),
     };
     let permit = permit(gate, &policy, &request.security, facts.clone()).map_err(refused)?;
@@ -201,18 +213,11 @@ fn still_valid(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
 async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playback: Box<Playback>) {
     let opened = Instant::now();
     let receipt = Receipt::new(random());
-    let server = match Box::pin(gate.upstream.connect(&playback.permit, &playback.head)).await {
+    let server = match Box::pin(dial(gate, socket, &playback)).await {
         Ok(server) => server,
-        Err(error) => {
-            let refusal = Refusal::from(error);
-            record::no_server(
-                gate,
-                playback.guard.id(),
-                &playback.permit,
-                error,
-                &refusal,
-                receipt,
-            );
+        Err(why) => {
+            let refusal = Refusal::from(&why);
+            record::no_server(gate, &playback, &why, &refusal, receipt);
             // The session's place is free before the viewer is told, so that its retry finds it.
             drop(playback);
             return Box::pin(leave(gate, socket, refusal.farewell(receipt), opened)).await;
@@ -257,18 +262,13 @@ async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playba
 pub struct Refused {
     /// Every rule that failed.
     pub denial: Denial,
+    /// Where the viewer is.
+    pub address: ClientAddress,
     /// The request, unless it could not be read.
     pub request: Option<Box<PlaybackRequest>>,
 }
 
 impl Refused {
-    fn unread(error: impl Into<Reason>) -> Self {
-        Self {
-            denial: error.into().into(),
-            request: None,
-        }
-    }
-
     /// Players look for a security service by a check without a token (PROTOCOL.md 4): no attack.
     #[must_use]
     pub fn is_probe(&self) -> bool {

@@ -91,7 +91,8 @@ impl Incoming {
                 .await
                 .map_err(|_| ProxyError::TooLate)??
             {
-                proxy_protocol::Header::Local => Peer::Socket(self.from),
+                // It speaks for itself: no header is read, as with everybody here.
+                proxy_protocol::Header::Local => Peer::Proxied(Some(self.from)),
                 proxy_protocol::Header::Client(client) => Peer::Proxied(client),
             }
         } else {

@@ -3,6 +3,8 @@
 //! Lines are written by a thread of their own, so that a blocked or closed pipe holds up no viewer; lines that find no
 //! room are dropped and counted.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -32,11 +34,29 @@ pub enum LogLevel {
     Debug,
 }
 
-/// The running log. Dropping it writes what waits.
+/// How long the end of the process waits for a log that nobody reads.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// The running log. Dropping it writes what waits, for at most a second and a half.
 #[derive(Debug)]
 pub struct Log {
     dropped: ErrorCounter,
-    _writer: WorkerGuard,
+    writer: Option<WorkerGuard>,
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let writer = self.writer.take();
+        let (done, ended) = std::sync::mpsc::channel();
+        // A pipe that is full and not read blocks whoever writes to it: a thread that nobody waits for.
+        let flush = move || {
+            drop(writer);
+            let _ = done.send(());
+        };
+        if std::thread::Builder::new().spawn(flush).is_ok() {
+            let _ = ended.recv_timeout(LAST_WORDS);
+        }
+    }
 }
 
 impl Log {
@@ -62,9 +82,19 @@ impl Log {
             LogFormat::Text => log.with_ansi(false).init(),
             LogFormat::Json => log.json().flatten_event(true).init(),
         }
+        // The default hook writes to standard error itself, and would stop a worker when nobody reads it.
+        std::panic::set_hook(Box::new(|panic| {
+            let place = panic.location().map(ToString::to_string);
+            let message = panic.payload_as_str().unwrap_or_default();
+            tracing::error!(
+                place,
+                message,
+                "a task failed; that playback alone has ended"
+            );
+        }));
         Self {
             dropped,
-            _writer: guard,
+            writer: Some(guard),
         }
     }
 

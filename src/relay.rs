@@ -22,7 +22,7 @@ pub mod switch;
 pub mod viewer_frames;
 
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
@@ -289,8 +289,17 @@ where
         relay
     }
 
-    /// Relays until one side or the gate ends it. Not cancel safe: dropping it drops what is on its way.
-    pub async fn run(mut self) -> RelayEnd {
+    /// Relays until one side or the gate ends it; then the media server's connection is dropped. Not cancel safe:
+    /// dropping it drops what is on its way.
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps room for a moved `self` twice"
+    )]
+    pub fn run(mut self) -> impl Future<Output = RelayEnd> {
+        async move { self.relay().await }
+    }
+
+    async fn relay(&mut self) -> RelayEnd {
         let guard = self.guard;
         let mut asked = pin!(guard.end_changed());
         let mut timer = pin!(sleep_until(self.next_deadline()));
@@ -320,7 +329,8 @@ where
         self.leave_server(cause);
         RelayEnd {
             cause,
-            closed: self.close.is_some_and(|close| close.placed) && self.to_viewer.is_empty(),
+            closed: self.close.as_ref().is_some_and(|close| close.placed)
+                && self.to_viewer.is_empty(),
             to_viewer: self.sent_to_viewer,
             to_server: self.sent_to_server,
         }

@@ -29,6 +29,9 @@ use crate::metrics::Why;
 /// Connections that the operator's side serves at once.
 const ADMIN_CONNECTIONS: usize = 64;
 
+/// How long the start waits for the media servers' names.
+const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
+
 /// How long the last connections have after the drain for their closing handshakes.
 const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
@@ -106,7 +109,8 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     for warning in &warnings {
         tracing::warn!(warning, "a setting is probably not meant");
     }
-    runtime.block_on(look_up_all(&gate));
+    // Viewers need not wait for a name that cannot be looked up now: the look-ups go on beside them.
+    let _ = runtime.block_on(async { timeout(FIRST_LOOK_UP, look_up_all(&gate)).await });
     let workers = sockets
         .into_iter()
         .enumerate()
@@ -132,9 +136,6 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         gate.set_ready(false);
         stop.cancel();
         gate.sessions.drain(gate.timeouts.drain);
-        if gate.timeouts.drain.is_zero() {
-            return Ok(());
-        }
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         tokio::select! {
             () = all_ended(workers) => tracing::info!("drained"),
@@ -211,7 +212,15 @@ async fn work(
     accepting.close();
     accepting.wait().await;
     connections.close();
-    let _ = timeout(gate.timeouts.drain + AFTER_DRAIN, connections.wait()).await;
+    if timeout(gate.timeouts.drain + AFTER_DRAIN, connections.wait())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "connections outlived the drain"
+        );
+    }
 }
 
 /// Waits for the workers' threads without holding up the signals.
@@ -229,8 +238,8 @@ async fn look_up_all(gate: &Gate) {
 /// Looks the media servers' names up again and again, off the way of any request.
 async fn keep_names_fresh(gate: Arc<Gate>) {
     loop {
-        tokio::time::sleep(gate.timeouts.upstream_lookup).await;
         look_up_all(&gate).await;
+        tokio::time::sleep(gate.timeouts.upstream_lookup).await;
     }
 }
 
@@ -239,6 +248,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    /// Kept for the hand-over of sockets, which does not exist yet: by default it would end the process.
+    user_2: Signal,
 }
 
 impl Signals {
@@ -247,6 +258,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user_2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -264,6 +276,7 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
+                _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing in this version"),
                 _ = self.hang_up.recv() => path.into_iter().for_each(|path| reload(gate, path)),
             }
         }

@@ -19,10 +19,6 @@ use guard::{Kick, Playing, SessionGuard};
 use id::SessionId;
 use seats::Seats;
 
-/// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
-/// closes the first within seconds (PROTOCOL.md 5), a shared token would never.
-pub const OVERLAP: Duration = Duration::from_secs(10);
-
 /// All running playbacks.
 #[derive(Debug)]
 pub struct Sessions {
@@ -68,11 +64,9 @@ impl Sessions {
         if self.playing.len() >= self.most {
             return Err(Reason::Overloaded.into());
         }
-        let (guard, older) = SessionGuard::open(self, newcomer, permit)?;
-        if let Some(older) = older.and_then(|id| self.find(id)) {
-            older.end_in(OVERLAP, Kick::Superseded);
-        }
-        self.playing.insert(guard.id(), Arc::clone(guard.playing()));
+        // In the list before it has a seat: whoever takes the seat over must find whom to end.
+        let guard = SessionGuard::enter(self, newcomer, permit);
+        guard.sit()?;
         // A drain that began meanwhile has not seen this one.
         if self.draining.load(Ordering::Relaxed) {
             Err(Reason::Draining.into())

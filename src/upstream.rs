@@ -8,8 +8,7 @@ pub mod server;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::decision::permit::Permit;
 use dial::dial;
@@ -68,19 +67,15 @@ pub struct Patience {
 pub struct Upstream {
     servers: Vec<Server>,
     patience: Patience,
-    /// Bounds the handshakes under way, so that all viewers coming back at once do not fall on the servers at once.
-    dials: Semaphore,
 }
 
 impl Upstream {
-    /// From what is configured: `dials` handshakes at once.
+    /// From what is configured: `dials` handshakes at once with each server, so that all viewers coming back at once do not
+    /// fall on it at once, and one that hangs holds up its own viewers alone.
     #[must_use]
     pub fn new(servers: Vec<Server>, patience: Patience, dials: usize) -> Self {
-        Self {
-            servers,
-            patience,
-            dials: Semaphore::new(dials),
-        }
+        servers.iter().for_each(|server| server.allow_dials(dials));
+        Self { servers, patience }
     }
 
     /// The servers, for the name look-ups and the metrics.
@@ -97,15 +92,17 @@ impl Upstream {
         head: &RequestHead,
     ) -> Result<UpstreamConn, UpstreamError> {
         let deadline = Instant::now() + self.patience.total;
-        let Ok(Ok(_dialing)) = timeout_at(deadline, self.dials.acquire()).await else {
-            return Err(UpstreamError::TooLate);
-        };
+        let servers = server::in_order(&self.servers, permit.stream());
+        let tries = servers.len().min(TRIES);
         let mut last = UpstreamError::Unreachable;
-        for server in server::in_order(&self.servers, permit.stream())
+        for (server, left) in servers
             .into_iter()
-            .take(TRIES)
+            .take(tries)
+            .zip((1..=u32::try_from(tries).unwrap_or(1)).rev())
         {
-            let tried = timeout_at(deadline, dial(server, head, &self.patience)).await;
+            // A server that hangs uses up its own share of the time and not that of the next.
+            let share = deadline.saturating_duration_since(Instant::now()) / left;
+            let tried = timeout(share, dial(server, head, &self.patience)).await;
             match tried.unwrap_or(Err(UpstreamError::TooLate)) {
                 Ok(conn) => {
                     server.worked();
@@ -116,12 +113,12 @@ impl Upstream {
                 }
                 Err(failed) => {
                     tracing::warn!(server = %server, error = %failed, "media server failed");
-                    server.failed(self.patience.backoff);
+                    // What a request provokes says little of the server; that it is not there says all.
+                    if !matches!(failed, UpstreamError::ServerFault(code) if code != 503) {
+                        server.failed(self.patience.backoff);
+                    }
                     last = failed;
                 }
-            }
-            if Instant::now() >= deadline {
-                break;
             }
         }
         Err(last)

@@ -1,13 +1,12 @@
-//! `[limits]` and `[timeouts]`.
-
-use std::time::Duration;
+//! `[limits]`
 
 use rustix::process::{Resource, getrlimit};
 
+use super::Limits;
 use super::error::Problem;
-use super::reader::{Findings, Table};
-use super::units::{Bounds, parse_duration, parse_size, show_duration, show_size};
-use super::{Limits, Timeouts};
+use super::findings::Findings;
+use super::reader::Table;
+use super::units::{Bounds, parse_size, show_size};
 
 /// File descriptors that are no viewer's: listening sockets, the log, the operator's connections, name look-ups.
 const OWN_DESCRIPTORS: u64 = 200;
@@ -46,28 +45,6 @@ impl Limits {
     }
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self {
-            head: seconds(10),
-            keep_alive: seconds(60),
-            upstream_connect: seconds(2),
-            upstream_head: seconds(10),
-            upstream_total: seconds(8),
-            upstream_backoff: seconds(5),
-            upstream_lookup: seconds(30),
-            media_idle: seconds(60),
-            ping: seconds(25),
-            write_stall: seconds(30),
-            user_timeout: seconds(30),
-            half_close: seconds(5),
-            linger: seconds(2),
-            drain: seconds(300),
-        }
-    }
-}
-
 fn descriptors() -> u64 {
     getrlimit(Resource::Nofile)
         .current
@@ -79,44 +56,26 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let default = Limits::of_this_machine();
     let mut table = root.table("limits");
     let t = &mut table;
-    let nobody = "nobody could connect";
-    let workers = count(
-        t,
-        "workers",
-        default.workers,
-        Bounds::new(1, 1024, "somebody has to do the work"),
-    );
-    let connections = count(
-        t,
-        "connections",
-        default.connections,
-        Bounds::new(1, 10_000_000, nobody),
-    );
-    let sessions = count(
-        t,
-        "sessions",
-        connections,
-        Bounds::new(1, 10_000_000, "nobody could play"),
-    );
+    let many = 10_000_000;
+    let workers = Bounds::new(1, 1024, "somebody has to do the work");
+    let connections = Bounds::new(1, many, "nobody could connect");
+    let sessions = Bounds::new(1, many, "nobody could play");
     let backlog = Bounds::new(
         1,
         65_535,
-        "viewers would be turned away while they wait to be accepted",
+        "viewers would be turned away before they are accepted",
     );
     let dials = Bounds::new(1, 65_535, "no media server could be reached");
+    let head = Bounds::new(8 * KIB, 256 * KIB, "a token and cookies must fit in");
     let fields = Bounds::new(16, 1000, "browsers send about as many");
     let uri = Bounds::new(4 * KIB, 32 * KIB, "a token alone may have 2 KiB");
-    let head = Bounds::new(
-        8 * KIB,
-        256 * KIB,
-        "a request with its token and cookies must fit in",
-    );
     let body = Bounds::new(4 * KIB, MIB, "a request for sixteen streams must fit in");
     let message = Bounds::new(4 * KIB, MIB, "a change of the stream brings a token");
+    let connections = count(t, "connections", default.connections, connections);
     let limits = Limits {
-        workers,
+        workers: count(t, "workers", default.workers, workers),
         connections,
-        sessions,
+        sessions: count(t, "sessions", connections, sessions),
         backlog: count(t, "backlog", default.backlog, backlog),
         dials: count(t, "dials", default.dials, dials),
         head: size(t, "head", default.head, head),
@@ -149,148 +108,29 @@ fn warn_of_descriptors(connections: usize, descriptors: u64, findings: &Findings
     }
 }
 
-/// `[timeouts]`
-pub(super) fn timeouts(root: &mut Table<'_>) -> Timeouts {
-    let default = Timeouts::default();
-    let mut table = root.table("timeouts");
-    let t = &mut table;
-    let milliseconds = Duration::from_millis;
-    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(60 * 60));
-    let day = 24 * hour;
-    let wait = |most, why| Bounds::new(milliseconds(10), most, why);
-    let slowly = |most, why| Bounds::new(milliseconds(100), most, why);
-    let from_zero = |most| Bounds::new(Duration::ZERO, most, "");
-    let late = "every media server would be too late";
-    Timeouts {
-        head: duration(
-            t,
-            "head",
-            default.head,
-            wait(5 * minute, "every viewer would be too late"),
-        ),
-        keep_alive: duration(
-            t,
-            "keep_alive",
-            default.keep_alive,
-            wait(hour, "every viewer would be too late"),
-        ),
-        upstream_connect: duration(
-            t,
-            "upstream_connect",
-            default.upstream_connect,
-            wait(minute, late),
-        ),
-        upstream_head: duration(
-            t,
-            "upstream_head",
-            default.upstream_head,
-            wait(5 * minute, late),
-        ),
-        upstream_total: duration(
-            t,
-            "upstream_total",
-            default.upstream_total,
-            wait(5 * minute, late),
-        ),
-        upstream_backoff: duration(
-            t,
-            "upstream_backoff",
-            default.upstream_backoff,
-            from_zero(hour),
-        ),
-        upstream_lookup: {
-            let why = "the name servers would be asked without a pause";
-            duration(
-                t,
-                "upstream_lookup",
-                default.upstream_lookup,
-                slowly(day, why),
-            )
-        },
-        media_idle: duration(
-            t,
-            "media_idle",
-            default.media_idle,
-            slowly(day, "media has pauses"),
-        ),
-        ping: duration(
-            t,
-            "ping",
-            default.ping,
-            slowly(hour, "quiet viewers would be flooded with pings"),
-        ),
-        write_stall: duration(
-            t,
-            "write_stall",
-            default.write_stall,
-            slowly(hour, "viewers have pauses"),
-        ),
-        user_timeout: {
-            let why = "0 would mean the system's default, which is many minutes";
-            duration(t, "user_timeout", default.user_timeout, slowly(hour, why))
-        },
-        half_close: {
-            let why = "what is under way in the other direction would be lost";
-            duration(t, "half_close", default.half_close, wait(hour, why))
-        },
-        linger: {
-            let why = "a reset would overtake the close code";
-            duration(
-                t,
-                "linger",
-                default.linger,
-                wait(Duration::from_secs(30), why),
-            )
-        },
-        drain: duration(t, "drain", default.drain, from_zero(day)),
-    }
-}
-
 /// The number of a key, when it is given and within its bounds, else the default.
 fn count<N>(table: &mut Table<'_>, key: &'static str, default: N, bounds: Bounds<u64>) -> N
 where
     N: TryFrom<u64>,
 {
-    let value = table.take(key);
-    let number = value
-        .and_then(|value| value.accept(bounds.check(value.count()?, |number| number.to_string())));
+    let number = table.take(key).and_then(|value| {
+        let number = value.count()?;
+        value.accept(bounds.check(number, |number| number.to_string()))
+    });
     // The bounds are within every such type.
     number
         .and_then(|number| N::try_from(number).ok())
         .unwrap_or(default)
 }
 
+/// The size of a key, when it is given and within its bounds, else the default.
 fn size(table: &mut Table<'_>, key: &'static str, default: usize, bounds: Bounds<u64>) -> usize {
-    let read = |text: &str| {
-        bounds.check(
-            parse_size(text).map_err(|error| error.to_string())?,
-            show_size,
-        )
-    };
-    let bytes = table
-        .take(key)
-        .and_then(|value| value.read("a size such as \"16KiB\"", read));
+    let bytes = table.take(key).and_then(|value| {
+        let bytes = value.parsed_by("a size such as \"16KiB\"", parse_size)?;
+        value.accept(bounds.check(bytes, show_size))
+    });
     bytes
         .and_then(|bytes| usize::try_from(bytes).ok())
-        .unwrap_or(default)
-}
-
-/// The duration of a key, when it is given and within its bounds, else the default.
-pub(super) fn duration(
-    table: &mut Table<'_>,
-    key: &'static str,
-    default: Duration,
-    bounds: Bounds<Duration>,
-) -> Duration {
-    let read = |text: &str| {
-        bounds.check(
-            parse_duration(text).map_err(|error| error.to_string())?,
-            show_duration,
-        )
-    };
-    table
-        .take(key)
-        .and_then(|value| value.read("a duration such as \"6s\"", read))
         .unwrap_or(default)
 }
 

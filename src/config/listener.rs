@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
+use super::digest::sha256;
 use super::error::Problem;
-use super::organisation::sha256;
-use super::reader::{Findings, Place, Table, Value};
+use super::findings::{Findings, Place};
+use super::reader::{Table, Value};
 use super::{AdminConfig, ListenerConfig};
 use crate::request::client_address::{AddressHeader, Neighbours};
 
@@ -102,7 +103,7 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
     let names = names
         .iter()
         .flatten()
-        .filter_map(|name| name.read("a host name", host_name))
+        .filter_map(|name| name.parsed_by("a host name", host_name))
         .collect();
     let value = address?;
     let address = address_of(&value)?;
@@ -126,7 +127,7 @@ pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neigh
     let given = networks.is_some();
     let networks = networks.and_then(|value| value.list("a list of addresses and networks"));
     let expected = "an address or a network, such as \"10.0.0.0/8\"";
-    let read = |value: &Value<'_>| value.read(expected, network);
+    let read = |value: &Value<'_>| value.parsed_by(expected, network);
     let trusted: Vec<_> = networks.iter().flatten().filter_map(read).collect();
     let words = [
         ("x-forwarded-for", AddressHeader::XForwardedFor),
@@ -164,7 +165,7 @@ fn refuse_proxies_that_nobody_is(listeners: &[Listening], findings: &Findings) {
 
 fn address_of(value: &Value<'_>) -> Option<SocketAddr> {
     let expected = "an address and a port, such as \"0.0.0.0:8080\" or \"[::]:8080\"";
-    value.read(expected, |text| {
+    value.parsed_by(expected, |text| {
         text.parse().map_err(|_| format!("must be {expected}"))
     })
 }
@@ -181,11 +182,7 @@ fn refuse_taken(value: &Value<'_>, address: SocketAddr, taken: &[Listening]) {
         .iter()
         .find(|listener| overlaps(listener.config.address))
     {
-        value.refuse(Problem::Duplicate {
-            first_key: first.place.key.clone(),
-            first_line: first.place.line,
-            reason: "one address and port can be listened on once",
-        });
+        value.refuse_same(&first.place, "one address and port can be listened on once");
     }
 }
 

@@ -1,29 +1,18 @@
 //! `[[organisation]]`: whose streams there are, their keys, who may mint for them, and what is asked of their tokens.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::Path;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
+use super::digest::sha256;
 use super::error::Problem;
-use super::limits::duration;
-use super::reader::{Place, Table, Value};
-use super::secret::{SecretSource, SecretText};
-use super::units::Bounds;
+use super::findings::Place;
+use super::key::{self, SeenKeys};
+use super::reader::{Table, Value};
+use super::secret::SecretSource;
+use super::units::{Bounds, duration};
 use crate::decision::rules::{OrganisationRules, Rules};
-use crate::token::{Key, KeyId, KeyState, Keyring, Owner, Secret};
+use crate::token::{KeyId, KeyState, Keyring, Owner};
 use crate::token_api::api_key::{ApiKey, ApiKeys};
-
-/// SHA-256 of nothing at all, which `printf %s "$UNSET" | sha256sum` prints.
-const OF_NOTHING: [u8; 32] = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-];
-
-/// What stands in `deploy/h5gate.toml`, to be replaced.
-const OF_THE_EXAMPLE: [u8; 32] = [0; 32];
 
 /// All organisations.
 pub(super) struct Organisations {
@@ -39,9 +28,7 @@ pub(super) struct Organisations {
 #[derive(Default)]
 struct Seen {
     owners: HashMap<Owner, Place>,
-    key_ids: HashMap<KeyId, Place>,
-    /// Of the texts of secrets. Theirs are unguessable, so a digest says nothing of them.
-    secrets: HashMap<[u8; 32], (Owner, Place)>,
+    keys: SeenKeys,
     api_keys: HashMap<[u8; 32], Place>,
 }
 
@@ -61,7 +48,7 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Orga
         let minters = read_api_keys(&mut table, owner.as_ref(), &mut seen);
         let mut signs = false;
         for mut table in table.tables("key", "tables that begin with [[organisation.key]]") {
-            let (key, state) = read_key(&mut table, owner.as_ref(), &mut seen, secrets);
+            let (key, state) = key::read(&mut table, owner.as_ref(), &mut seen.keys, secrets);
             signs |= state == KeyState::Active;
             keys.extend(key);
         }
@@ -103,12 +90,11 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Orga
 }
 
 fn owner(value: &Value<'_>, seen: &mut HashMap<Owner, Place>) -> Option<Owner> {
-    let owner = value.read("a string", |text| {
+    let owner = value.parsed_by("a string", |text| {
         text.parse::<Owner>()
             .map_err(|error| format!("{error}; it is 5 or 6 letters or digits, or \"*\""))
     })?;
-    once(
-        value,
+    value.once(
         owner.clone(),
         seen,
         "put all of an organisation into one table",
@@ -158,8 +144,7 @@ fn read_api_keys(table: &mut Table<'_>, owner: Option<&Owner>, seen: &mut Seen) 
             .need("id", "give it a name for the log")
             .and_then(|value| {
                 let id = value.parsed::<KeyId>("a string")?;
-                once(
-                    &value,
+                value.once(
                     id.clone(),
                     &mut ids,
                     "the log names the organisation's API keys by it",
@@ -173,8 +158,7 @@ fn read_api_keys(table: &mut Table<'_>, owner: Option<&Owner>, seen: &mut Seen) 
             )
             .and_then(|value| {
                 let digest = sha256(&value)?;
-                once(
-                    &value,
+                value.once(
                     digest,
                     &mut seen.api_keys,
                     "an API key stands for one organisation, once",
@@ -190,165 +174,4 @@ fn read_api_keys(table: &mut Table<'_>, owner: Option<&Owner>, seen: &mut Seen) 
         }
     }
     api_keys
-}
-
-fn read_key(
-    table: &mut Table<'_>,
-    owner: Option<&Owner>,
-    seen: &mut Seen,
-    secrets: &mut dyn SecretSource,
-) -> (Option<Key>, KeyState) {
-    let id = table
-        .need("id", "give it a name: it travels in every token")
-        .and_then(|value| {
-            let id = value.parsed::<KeyId>("a string")?;
-            once(
-                &value,
-                id.clone(),
-                &mut seen.key_ids,
-                "a token names its key by the id alone",
-            )
-            .then_some(id)
-        });
-    let words = [
-        ("active", KeyState::Active),
-        ("retiring", KeyState::Retiring),
-    ];
-    let (file, env) = (table.take("secret_file"), table.take("secret_env"));
-    let state = table.choice("state", &words, KeyState::Active);
-    let found = match (file, env) {
-        (Some(file), None) => secret_file(&file, secrets).map(|text| (file, text)),
-        (None, Some(env)) => secret_env(&env, secrets).map(|text| (env, text)),
-        (Some(_), Some(env)) => {
-            env.refuse(Problem::Conflict(
-                "stands beside secret_file; a key has one of them".to_owned(),
-            ));
-            None
-        }
-        (None, None) => {
-            table.missing(
-                "secret_file",
-                "say where the secret is, with secret_file or secret_env",
-            );
-            None
-        }
-    };
-    let secret = found.and_then(|(value, text)| {
-        let secret =
-            value.accept(Secret::from_base64(&text.text).map_err(|error| error.to_string()))?;
-        secret_once(&value, &text, owner?, &mut seen.secrets);
-        Some(secret)
-    });
-    let key = match (id, owner, secret) {
-        (Some(id), Some(owner), Some(secret)) => Some(Key::new(id, owner.clone(), state, &secret)),
-        _ => None,
-    };
-    (key, state)
-}
-
-// What stands at these two keys is never repeated: it may be a secret that was put there by mistake.
-
-fn secret_file(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<SecretText> {
-    let path = value.text("the path of a file")?;
-    let text = secrets.file(Path::new(path));
-    let text =
-        value.accept(text.map_err(|error| {
-            format!("cannot be read, relative to the configuration file: {error}")
-        }))?;
-    if text.open_to_others {
-        let key = &value.place.key;
-        value.findings.danger(format!(
-            "{key}: others than its owner may read or change the file; use chmod 600"
-        ));
-    }
-    Some(text)
-}
-
-fn secret_env(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<SecretText> {
-    let name = value.text("the name of an environment variable")?;
-    let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if name.is_empty() || !name.bytes().all(good) {
-        value.refuse(Problem::Value(
-            "must be the name of an environment variable: letters, digits and _".to_owned(),
-        ));
-        return None;
-    }
-    value.accept(secrets.env(name).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => "is not set in the environment".to_owned(),
-        _ => format!("cannot be read: {error}"),
-    }))
-}
-
-/// Whoever has a key signs for its owner, so two owners with one secret sign for each other.
-fn secret_once(
-    value: &Value<'_>,
-    text: &SecretText,
-    owner: &Owner,
-    seen: &mut HashMap<[u8; 32], (Owner, Place)>,
-) {
-    // Each secret has one spelling in base64, so equal bytes are equal texts.
-    let digest = Sha256::digest(text.text.trim()).into();
-    match seen.get(&digest) {
-        Some((first, place)) if first != owner => value.refuse(Problem::Duplicate {
-            first_key: place.key.clone(),
-            first_line: place.line,
-            reason: "a secret is good for one organisation: make another with `h5gate key new`",
-        }),
-        Some((_, place)) => value.findings.warn(format!(
-            "{} is the same secret as {}: that is no rotation",
-            value.place.key, place.key
-        )),
-        None => {
-            seen.insert(digest, (owner.clone(), value.place.clone()));
-        }
-    }
-}
-
-/// Whether it is the first of its kind; a later one is an error.
-fn once<T: std::hash::Hash + Eq>(
-    value: &Value<'_>,
-    it: T,
-    seen: &mut HashMap<T, Place>,
-    reason: &'static str,
-) -> bool {
-    if let Some(first) = seen.get(&it) {
-        value.refuse(Problem::Duplicate {
-            first_key: first.key.clone(),
-            first_line: first.line,
-            reason,
-        });
-        return false;
-    }
-    seen.insert(it, value.place.clone());
-    true
-}
-
-/// 64 hexadecimal digits. The value is never repeated: it may be the key itself, put there by mistake.
-pub(super) fn sha256(value: &Value<'_>) -> Option<[u8; 32]> {
-    let digest = value.read("64 hexadecimal digits in quotes", |text| {
-        let digest = hex(text.as_bytes()).ok_or_else(|| {
-            "must be 64 hexadecimal digits, the SHA-256 of the key as `printf %s KEY | sha256sum` prints it".to_owned()
-        })?;
-        if digest == OF_NOTHING {
-            return Err("is the SHA-256 of an empty text, so that whoever says nothing would be let in".to_owned());
-        }
-        Ok(digest)
-    });
-    if digest == Some(OF_THE_EXAMPLE) {
-        let key = &value.place.key;
-        value.findings.warn(format!(
-            "{key} is still the example's, which nobody has the key of"
-        ));
-    }
-    digest
-}
-
-fn hex(digits: &[u8]) -> Option<[u8; 32]> {
-    let (pairs, rest) = digits.as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| {
-        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
-        u8::try_from(high? * 16 + low?).ok()
-    };
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    bytes.filter(|_| rest.is_empty())?.try_into().ok()
 }

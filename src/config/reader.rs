@@ -1,124 +1,19 @@
-//! Reads a TOML text key by key and collects all that is wrong with it.
+//! Reads TOML key by key and says of each what is wrong with it.
 //!
 //! A [`Table`] remembers which keys were asked for; when it is dropped, every key that nobody asked for is an error. So
 //! a key is known exactly when it is read, and there is no list of keys to forget one in.
 
-use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
+use std::hash::Hash;
 use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::error::{ConfigError, Problem};
+use super::error::Problem;
+use super::findings::{Findings, Place, shown};
 use super::nearest::nearest;
-
-/// The longest name of an unknown key that an error repeats. A secret, which might stand there by mistake, is longer.
-const NAME_LIMIT: usize = 40;
-
-/// Where something stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The path of the key.
-    pub(super) key: String,
-    /// The line, from 1.
-    pub(super) line: Option<usize>,
-}
-
-/// All that was found.
-pub(super) struct Findings {
-    /// Where each line but the first begins.
-    lines: Vec<usize>,
-    errors: RefCell<Vec<ConfigError>>,
-    dangers: RefCell<Vec<String>>,
-    warnings: RefCell<Vec<String>>,
-}
-
-impl Findings {
-    /// Parses a text as far as it can be understood.
-    pub(super) fn of(text: &str) -> (Self, Spanned<DeTable<'_>>) {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        let findings = Self {
-            lines: text.match_indices('\n').map(|(at, _)| at + 1).collect(),
-            errors: RefCell::default(),
-            dangers: RefCell::default(),
-            warnings: RefCell::default(),
-        };
-        for error in errors {
-            let line = error.span().map(|span| findings.line(&span));
-            // The parser says neither which key it is nor where it stood first.
-            if error.message().starts_with("duplicate key") {
-                let name = error
-                    .span()
-                    .and_then(|span| text.get(span))
-                    .unwrap_or_default();
-                let key = shown(name.trim_matches(['"', '\'']));
-                findings.add(&Place { key, line }, Problem::Repeated);
-            } else {
-                let place = Place {
-                    key: String::new(),
-                    line,
-                };
-                findings.add(&place, Problem::Syntax(error.message().to_owned()));
-            }
-        }
-        (findings, root)
-    }
-
-    fn line(&self, span: &Range<usize>) -> usize {
-        self.lines.partition_point(|start| *start <= span.start) + 1
-    }
-
-    pub(super) fn add(&self, place: &Place, problem: Problem) {
-        self.errors.borrow_mut().push(ConfigError {
-            file: None,
-            line: place.line,
-            key: place.key.clone(),
-            problem,
-        });
-    }
-
-    /// A setting that weakens a check.
-    pub(super) fn danger(&self, danger: String) {
-        self.dangers.borrow_mut().push(danger);
-    }
-
-    /// A setting that is allowed and probably not meant.
-    pub(super) fn warn(&self, warning: String) {
-        self.warnings.borrow_mut().push(warning);
-    }
-
-    /// Dangers and warnings, or all errors by line. Where the text is no TOML, what the parser made of that line is not
-    /// reported as well, nor what needs the whole text.
-    pub(super) fn finish(self) -> Result<(Vec<String>, Vec<String>), Vec<ConfigError>> {
-        let mut errors = self.errors.into_inner();
-        let is_syntax = |error: &ConfigError| matches!(error.problem, Problem::Syntax(_));
-        let mut broken: Vec<_> = errors
-            .iter()
-            .filter(|error| is_syntax(error))
-            .map(|error| error.line)
-            .collect();
-        broken.dedup();
-        if !broken.is_empty() {
-            let mut told = Vec::new();
-            errors.retain(|error| {
-                if is_syntax(error) {
-                    let first = !told.contains(&error.line);
-                    told.push(error.line);
-                    return first;
-                }
-                !error.problem.needs_the_whole_text() && !broken.contains(&error.line)
-            });
-        }
-        errors.sort_by_key(|error| error.line);
-        if errors.is_empty() {
-            Ok((self.dangers.into_inner(), self.warnings.into_inner()))
-        } else {
-            Err(errors)
-        }
-    }
-}
 
 /// A table, or the absence of one, in which every key has its default.
 pub(super) struct Table<'a> {
@@ -203,13 +98,13 @@ impl<'a> Table<'a> {
 
     /// The value of a key that is `true` or `false`.
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        let Some(value) = self.take(key) else {
-            return default;
+        let flag = |value: Value<'_>| {
+            value
+                .value
+                .as_bool()
+                .or_else(|| value.wrong_type("true or false"))
         };
-        match value.value {
-            DeValue::Boolean(flag) => *flag,
-            _ => value.wrong_type("true or false").unwrap_or(default),
-        }
+        self.take(key).and_then(flag).unwrap_or(default)
     }
 
     /// The value of a key that is one of a few words.
@@ -263,10 +158,7 @@ pub(super) struct Value<'a> {
 impl<'a> Value<'a> {
     /// The value as text; `expected` says what it is to be.
     pub(super) fn text(&self, expected: &'static str) -> Option<&'a str> {
-        match self.value {
-            DeValue::String(text) => Some(text.as_ref()),
-            _ => self.wrong_type(expected),
-        }
+        self.value.as_str().or_else(|| self.wrong_type(expected))
     }
 
     /// The value as a text that `T` reads.
@@ -274,18 +166,17 @@ impl<'a> Value<'a> {
         &self,
         expected: &'static str,
     ) -> Option<T> {
-        self.read(expected, |text| {
-            text.parse::<T>().map_err(|error| error.to_string())
-        })
+        self.parsed_by(expected, T::from_str)
     }
 
-    /// The value as a text that `read` reads.
-    pub(super) fn read<T>(
+    /// The value as a text that `parse` reads.
+    pub(super) fn parsed_by<T, E: fmt::Display>(
         &self,
         expected: &'static str,
-        read: impl FnOnce(&str) -> Result<T, String>,
+        parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        self.accept(read(self.text(expected)?))
+        let parsed = parse(self.text(expected)?);
+        self.accept(parsed.map_err(|error| error.to_string()))
     }
 
     /// The value as a whole number that is not negative.
@@ -344,20 +235,45 @@ impl<'a> Value<'a> {
 
     /// The value as a table.
     pub(super) fn table(&self) -> Option<Table<'a>> {
-        match self.value {
-            DeValue::Table(table) => Some(Table {
-                place: self.place.clone(),
-                findings: self.findings,
-                entries: Some(table),
-                asked: Vec::new(),
-            }),
-            _ => self.wrong_type("a table"),
-        }
+        let table = self
+            .value
+            .as_table()
+            .or_else(|| self.wrong_type("a table"))?;
+        Some(Table {
+            place: self.place.clone(),
+            findings: self.findings,
+            entries: Some(table),
+            asked: Vec::new(),
+        })
     }
 
     /// What is good, or an error that says what to do.
     pub(super) fn accept<T>(&self, value: Result<T, String>) -> Option<T> {
         value.map_err(|what| self.refuse(Problem::Value(what))).ok()
+    }
+
+    /// Whether `it` is the first of its kind; a later one is an error, and `reason` says why.
+    pub(super) fn once<T: Hash + Eq>(
+        &self,
+        it: T,
+        seen: &mut HashMap<T, Place>,
+        reason: &'static str,
+    ) -> bool {
+        if let Some(first) = seen.get(&it) {
+            self.refuse_same(first, reason);
+            return false;
+        }
+        seen.insert(it, self.place.clone());
+        true
+    }
+
+    /// Says that the value must differ from an earlier one.
+    pub(super) fn refuse_same(&self, first: &Place, reason: &'static str) {
+        self.refuse(Problem::Duplicate {
+            first_key: first.key.clone(),
+            first_line: first.line,
+            reason,
+        });
     }
 
     pub(super) fn refuse(&self, problem: Problem) {
@@ -376,17 +292,5 @@ impl<'a> Value<'a> {
         };
         self.refuse(Problem::Type { expected, found });
         None
-    }
-}
-
-/// The name of a key as an error may show it.
-fn shown(name: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.len() > NAME_LIMIT {
-        format!("(a name of {} bytes)", name.len())
-    } else if !name.is_empty() && name.chars().all(bare) {
-        name.to_owned()
-    } else {
-        format!("{name:?}")
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::reader::Table;
+
 /// Units of time in milliseconds, the smallest first.
 const TIMES: [(&str, u64); 5] = [
     ("ms", 1),
@@ -79,7 +81,7 @@ fn show(amount: u64, units: &[(&str, u64)]) -> String {
     units
         .iter()
         .rev()
-        .find(|(_, factor)| amount != 0 && amount % factor == 0)
+        .find(|(_, factor)| amount != 0 && amount.is_multiple_of(*factor))
         .or_else(|| units.first())
         .map(|(name, factor)| format!("{}{name}", amount / factor))
         .unwrap_or_default()
@@ -113,6 +115,20 @@ impl<T: Copy + PartialOrd> Bounds<T> {
         }
         Ok(value)
     }
+}
+
+/// The duration of a key, when it is given and within its bounds, else the default.
+pub(super) fn duration(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: Duration,
+    bounds: Bounds<Duration>,
+) -> Duration {
+    let given = table.take(key).and_then(|value| {
+        let duration = value.parsed_by("a duration such as \"6s\"", parse_duration)?;
+        value.accept(bounds.check(duration, show_duration))
+    });
+    given.unwrap_or(default)
 }
 
 #[cfg(test)]

@@ -36,8 +36,8 @@ pub(super) fn read(root: &mut Table<'_>, needed: bool) -> (UpstreamConfig, RtmpU
     }
     let config = UpstreamConfig {
         servers,
-        websocket_path: path.and_then(|value| value.read("a path", websocket_path)),
-        host: host.and_then(|value| value.read("a host", host_field)),
+        websocket_path: path.and_then(|value| value.parsed_by("a path", websocket_path)),
+        host: host.and_then(|value| value.parsed_by("a host", host_field)),
         any_message,
     };
     (config, rtmp_urls)
@@ -60,15 +60,15 @@ fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
         )));
     }
     let mut servers = Vec::<Server>::new();
-    let mut places = Vec::new();
+    let mut places = Vec::<Value<'_>>::new();
     for element in elements {
-        let Some(server) = element.read("an http URL", server) else {
+        let Some(server) = element.parsed_by("an http URL", server) else {
             continue;
         };
         let same =
             |(other, _): &(&Server, _)| other.to_string().eq_ignore_ascii_case(&server.to_string());
         if let Some((_, first)) = servers.iter().zip(&places).find(same) {
-            refuse_twice(&element, first, "each media server can be listed once");
+            element.refuse_same(&first.place, "each media server can be listed once");
         }
         servers.push(server);
         places.push(element);
@@ -92,7 +92,7 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
         ));
     }
     let mut urls = Vec::<RtmpUrl>::new();
-    let mut places = Vec::new();
+    let mut places = Vec::<Value<'_>>::new();
     for element in elements.into_iter().flatten() {
         let Some(url) = element.parsed::<RtmpUrl>("an RTMP URL") else {
             continue;
@@ -103,9 +103,8 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
                 .is_some()
         };
         if let Some((_, first)) = urls.iter().zip(&places).find(same) {
-            refuse_twice(
-                &element,
-                first,
+            element.refuse_same(
+                &first.place,
                 "letter case of the host and port 1935 make no difference",
             );
         }
@@ -113,14 +112,6 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
         places.push(element);
     }
     RtmpUrls::new(urls)
-}
-
-fn refuse_twice(value: &Value<'_>, first: &Value<'_>, reason: &'static str) {
-    value.refuse(Problem::Duplicate {
-        first_key: first.place.key.clone(),
-        first_line: first.place.line,
-        reason,
-    });
 }
 
 fn server(text: &str) -> Result<Server, String> {

@@ -46,16 +46,17 @@ impl Revocation {
     /// Whether a token with these claims, used for `stream`, is meant.
     #[must_use]
     pub fn meets(&self, claims: &Claims, stream: &StreamName, now: UnixSeconds) -> bool {
+        let issued = claims.grant.issued_at;
+        // A token whose issuer's clock is ahead counts as issued before: else it could not be taken back until then.
+        let in_time = issued <= self.issued_until || issued > now;
         let meant = match &self.target {
+            // One token, whenever it was issued.
             Target::Token(id) => claims.grant.id == *id,
-            Target::Tag(tag) => claims.grant.tag == *tag,
-            Target::User(user) => claims.grant.user.as_ref() == Some(user),
-            Target::Stream(name) => stream == name,
+            Target::Tag(tag) => in_time && claims.grant.tag == *tag,
+            Target::User(user) => in_time && claims.grant.user.as_ref() == Some(user),
+            Target::Stream(name) => in_time && stream == name,
         };
-        meant
-            && claims.owner == self.owner
-            && claims.grant.issued_at <= self.issued_until
-            && self.ends.is_none_or(|ends| now < ends)
+        meant && claims.owner == self.owner && self.ends.is_none_or(|ends| now < ends)
     }
 }
 

@@ -35,11 +35,14 @@ use super::catalogue::Catalogue;
 use super::clip::ClipError;
 use super::timeline::Timeline;
 
-/// How long a client may take over its request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take over its request's head, and how long a connection may rest between two requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a client that takes nothing of what it was sent is waited for.
+/// How long a viewer that takes nothing of what it was sent is waited for.
 const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// When a peer that acknowledges nothing, or takes nothing of an HTTP answer, is given up (`TCP_USER_TIMEOUT`).
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to end when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -63,7 +66,8 @@ struct Origin {
 /// Serves until `stop`, and returns when every connection has ended, a second later at most. WebSocket viewers are then
 /// told 1001. The timeline begins with the call.
 ///
-/// An error only comes at once, and only when the clips in the binary are damaged.
+/// An error only comes at once, and only when the clips in the binary are damaged. Dropping the future ends the accepting
+/// alone; cancel `stop` instead.
 pub async fn serve(listener: TcpListener, stop: CancellationToken) -> Result<(), ClipError> {
     let catalogue = Catalogue::load()?;
     let origin = Arc::new(Origin {
@@ -126,6 +130,6 @@ fn set_options(socket: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(socket);
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(UNSENT_LIMIT)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(STALL_TIMEOUT))?;
-    socket.set_tcp_user_timeout(Some(STALL_TIMEOUT))
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(USER_TIMEOUT))?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }

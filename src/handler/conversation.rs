@@ -95,7 +95,7 @@ pub async fn hold(
     let mut conversation = http.serve_connection(TokioIo::new(socket), service);
 
     let mut deadline = std::pin::pin!(sleep_until(head_deadline));
-    let mut draining = false;
+    let (mut first, mut draining) = (true, false);
     loop {
         tokio::select! {
             biased;
@@ -104,7 +104,13 @@ pub async fn hold(
                 ended.ok()?;
                 break;
             }
-            () = deadline.as_mut(), if !shared.heard.load(Ordering::Relaxed) => return None,
+            () = deadline.as_mut(), if first => {
+                // Looked at here and not in the condition, which is looked at once for the whole conversation.
+                if !shared.heard.load(Ordering::Relaxed) {
+                    return None;
+                }
+                first = false;
+            }
             () = stop.cancelled(), if !draining => {
                 // Requests under way are answered; a connection that waits for its next one ends.
                 draining = true;

@@ -12,9 +12,9 @@ use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
-use crate::upstream::UpstreamError;
 
-use super::Refused;
+use super::dialling::NoServer;
+use super::{Playback, Refused};
 
 const GRANTED: Verdict = Verdict {
     verdict: "granted",
@@ -66,7 +66,7 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
         fault = ?refusal.fault,
         detail = %refused.denial,
         stream = request.map(|r| r.stream.as_str()),
-        address = request.map(|r| tracing::field::display(r.address)),
+        address = %refused.address,
         referer = request.map(|r| tracing::field::display(&r.referer)),
         key = claims.map(|c| tracing::field::display(&c.key)),
         token = claims.map(|c| tracing::field::display(c.grant.id)),
@@ -87,31 +87,25 @@ pub(super) fn switch_refused(gate: &Gate, session: SessionId, denial: &Denial, r
 
 pub(super) fn no_server(
     gate: &Gate,
-    session: SessionId,
-    permit: &Permit,
-    error: UpstreamError,
+    playback: &Playback,
+    why: &NoServer,
     refusal: &Refusal,
     receipt: Receipt,
 ) {
-    gate.metrics
-        .upstream_errors
-        .get_or_create(&Why {
-            reason: refusal.label,
-        })
-        .inc();
-    gate.metrics
-        .ends
-        .get_or_create(&Why {
-            reason: refusal.label,
-        })
-        .inc();
+    let reason = Why {
+        reason: refusal.label,
+    };
+    gate.metrics.ends.get_or_create(&reason).inc();
+    if matches!(why, NoServer::Upstream(_)) {
+        gate.metrics.upstream_errors.get_or_create(&reason).inc();
+    }
     tracing::warn!(
-        %session,
+        session = %playback.guard.id(),
         %receipt,
-        stream = %permit.stream(),
+        stream = %playback.permit.stream(),
         code = refusal.code,
         reason = refusal.label,
-        detail = %error,
+        detail = %why,
         "playback ended without a media server"
     );
 }

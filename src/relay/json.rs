@@ -44,17 +44,19 @@ pub fn looks_like_json(message: &[u8]) -> bool {
         .any(|start| text.starts_with(start))
 }
 
-/// Whether a reader that does not care for letter case takes one name for the other. Some fold all of Unicode, where the
-/// long s is an s and the Kelvin sign a k.
+/// Whether a forgiving reader takes one name for the other: in any letter case, with blanks around it or `[0]` behind it.
+/// Some fold all of Unicode, where the long s is an s and the Kelvin sign a k.
 #[must_use]
 pub fn is_read_as(given: &str, name: &str) -> bool {
+    let bare = given.split('[').next().unwrap_or_default();
+    let bare = bare.trim_matches(|c: char| c.is_whitespace() || c.is_control());
     let fold = |text: &str| -> Vec<char> {
         text.chars()
             .flat_map(char::to_uppercase)
             .flat_map(char::to_lowercase)
             .collect()
     };
-    given.eq_ignore_ascii_case(name) || !given.is_ascii() && fold(given) == fold(name)
+    bare.eq_ignore_ascii_case(name) || !bare.is_ascii() && fold(bare) == fold(name)
 }
 
 /// Whether any key or text in `value`, however deep, passes `test`.
@@ -211,7 +213,7 @@ mod tests {
         for text in ["", "hello {", "/join", "ü{", "\"{\"", "1"] {
             assert!(!looks_like_json(text.as_bytes()), "{text:?}");
         }
-        for given in ["token", "Token", "TO\u{212a}EN"] {
+        for given in ["token", "Token", "TO\u{212a}EN", " token\0", "token[]"] {
             assert!(is_read_as(given, "token"), "{given}");
         }
         assert!(is_read_as("\u{17f}tream", "stream"));

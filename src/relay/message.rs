@@ -6,7 +6,9 @@ use super::json::{any_text, is_read_as, looks_like_json, remove_keys, strict, st
 use super::switch::{self, SwitchRequest};
 
 /// Keys that could name a source where none belongs. A media server that looks for them in the wrong place finds none.
-const SOURCE_KEYS: [&str; 6] = ["rtmp", "stream", "url", "security", "token", "jwtoken"];
+const SOURCE_KEYS: [&str; 7] = [
+    "rtmp", "stream", "url", "security", "token", "jwtoken", "params",
+];
 
 /// What becomes of a viewer's message.
 #[derive(Debug, PartialEq)]
@@ -78,7 +80,7 @@ pub(super) fn without_source(mut value: Value) -> Value {
 /// readers could disagree on it, or it has the event's name anywhere.
 #[must_use]
 pub fn hides_switch(message: &[u8]) -> bool {
-    let named = |value| any_text(&value, &|text| is_read_as(text.trim(), switch::EVENT));
+    let named = |value| any_text(&value, &|text| is_read_as(text, switch::EVENT));
     looks_like_json(message) && strict(message).is_none_or(named)
 }
 
@@ -96,7 +98,7 @@ mod tests {
     #[test]
     fn a_listed_event_travels_on_with_nothing_beside_it() {
         let smuggled = r#"{"onUpdateSource":{"rtmp":{"stream":"b"}},"requestId":7,"eventType":"onPlay","x":1,
-            "onPlay":{"faststart":2,"rtmp":{"stream":"b"},"Stream":"b","a":[{"\u017ftream":"b"}]},"onPause":{}}"#;
+            "onPlay":{"faststart":2,"rtmp":{"stream":"b"},"Stream":"b","a":[{"\u017ftream":"b"," token":1}],"params":"stream=b"},"onPause":{}}"#;
         let clean = r#"{"eventType":"onPlay","onPlay":{"faststart":2,"a":[{}]},"requestId":7}"#;
         let value = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(value(&forwarded(smuggled)), value(clean));

@@ -104,12 +104,17 @@ where
         match Message::read(message) {
             Ok(Message::Switch(request)) => self.on_switch(*request),
             Ok(Message::Forward { text, playing }) => {
-                self.silence = match (self.silence, playing) {
-                    (Silence::Always, _) => Silence::Always,
-                    (Silence::Never | Silence::Paused, Playing::Pause) => Silence::Paused,
-                    (Silence::Never | Silence::Paused, Playing::Play) => Silence::Never,
-                };
-                self.last_media = Instant::now();
+                match (self.silence, playing) {
+                    (Silence::Never, Playing::Pause) => self.silence = Silence::Paused,
+                    (Silence::Paused, Playing::Play) => {
+                        self.silence = Silence::Never;
+                        self.last_media = Instant::now();
+                    }
+                    // Asking again does not excuse a media server that is silent.
+                    (Silence::Never, Playing::Play)
+                    | (Silence::Paused, Playing::Pause)
+                    | (Silence::Always, _) => {}
+                }
                 self.send_to_server(opcode::TEXT, text.as_bytes())
             }
             Ok(Message::Unlisted) | Err(NotAnEvent) if self.settings.any_message => {

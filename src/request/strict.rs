@@ -86,7 +86,12 @@ pub fn check_no_body(head: &Parts) -> Result<(), Rejection> {
     Ok(())
 }
 
+/// A host and maybe a port, in the characters of names and addresses.
 fn is_authority(text: &str) -> bool {
-    text.parse::<http::uri::Authority>()
-        .is_ok_and(|a| !a.host().is_empty() && !text.contains('@'))
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'[' | b']');
+    let authority = text.parse::<http::uri::Authority>();
+    text.bytes().all(plain)
+        && authority
+            .is_ok_and(|a| !a.host().is_empty() && (a.port().is_none() || a.port_u16().is_some()))
 }

@@ -53,14 +53,17 @@ struct State {
     current: Held,
     pending: Vec<(PendingId, Held)>,
     next: u32,
-    end: Option<(Instant, Kick)>,
+    /// When the current token ends the playback.
+    cut: Option<Instant>,
+    /// An end that somebody asked for; a renewed token does not change it.
+    asked: Option<(Instant, Kick)>,
 }
 
 /// A permit and the seat that it takes.
 #[derive(Debug)]
 struct Held {
     permit: Permit,
-    _seat: Option<Seat>,
+    seat: Option<Seat>,
 }
 
 /// A session while it lives. Dropping it ends the session everywhere: the list, the counts, the seats.
@@ -71,26 +74,17 @@ pub struct SessionGuard {
 }
 
 impl SessionGuard {
-    pub(super) fn open(
-        sessions: &Arc<Sessions>,
-        newcomer: Newcomer,
-        permit: Permit,
-    ) -> Result<(Self, Option<SessionId>), Denial> {
+    /// Puts a new session into the list, without a seat yet.
+    pub(super) fn enter(sessions: &Arc<Sessions>, newcomer: Newcomer, permit: Permit) -> Self {
         let Newcomer { id, player, now } = newcomer;
-        let (seat, older) = sessions
-            .seats
-            .take(permit.claims(), id, &player)
-            .map_err(full)?;
-        let end = cut_at(&permit, now);
-        let current = Held {
-            permit,
-            _seat: seat,
-        };
+        let cut = cut_at(&permit, now);
+        let current = Held { permit, seat: None };
         let state = Mutex::new(State {
             current,
             pending: Vec::new(),
             next: 0,
-            end,
+            cut,
+            asked: None,
         });
         let playing = Arc::new(Playing {
             id,
@@ -99,13 +93,43 @@ impl SessionGuard {
             state,
             changed: Notify::new(),
         });
-        Ok((
-            Self {
-                sessions: Arc::clone(sessions),
-                playing,
-            },
-            older,
-        ))
+        sessions.playing.insert(id, Arc::clone(&playing));
+        Self {
+            sessions: Arc::clone(sessions),
+            playing,
+        }
+    }
+
+    /// Takes a seat for the token that the session starts with.
+    pub(super) fn sit(&self) -> Result<(), Denial> {
+        let permit = self.playing.permit();
+        let seat = self.take_seat(&permit)?;
+        self.playing.state().current.seat = seat;
+        Ok(())
+    }
+
+    /// A seat where the token limits them; an older socket of the same player that had it is to end.
+    fn take_seat(&self, permit: &Permit) -> Result<Option<Seat>, Denial> {
+        let Playing { id, player, .. } = &*self.playing;
+        let taken = self
+            .sessions
+            .seats
+            .take(permit.claims(), *id, player, Instant::now());
+        let (seat, older) = taken.map_err(|Full(limit)| Reason::TooManySessions { limit })?;
+        if let Some(older) = older
+            && let Some(playing) = self.sessions.find(older.session)
+        {
+            playing.end_in(older.grace, Kick::Superseded);
+        }
+        Ok(seat)
+    }
+
+    /// Gives back a token's seat. An older socket of the same player that had it may go on.
+    fn release(&self, held: Held) {
+        let previous = held.seat.and_then(Seat::give_back);
+        if let Some(playing) = previous.and_then(|id| self.sessions.find(id)) {
+            playing.go_on();
+        }
     }
 
     /// Its name.
@@ -114,30 +138,18 @@ impl SessionGuard {
         self.playing.id
     }
 
-    pub(super) fn playing(&self) -> &Arc<Playing> {
-        &self.playing
-    }
-
     /// Keeps a granted switch until the media server has answered. Until then both tokens count.
     pub fn propose(&self, permit: Permit) -> Result<PendingId, Proposal> {
-        let (seat, _) = self
-            .sessions
-            .seats
-            .take(permit.claims(), self.playing.id, &self.playing.player)
-            .map_err(|error| Proposal::Denied(full(error)))?;
+        let seat = self.take_seat(&permit).map_err(Proposal::Denied)?;
         let mut state = self.playing.state();
         if state.pending.len() == PENDING_LIMIT {
+            drop(state);
+            self.release(Held { permit, seat });
             return Err(Proposal::TooManyPending);
         }
         let id = PendingId(state.next);
         state.next = state.next.wrapping_add(1);
-        state.pending.push((
-            id,
-            Held {
-                permit,
-                _seat: seat,
-            },
-        ));
+        state.pending.push((id, Held { permit, seat }));
         Ok(id)
     }
 
@@ -148,16 +160,11 @@ impl SessionGuard {
             return;
         };
         let (_, held) = state.pending.remove(index);
-        let cut = cut_at(&held.permit, now);
-        // A cut belongs to the token that made it; an end that somebody asked for stays.
-        state.end = match state.end {
-            Some((_, Kick::Expired)) | None => cut,
-            asked => asked,
-        };
+        state.cut = cut_at(&held.permit, now);
         let previous = std::mem::replace(&mut state.current, held);
         drop(state);
         // Its seat is given back without the lock held.
-        drop(previous);
+        self.release(previous);
         self.playing.changed.notify_one();
     }
 
@@ -167,15 +174,20 @@ impl SessionGuard {
         let Some(index) = state.pending.iter().position(|(pending, _)| *pending == id) else {
             return;
         };
-        let rejected = state.pending.remove(index);
+        let (_, rejected) = state.pending.remove(index);
         drop(state);
-        drop(rejected);
+        self.release(rejected);
     }
 
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self) -> Option<(Instant, Kick)> {
-        self.playing.state().end
+        let state = self.playing.state();
+        let cut = state.cut.map(|at| (at, Kick::Expired));
+        match (cut, state.asked) {
+            (Some(cut), Some(asked)) => Some(if cut.0 < asked.0 { cut } else { asked }),
+            (cut, asked) => cut.or(asked),
+        }
     }
 
     /// Resolves when [`end`](Self::end) may have changed. Cancel safe: a change between two calls is not lost.
@@ -196,6 +208,23 @@ pub enum Proposal {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.sessions.playing.remove(&self.playing.id);
+        let mut state = self.playing.state();
+        let pending = std::mem::take(&mut state.pending)
+            .into_iter()
+            .map(|(_, held)| held);
+        let held: Vec<_> = state
+            .current
+            .seat
+            .take()
+            .map(|seat| Held {
+                permit: state.current.permit.clone(),
+                seat: Some(seat),
+            })
+            .into_iter()
+            .chain(pending)
+            .collect();
+        drop(state);
+        held.into_iter().for_each(|held| self.release(held));
     }
 }
 
@@ -222,8 +251,18 @@ impl Playing {
     pub fn end_in(&self, delay: Duration, kick: Kick) {
         let end = Instant::now() + delay;
         let mut state = self.state();
-        if state.end.is_none_or(|(sooner, _)| end < sooner) {
-            state.end = Some((end, kick));
+        if state.asked.is_none_or(|(sooner, _)| end < sooner) {
+            state.asked = Some((end, kick));
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// It is no longer superseded: the newer socket of its player has gone first.
+    fn go_on(&self) {
+        let mut state = self.state();
+        if matches!(state.asked, Some((_, Kick::Superseded))) {
+            state.asked = None;
         }
         drop(state);
         self.changed.notify_one();
@@ -244,12 +283,8 @@ impl Playing {
 }
 
 /// When a token that cuts at its expiry ends the playback, by the clock that never jumps.
-fn cut_at(permit: &Permit, now: UnixSeconds) -> Option<(Instant, Kick)> {
+fn cut_at(permit: &Permit, now: UnixSeconds) -> Option<Instant> {
     let grant = &permit.claims().grant;
     let expires = grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)?;
-    Some((Instant::now() + expires.since(now), Kick::Expired))
-}
-
-fn full(Full(limit): Full) -> Denial {
-    Reason::TooManySessions { limit }.into()
+    Instant::now().checked_add(expires.since(now))
 }

@@ -1,5 +1,7 @@
 //! One try: connect, ask, and check the answer.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,9 +25,8 @@ pub(super) async fn dial(
     head: &RequestHead,
     patience: &Patience,
 ) -> Result<UpstreamConn, UpstreamError> {
-    let mut socket = timeout(patience.connect, connect(server))
-        .await
-        .map_err(|_| UpstreamError::TooLate)??;
+    let _turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
+    let mut socket = connect(server, patience.connect).await?;
     set_stream_options(&SockRef::from(&socket), patience.user_timeout)
         .map_err(|_| UpstreamError::Unreachable)?;
     timeout(patience.head, handshake(&mut socket, head))
@@ -34,13 +35,19 @@ pub(super) async fn dial(
         .map(|early| UpstreamConn { socket, early })
 }
 
-async fn connect(server: &Server) -> Result<TcpStream, UpstreamError> {
-    for address in server.addresses() {
-        if let Ok(socket) = TcpStream::connect(address).await {
-            return Ok(socket);
+/// Each address has its share of the time: one that drops what it gets must not hide the next.
+async fn connect(server: &Server, patience: Duration) -> Result<TcpStream, UpstreamError> {
+    let addresses = server.addresses();
+    let mut last = UpstreamError::Unreachable;
+    let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    for address in addresses {
+        match timeout(patience / count, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(_)) => {}
+            Err(_) => last = UpstreamError::TooLate,
         }
     }
-    Err(UpstreamError::Unreachable)
+    Err(last)
 }
 
 /// Sends the request and reads exactly one answer; what follows its head is returned.

@@ -59,7 +59,8 @@ impl RequestHead {
         line(&[b"Connection: Upgrade"]);
         line(&[b"Sec-WebSocket-Version: 13"]);
         for name in &PASSED {
-            for value in parts.headers.get_all(name) {
+            // The first alone: a media server may well take the second of two.
+            if let Some(value) = parts.headers.get(name) {
                 line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
             }
         }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::token::StreamName;
@@ -17,6 +18,8 @@ pub struct Server {
     host: String,
     port: u16,
     state: Mutex<State>,
+    /// Bounds the handshakes under way with this server.
+    dials: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +69,7 @@ impl FromStr for Server {
                 addresses,
                 failing_until: None,
             }),
+            dials: Semaphore::new(0),
         })
     }
 }
@@ -104,6 +108,15 @@ impl Server {
                 tracing::warn!(server = %self, %error, "the media server's name was not found");
             }
         }
+    }
+
+    pub(super) fn allow_dials(&self, count: usize) {
+        self.dials.add_permits(count.min(Semaphore::MAX_PERMITS));
+    }
+
+    /// Waits for a turn to dial.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.dials.acquire().await.ok()
     }
 
     pub(super) fn failed(&self, backoff: Duration) {

@@ -92,3 +92,37 @@ fn bits_per_second(clip: &Clip) -> [u64; 2] {
     let average = sizes.iter().sum::<u64>() / (sizes.len() as u64).max(1);
     [rate(peak), rate(average)]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_segment_is_there_when_its_last_picture_is_and_until_nobody_can_ask_for_it() {
+        let catalogue = Catalogue::load().unwrap();
+        let clip = &catalogue.get("demo1-camera1").unwrap().clip;
+        let timeline = Timeline::start(catalogue.fragment_duration());
+        let there = |number| segment(clip, timeline, number).is_some();
+        let listed = |number| media(clip, timeline).contains(&format!("\n{number}.m4s\n"));
+
+        assert!(there(9) && listed(9), "what came before the start");
+        advance(Duration::from_millis(1279)).await;
+        assert!(!there(10) && !listed(10));
+        advance(Duration::from_millis(1)).await;
+        assert!(there(10) && listed(10) && !there(11));
+
+        // It is listed for six segments, and there for seven more.
+        advance(Duration::from_millis(5 * 1280)).await;
+        assert!(there(10) && listed(10));
+        advance(Duration::from_millis(1280)).await;
+        assert!(there(10) && !listed(10));
+        advance(Duration::from_millis(6 * 1280)).await;
+        assert!(there(10));
+        advance(Duration::from_millis(1280)).await;
+        assert!(!there(10) && there(11));
+    }
+}

@@ -75,7 +75,12 @@ pub(super) async fn serve<S>(
         not_before: 0,
         switch: None,
     };
-    let Err(end) = viewer.play(silence).await;
+    // Around everything, so that it also ends a viewer that is just being waited for.
+    let stop = viewer.origin.stop.clone();
+    let end = tokio::select! {
+        () = stop.cancelled() => End::Stopped,
+        Err(end) = viewer.play(silence) => end,
+    };
     tracing::debug!(
         stream = viewer.stream.name,
         ?end,
@@ -117,10 +122,8 @@ where
         if silence != Silence::Paused {
             self.resume().await?;
         }
-        let stop = self.origin.stop.clone();
         loop {
             let event = tokio::select! {
-                () = stop.cancelled() => return Err(End::Stopped),
                 said = self.socket.next() => Event::Said(said),
                 index = next_fragment(&mut self.cursor) => Event::Fragment(index),
             };

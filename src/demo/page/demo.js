@@ -29,7 +29,7 @@ const results = {}; // what each attempt came to, by its id
 
 // --- start ---
 
-$('media-origin').textContent = media;
+write('media-origin', media);
 wire();
 setInterval(tick, 250);
 load();
@@ -63,7 +63,7 @@ function unixNow() {
 }
 
 function notice(text, again) {
-  $('notice-text').textContent = text;
+  write('notice-text', text);
   $('notice').hidden = !text;
   $('notice-retry').hidden = !again;
   $('notice-retry').onclick = again ?? null;
@@ -87,7 +87,7 @@ async function post(body) {
   try {
     return await fetch(`${mintAt}/secure/token`, { method: 'POST', headers, body });
   } catch (error) {
-    // The API grants no cross-origin access, by design: an API key has no place in a foreign page.
+    // The API grants no cross-origin access, by design: API keys have no place in foreign pages.
     if (mintAt === location.origin) throw error;
     note('page', `${mintAt} does not mint for this page; minting here instead`);
     mintAt = location.origin;
@@ -119,19 +119,18 @@ function wire() {
   $('mint-form').onchange = showForm;
   onPress($('mint-play'), onMintPlay);
   onPress($('refusals-all'), tryAll);
-  $('log-clear').onclick = () => $('log').replaceChildren();
-  for (const button of document.querySelectorAll('[data-copies]')) button.onclick = () => copy(button);
+  onPress($('copy'), copy);
   video.addEventListener('timeupdate', noteMoving);
 }
 
 async function startFresh() {
   const stream = player.source?.stream ?? info.streams[0].name;
-  say('Fetching a token…');
-  $('toggle').focus(); // the button that was pressed is about to go
+  write('status', 'Fetching a token…');
+  $('toggle').focus(); // the pressed button is about to go
   try {
     player.start(await freshToken(stream));
   } catch (error) {
-    say(`No playback: ${error.message}.`);
+    write('status', `No playback: ${error.message}.`);
   }
 }
 
@@ -155,15 +154,15 @@ function onSwitch(stream) {
   return inSocket(`Changing to ${titleOf(stream)}…`, source);
 }
 
-/** Runs one onUpdateSource: one at a time, so that what is shown is always what the last answer said. */
+/** Runs one onUpdateSource at a time, so that what is shown is what the last answer said. */
 async function inSocket(saying, getSource) {
   busy = true;
-  say(saying);
+  write('status', saying);
   showPlayer();
   try {
-    say(outcomeOf(await player.switchTo(await getSource())));
+    write('status', outcomeOf(await player.switchTo(await getSource())));
   } catch (error) {
-    say(`No token: ${error.message}.`);
+    write('status', `No token: ${error.message}.`);
   }
   busy = false;
   showPlayer();
@@ -190,7 +189,7 @@ function onPlayer(event, detail) {
   if (event === 'retry') retry = detail;
   if (event === 'failed') {
     note('page', detail);
-    say(sentence(detail));
+    write('status', sentence(detail));
   }
 }
 
@@ -198,7 +197,7 @@ function onState(state) {
   if (state !== 'retrying') retry = null;
   if (state === 'connecting') note('page', `socket to ${socketUrl(media)}, stream ${player.source.stream}`);
   if (state === 'playing') movedAt = performance.now();
-  say(stateText());
+  write('status', stateText());
   showPlayer();
   tick();
 }
@@ -224,17 +223,13 @@ function isMoving() {
 
 // --- what is shown of the player ---
 
-function say(text) {
-  setText($('status'), text);
-}
-
 function showPlayer() {
   const { state, source, ended } = player;
   const open = state === 'playing' || state === 'paused';
   $('player').dataset.state = state;
   $('start').hidden = state !== 'idle';
   enable($('toggle'), state !== 'connecting');
-  setText($('toggle-label'), state === 'playing' ? 'Pause' : 'Play');
+  write('toggle-label', state === 'playing' ? 'Pause' : 'Play');
   $('toggle-icon').setAttribute('href', state === 'playing' ? '#icon-pause' : '#icon-play');
   enable($('renew'), open && !busy);
   enable($('reconnect'), source && state !== 'connecting');
@@ -245,10 +240,10 @@ function showPlayer() {
 function showCurtain(ended) {
   $('curtain').hidden = !ended;
   if (!ended) return;
-  setText($('curtain-code'), String(ended.code));
-  setText($('curtain-meaning'), ended.meaning);
-  setText($('curtain-reaction'), `What a player does: ${ended.reaction}`);
-  setText($('curtain-receipt'), ended.receipt && `Receipt ${ended.receipt}`);
+  write('curtain-code', String(ended.code));
+  write('curtain-meaning', ended.meaning);
+  write('curtain-reaction', `What a player does: ${ended.reaction}`);
+  write('curtain-receipt', ended.receipt && `Receipt ${ended.receipt}`);
 }
 
 function showSwitches(usable, playing) {
@@ -276,9 +271,9 @@ function segments(id, all, chosen, usable, streamOf) {
   });
 }
 
-function titleOf(name) {
-  const stream = info.streams.find((known) => known.name === name);
-  return stream ? `${stream.title}, ${stream.quality} quality` : name;
+function titleOf(stream) {
+  const known = info.streams.find(({ name }) => name === stream);
+  return known ? `${known.title}, ${known.quality} quality` : stream;
 }
 
 // --- the clock: countdown and facts ---
@@ -289,7 +284,7 @@ function tick() {
   showToken();
   showFacts();
   showMintedAge();
-  setText($('retry'), retry ? `Try ${retry.number} of ${retry.of} in ${Math.ceil((retry.at - Date.now()) / 1000)} s.` : '');
+  write('retry', retry ? `Try ${retry.number} of ${retry.of} in ${Math.ceil((retry.at - Date.now()) / 1000)} s.` : '');
 }
 
 function showToken() {
@@ -307,7 +302,7 @@ function showToken() {
   countdown(ended ? 'ended' : 'expired', main, afterExpiry(state, ended), [lifetime, 0, playedPast]);
   if (announced === security.token || !isMoving()) return;
   announced = security.token;
-  say('The token has expired. Playback goes on.');
+  write('status', 'The token has expired. Playback goes on.');
   note('page', 'the token in use has expired; playback goes on');
 }
 
@@ -317,18 +312,18 @@ function afterExpiry(state, ended) {
   return state === 'playing' ? 'waiting for the picture' : state;
 }
 
-/** Big text, small text, and the line: seconds before now, left until the expiry, played past it. */
+/** Big text, small text, and the line: seconds gone, left, and played past the expiry. */
 function countdown(state, main, small, [before, left, after]) {
   $('token').dataset.token = state;
-  setText($('countdown-main'), main);
-  setText($('countdown-note'), small);
+  write('countdown-main', main);
+  write('countdown-note', small);
   $('line-before').style.flexGrow = before;
   $('line-left').style.flexGrow = left;
   $('line-after').style.flexGrow = after;
 }
 
 function showFacts() {
-  const { source, bytes, openedAt, switches, ahead } = player;
+  const { source, bytes, openedAt, ahead } = player;
   if (!source) return;
   const { expires } = source.security;
   const facts = {
@@ -339,9 +334,8 @@ function showFacts() {
     bytes: `${(bytes / 1024 / 1024).toFixed(2)} MiB`,
     expires: expires ? clock(new Date(expires * 1000 - clockAhead)) : 'never',
     socket: openedAt === null ? 'closed' : duration(Math.floor((performance.now() - openedAt) / 1000)),
-    switches: String(switches),
   };
-  for (const [name, text] of Object.entries(facts)) setText($(`fact-${name}`), text);
+  for (const [name, text] of Object.entries(facts)) write(`fact-${name}`, text);
 }
 
 // --- the mint form ---
@@ -350,20 +344,12 @@ function fillStreams() {
   $('mint-streamname').replaceChildren(...info.streams.map(({ name }) => element('option', { value: name }, name)));
   const host = location.hostname;
   const isDomain = /\.[a-z][^.]*$/i.test(host);
-  $('mint-referer-hint').textContent = `Only pages of this host may play. This page is on ${host}${isDomain ? '' : ', which is no domain name'}.`;
+  write('mint-referer-hint', `Only pages of this host may play. This page is on ${host}${isDomain ? '' : ', which is no domain name'}.`);
   showForm();
 }
 
 function showForm() {
-  const custom = $('mint-expires').value === 'custom';
-  $('mint-expires-custom').hidden = !custom;
-  $('mint-streamname-hint').textContent = formScope() === 'orga'
-    ? `The token is good for every stream of ${info.organisation}. This one goes into the configuration.`
-    : 'The token is good for this stream alone.';
-}
-
-function formScope() {
-  return document.querySelector('input[name=scope]:checked').value;
+  $('mint-expires-custom').hidden = $('mint-expires').value !== 'custom';
 }
 
 /** Sent as typed: it is the API that says what is wrong. */
@@ -371,7 +357,7 @@ function formBody() {
   const expires = $('mint-expires').value;
   const typed = { never: '', custom: $('mint-expires-custom').value };
   return {
-    ...(formScope() === 'orga' ? { orga: info.organisation } : { streamname: $('mint-streamname').value }),
+    ...($('mint-orga').checked ? { orga: info.organisation } : { streamname: $('mint-streamname').value }),
     tag: $('mint-tag').value,
     expires: typed[expires] ?? String(Math.floor(unixNow() + Number(expires))),
     ip: $('mint-ip').value,
@@ -383,7 +369,7 @@ async function onMint(event) {
   event.preventDefault();
   if (!isEnabled($('mint-submit'))) return;
   clearErrors();
-  $('mint-status').textContent = '';
+  write('mint-status', '');
   enable($('mint-submit'), false);
   try {
     const { status, ms, answer } = await mint(formBody());
@@ -396,13 +382,13 @@ async function onMint(event) {
 }
 
 function showError(status, { error, field, message, expected }) {
-  const said = message ?? error ?? `The token API answered ${status}.`;
+  const said = (message ?? error ?? `The token API answered ${status}.`).replaceAll('`', '');
   const typed = field === 'expires' && $('mint-expires').value === 'custom';
   const input = $(typed ? 'mint-expires-custom' : `mint-${field}`); // fields and inputs have the same names
   input?.setAttribute('aria-invalid', 'true');
   (input ?? $('mint-submit')).focus();
   ($(`mint-${field}-error`) ?? $('mint-error')).textContent = expected ? `${sentence(said)} Expected: ${expected}` : sentence(said);
-  $('mint-status').textContent = `Not minted${status ? `: the API answered ${status}` : ''}.`;
+  write('mint-status', `Not minted${status ? `: the API answered ${status}` : ''}.`);
 }
 
 function clearErrors() {
@@ -415,9 +401,9 @@ function showMinted(answer, ms) {
   minted = { stream: $('mint-streamname').value, security, issued: unixNow() };
   $('mint-empty').hidden = true;
   $('mint-answer').hidden = false;
-  $('snippet').textContent = snippet(minted);
-  $('answer-json').textContent = JSON.stringify(answer, null, 2);
-  $('mint-status').textContent = `Minted in ${ms} ms.`;
+  write('snippet', snippet(minted));
+  write('answer-json', JSON.stringify(answer, null, 2));
+  write('mint-status', `Minted in ${ms} ms.`);
   showMintedAge();
 }
 
@@ -434,7 +420,7 @@ function showMintedAge() {
   const good = security.options & 16 ? `every stream of ${info.organisation}` : stream;
   const left = Math.ceil(Number(security.expires) - unixNow());
   const age = !security.expires ? 'never expires' : left > 0 ? `expires in ${duration(left)}` : `expired ${duration(-left)} ago`;
-  setText($('mint-summary'), `Good for ${good}; ${age}. options ${security.options} = ${boundTo(security.options)}.`);
+  write('mint-summary', `Good for ${good}; ${age}. options ${security.options} = ${boundTo(security.options)}.`);
 }
 
 /** The bit mask in words. */
@@ -450,16 +436,15 @@ function onMintPlay() {
 }
 
 /** Browsers offer the clipboard on secure pages only; elsewhere the text is left selected. */
-async function copy(button) {
-  const place = $(button.dataset.copies);
-  let done = 'Copied.';
+async function copy() {
+  const place = $('snippet');
   try {
     await navigator.clipboard.writeText(place.textContent);
+    write('mint-status', 'Copied.');
   } catch {
     getSelection().selectAllChildren(place);
-    done = 'Selected. Press Ctrl+C or ⌘C to copy.';
+    write('mint-status', 'Selected. Press Ctrl+C or ⌘C to copy.');
   }
-  $('mint-status').textContent = done;
 }
 
 // --- the wall of refusals ---
@@ -485,7 +470,7 @@ async function fetchAttempts() {
   try {
     return await getJson('/demo/refusals');
   } catch (error) {
-    $('refusals-status').textContent = `The attempts could not be fetched: ${error.message}.`;
+    write('refusals-status', `The attempts could not be fetched: ${error.message}.`);
     return [];
   }
 }
@@ -504,20 +489,20 @@ function tile({ id, title }) {
 
 async function tryOne(id) {
   for (const { title, code, says, outcome } of await run([id])) {
-    $('refusals-status').textContent = `${title}: ${says ? `${code}, ${lower(says.meaning)}. ${says.reaction}` : UNREFUSED[outcome]}`;
+    write('refusals-status', `${title}: ${says ? `${code}, ${lower(says.meaning)}. ${says.reaction}` : UNREFUSED[outcome]}`);
   }
 }
 
 async function tryAll() {
   enable($('refusals-all'), false);
   const done = await run([...$('tiles').children].map(({ id }) => id.replace('refusal-', '')));
-  if (done.length) $('refusals-status').textContent = `${done.length} attempts, ${done.filter(({ says }) => says).length} refused.`;
+  if (done.length) write('refusals-status', `${done.length} attempts, ${done.filter(({ says }) => says).length} refused.`);
   enable($('refusals-all'), true);
 }
 
 /** Tries some of the attempts at once, with freshly made tokens. */
 async function run(ids) {
-  $('refusals-status').textContent = 'Trying…';
+  write('refusals-status', 'Trying…');
   for (const id of ids) setTile(id, 'trying', paragraph('empty', 'Trying…'));
   const made = (await fetchAttempts()).filter(({ id }) => ids.includes(id));
   if (!made.length) for (const id of ids) setTile(id, 'none', paragraph('empty', 'Not tried'));
@@ -602,8 +587,8 @@ function onPress(button, act) {
 }
 
 /** Writes only what is new: a live region speaks at every write. */
-function setText(place, text) {
-  if (place.textContent !== text) place.textContent = text;
+function write(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
 }
 
 function duration(seconds) {
@@ -640,7 +625,8 @@ window.demo = {
   get player() {
     if (!player) return null;
     const { state, source, ended, bytes, switches, ahead } = player;
-    const left = source?.security.expires ? Number(source.security.expires) - unixNow() : null;
-    return { ...source, state, ended, bytes, switches, ahead, busy, secondsLeft: left, moving: isMoving() };
+    const expires = source?.security.expires;
+    const secondsLeft = expires ? expires - unixNow() : null;
+    return { ...source, state, ended, bytes, switches, ahead, busy, secondsLeft, moving: isMoving() };
   },
 };

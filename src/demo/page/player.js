@@ -1,5 +1,5 @@
-// An H5Live player on Media Source Extensions. It does what the published players do: it reads close codes, retries what
-// is worth a retry, switches inside the socket, and keeps a renewed token for later reconnects.
+// An H5Live player on Media Source Extensions. As the published players do, it reads close codes, retries what is worth
+// a retry, switches inside the socket, and keeps a renewed token for reconnects.
 
 const HANDSHAKE_MS = 5_000; // the patience of a real player
 const SWITCH_MS = 10_000;
@@ -35,7 +35,7 @@ export function verdict(code) {
   return { code, meaning, kind, reaction: REACTIONS[kind] };
 }
 
-/** A denied switch is no end: the socket stays, and so does the picture. */
+/** A denied switch is no end: the socket stays. */
 export function inBandVerdict(code) {
   return { ...verdict(code), reaction: 'The switch fails. The old stream keeps playing.' };
 }
@@ -48,8 +48,8 @@ export function receiptIn(reason) {
 // --- one attempt, for its verdict only ---
 
 /**
- * Opens a socket of its own and tells how it ended: `{ outcome, code, reason, ms }`, the outcome being `refused`,
- * `granted` (something came from the media server) or `silent` (no verdict in time).
+ * Opens a socket and tells how it ended: `{ outcome, code, reason, ms }`. The outcome is `refused`, `granted` (something
+ * came from the media server) or `silent` (no verdict in time).
  */
 export function attempt(media, query) {
   return probe(media, query, (end) => () => end({ outcome: 'granted' }));
@@ -103,7 +103,7 @@ function probe(media, query, listen) {
  */
 export class LivePlayer {
   state = 'idle'; // or connecting, playing, paused, retrying, ended
-  source = null; // what plays: { stream, security, … }. A retry and a reconnect start with it
+  source = null; // what plays, and what a reconnect starts with: { stream, security, … }
   ended = null; // the verdict of the last close, while no socket is open
   bytes = 0; // of media, in this socket
   switches = 0; // asked for, in this socket
@@ -204,7 +204,7 @@ export class LivePlayer {
 
   #play() {
     this.#video.play().catch(({ name }) => {
-      // A browser that wants a press first says so. A play that another load overtook is nothing.
+      // Any other name means that another load overtook this one, which is nothing.
       if (name === 'NotAllowedError') this.#report('failed', 'the browser wants a press on Play first');
     });
   }
@@ -263,7 +263,7 @@ export class LivePlayer {
 
   #retryLater() {
     this.#retries += 1;
-    const ms = 2_000 + Math.random() * 8_000; // spread out: all viewers of a server lose it at the same moment
+    const ms = 2_000 + Math.random() * 8_000; // all viewers of a server lose it at once, and must not return at once
     this.#retryTimer = setTimeout(() => this.#open(), ms);
     this.#enter('retrying');
     this.#report('retry', { number: this.#retries, of: MAX_RETRIES, at: Date.now() + ms });
@@ -287,6 +287,7 @@ export class LivePlayer {
 
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const KEEP_S = 20; // what was shown stays this long in memory
+const LEAD_S = 0.7; // what a browser may have decoded already, and will show
 const CATCH_UP_S = 2; // further behind than this: play a little faster
 const JUMP_S = 5; // further behind than this, say after the page was hidden: jump
 
@@ -351,18 +352,21 @@ class Pictures {
     }
   }
 
-  // Another source has a clock of its own. It goes where the last one ends, so that the picture never stops.
+  // Another source has a clock of its own. It goes right behind what is shown, over the rest of the last one: so it is
+  // seen soon, and the picture never stops.
   #beginSource(type) {
     if (type !== this.#type) this.#buffer.changeType(type);
     this.#type = type;
     const { buffered } = this.#buffer;
-    if (buffered.length) this.#buffer.timestampOffset = buffered.end(buffered.length - 1);
+    if (!buffered.length) return;
+    this.#buffer.timestampOffset = Math.min(buffered.end(buffered.length - 1), this.#video.currentTime + LEAD_S);
   }
 
   #onUpdated() {
     if (this.#stopped) return;
     this.#stayLive();
-    if (!this.#forget()) this.#append();
+    // A message that came just before this event may have started the next append.
+    if (!this.#buffer.updating && !this.#forget()) this.#append();
   }
 
   // Steps over holes (at the start, after a switch) and keeps near the live edge.
