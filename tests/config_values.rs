@@ -26,7 +26,7 @@ address = "[::1]:8080"
 serves = ["token-api"]
 [admin]
 address = "0.0.0.0:9090"
-token_sha256 = "3C469E9D6C5875D37A43F353D4F88E61FCF812C66EEE3457465A40B0DA4153E0"
+token_sha256 = "3A0AAC44832E55528A834FEC737786C999E7B8DEA8BD601BB59F195237D58B2E"
 names = ["Gate.Example.com", "10.0.0.5", "2001:DB8::0:1"]
 [client]
 trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
@@ -67,7 +67,7 @@ drain = "14s"
 websocket = "http-status"
 [[organisation]]
 hash = "abcde"
-api_keys = [{ id = "backend", sha256 = "3c469e9d6c5875d37a43f353d4f88e61fcf812c66eee3457465a40b0da4153e0" }]
+api_keys = [{ id = "backend", sha256 = "3a0aac44832e55528a834fec737786c999e7b8dea8bd601bb59f195237d58b2e" }]
 require_expires = true
 max_lifetime = "1d"
 leeway = "5s"
@@ -371,16 +371,10 @@ fn a_secret_file_that_others_may_read_is_a_danger() {
 #[test]
 fn no_secret_is_in_the_debug_text_of_a_configuration() {
     let config = parse(ALL).unwrap();
-    let told = format!(
-        "{config:?} {:#?} {:?}",
-        config,
-        Memory::new().env("K3").unwrap()
-    );
-    for secret in ["BBBB", "CCCC", "DDDD", "3c469e", "60, 70, 158"] {
-        // The operator's token is a digest of something unguessable, and of no organisation.
-        let told = told
-            .replace(&format!("{:?}", config.admin), "")
-            .replace(&format!("{:#?}", config.admin), "");
+    let secret = Memory::new().env("K3").unwrap();
+    let told = format!("{config:?} {secret:?}");
+    // Secrets, and digests of what somebody may have thought up, in any form.
+    for secret in ["BBBB", "CCCC", "DDDD", "3a0aac", "58, 10, 172"] {
         assert!(!told.contains(secret), "{secret}");
     }
 }

@@ -1,5 +1,9 @@
 //! Secrets from memory, and a configuration that has no error.
 
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::indexing_slicing, reason = "tests fail by panicking")]
+#![allow(unreachable_pub, reason = "pub is how the tests see it")]
+
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
