@@ -9,6 +9,7 @@
 mod support;
 
 use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use support::gate::{Gate, Setup, grant, mint};
 use support::media_server::MediaServer;
@@ -181,5 +182,22 @@ fn a_media_server_that_goes_away_is_no_end_for_the_player() {
             &[],
         );
         assert_eq!(viewer.closed().0, heard);
+    }
+}
+
+#[test]
+fn a_connection_in_use_outlives_the_deadline_of_its_first_head() {
+    let gate = gate("head = \"200ms\"", &MediaServer::echo());
+    let mut socket = connect(gate.playback);
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(600) {
+        socket
+            .write_all(b"OPTIONS /h5live/authstream HTTP/1.1\r\nHost: gate.test\r\n\r\n")
+            .unwrap();
+        assert!(
+            support::media_server::read_head(&mut socket).is_some(),
+            "after {:?}",
+            start.elapsed()
+        );
     }
 }

@@ -10,6 +10,7 @@ mod support;
 
 use std::num::NonZeroU16;
 
+use h5gate::token::{AtExpiry, UnixSeconds};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -374,4 +375,180 @@ fn no_room_for_another_session_is_4503_and_for_another_connection_503() {
     });
     assert_eq!(Viewer::open(gate.playback, &query, &[]).status(), 503);
     assert!(gate.metric("h5gate_connections_refused_total") >= 1.0);
+}
+
+#[test]
+fn one_players_name_is_no_way_around_the_seats() {
+    let gate = Gate::before(MediaServer::echo().address);
+    let mut three = grant("abcde-one");
+    three.sessions = NonZeroU16::new(3);
+    let query = format!("{}&pid=restream", query("abcde-one", &mint(&three)));
+    let mut viewers: Vec<_> = (0..8)
+        .map(|_| Viewer::open(gate.playback, &query, &[]))
+        .collect();
+    let playing = viewers
+        .iter_mut()
+        .filter_map(|viewer| Some(viewer.receive()?.opcode == 0x1));
+    // Three seats, and one socket that leaves because a newer one has its seat.
+    assert_eq!(playing.filter(|playing| *playing).count(), 4);
+}
+
+#[test]
+fn two_people_cannot_take_turns_on_one_seat_unharmed() {
+    let gate = Gate::before(MediaServer::echo().address);
+    let mut once = grant("abcde-one");
+    once.sessions = NonZeroU16::new(1);
+    let query = format!("{}&pid=shared", query("abcde-one", &mint(&once)));
+    let mut first = Viewer::open(gate.playback, &query, &[]);
+    assert_eq!(first.hear(), "hello");
+    let mut second = Viewer::open(gate.playback, &query, &[]);
+    assert_eq!(second.hear(), "hello");
+    drop(first);
+    until("the first one's end", || {
+        (gate.metric("h5gate_sessions") == 1.0).then_some(())
+    });
+    let mut third = Viewer::open(gate.playback, &query, &[]);
+    assert_eq!(third.hear(), "hello");
+    assert_eq!(
+        second.closed().0,
+        4901,
+        "the second turn within a minute ends the older socket at once"
+    );
+}
+
+#[test]
+fn a_seat_that_is_taken_by_a_switch_supersedes_too() {
+    let gate = Gate::before(MediaServer::echo().address);
+    let mut once = grant("abcde-one");
+    once.sessions = NonZeroU16::new(1);
+    let limited = mint(&once);
+    let open = |query: &str| Viewer::open(gate.playback, &format!("{query}&pid=x"), &[]);
+    let mut other = open(&query("abcde-two", &mint(&grant("abcde-two"))));
+    assert_eq!(other.hear(), "hello");
+    // Two sockets take the seat, one after the other, so that the next one to take it ends the second at once.
+    let mut holder = open(&query("abcde-one", &limited));
+    assert_eq!(holder.hear(), "hello");
+    let mut second = open(&query("abcde-one", &limited));
+    assert_eq!(second.hear(), "hello");
+    drop(holder);
+    until("the first one's end", || {
+        (gate.metric("h5gate_sessions") == 2.0).then_some(())
+    });
+    let security =
+        json!({"expires": limited.expires, "token": limited.token, "options": limited.options});
+    let rtmp = json!({"url": "rtmp://localhost/play", "stream": "abcde-one"});
+    let switch = json!({"eventType": "onUpdateSource", "onUpdateSource": {"rtmp": rtmp, "security": security}});
+    other.say(&switch.to_string());
+    assert!(other.hear().starts_with("echo:"));
+    assert_eq!(second.closed().0, 4901);
+}
+
+#[test]
+fn a_token_of_a_fast_clock_can_be_revoked() {
+    let gate = Gate::before(MediaServer::echo().address);
+    for target in ["token_id", "tag"] {
+        let mut early = grant("abcde-one");
+        early.issued_at = UnixSeconds::new(support::gate::now() + 300);
+        early.tag = "from-the-future".parse().unwrap();
+        let query = query("abcde-one", &mint(&early));
+        let mut viewer = Viewer::open(gate.playback, &query, &[]);
+        assert_eq!(viewer.hear(), "hello");
+        let id = early.id.to_string();
+        let value = if target == "tag" {
+            "from-the-future"
+        } else {
+            &id
+        };
+        let body = json!({"organisation": "abcde", target: value}).to_string();
+        let json = ["Content-Type: application/json"];
+        assert_eq!(
+            request(gate.admin, "POST", "/api/revocations", &json, &body).status,
+            201
+        );
+        assert_eq!(viewer.closed().0, 4901, "{target}");
+        assert_eq!(
+            Viewer::open(gate.playback, &query, &[]).closed().0,
+            4901,
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_renewed_token_does_not_undo_a_drain() {
+    let server = MediaServer::start(|mut gate| {
+        gate.accept();
+        gate.send(0x1, b"hello");
+        while let Some(frame) = gate.receive() {
+            if frame.opcode == 0x1 {
+                gate.send(
+                    0x1,
+                    br#"{"eventType":"onUpdateSourceSuccess","onUpdateSourceSuccess":{}}"#,
+                );
+            }
+        }
+    });
+    let tables = "[timeouts]\ndrain = \"4s\"";
+    let mut gate = Gate::start(&Setup {
+        servers: vec![server.address],
+        tables,
+        ..Setup::default()
+    });
+    let cut_in = |seconds| {
+        let mut cut = grant("abcde-one");
+        cut.expires = Some(UnixSeconds::new(support::gate::now() + seconds));
+        cut.at_expiry = AtExpiry::Cut;
+        mint(&cut)
+    };
+    let (soon, later) = (cut_in(3), cut_in(60));
+    let mut viewers: Vec<_> = (0..2)
+        .map(|_| Viewer::open(gate.playback, &query("abcde-one", &soon), &[]))
+        .collect();
+    viewers
+        .iter_mut()
+        .for_each(|viewer| assert_eq!(viewer.hear(), "hello"));
+    gate.signal(Signal::TERM);
+    gate.logged("draining");
+    let security =
+        json!({"expires": later.expires, "token": later.token, "options": later.options});
+    let rtmp = json!({"url": "rtmp://localhost/play", "stream": "abcde-one"});
+    let renewal = json!({"eventType": "onUpdateSource", "onUpdateSource": {"rtmp": rtmp, "security": security}});
+    for viewer in &mut viewers {
+        viewer.say(&renewal.to_string());
+    }
+    for viewer in &mut viewers {
+        assert_eq!(viewer.closed().0, 4503);
+    }
+    assert_eq!(gate.ended().code(), Some(0));
+}
+
+#[test]
+fn a_drain_in_no_time_still_tells_every_viewer() {
+    let server = MediaServer::echo();
+    let tables = "[timeouts]\ndrain = \"0s\"";
+    let mut gate = Gate::start(&Setup {
+        servers: vec![server.address],
+        tables,
+        ..Setup::default()
+    });
+    let mut viewers: Vec<_> = (0..5).map(|_| playing(&gate, "abcde-one")).collect();
+    gate.signal(Signal::TERM);
+    for viewer in &mut viewers {
+        assert_eq!(viewer.closed().0, 4503);
+    }
+    assert_eq!(gate.ended().code(), Some(0));
+}
+
+#[test]
+fn an_orchestrator_asks_for_health_by_any_name() {
+    let gate = Gate::before(MediaServer::echo().address);
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/metrics", 421)] {
+        let text =
+            format!("GET {path} HTTP/1.1\r\nHost: 10.1.2.3:9090\r\nConnection: close\r\n\r\n");
+        assert_eq!(
+            support::viewer::exchange(gate.admin, text.as_bytes()).status,
+            status,
+            "{path}"
+        );
+    }
 }

@@ -211,3 +211,68 @@ fn frames_right_behind_the_servers_answer_are_not_lost() {
     assert_eq!(viewer.hear(), "one");
     assert_eq!(viewer.receive().unwrap().payload, [7; 70_000]);
 }
+
+#[test]
+fn a_media_server_that_hangs_leaves_time_for_the_next_one() {
+    let (hung, good) = (MediaServer::start(FromGate::drain), MediaServer::echo());
+    let tables = "[timeouts]\nupstream_total = \"1s\"";
+    let servers = vec![hung.address, good.address];
+    let gate = Gate::start(&Setup {
+        servers,
+        tables,
+        ..Setup::default()
+    });
+    // Whichever server a stream draws first, it plays.
+    for stream in [
+        "abcde-a", "abcde-b", "abcde-c", "abcde-d", "abcde-e", "abcde-f",
+    ] {
+        let query = query(stream, &mint(&grant(stream)));
+        assert_eq!(
+            Viewer::open(gate.playback, &query, &[]).hear(),
+            "hello",
+            "{stream}"
+        );
+    }
+    assert!(
+        !hung.heads().is_empty(),
+        "none of the streams drew the server that hangs"
+    );
+}
+
+#[test]
+fn a_session_that_is_ended_while_a_media_server_is_dialled_hears_why_at_once() {
+    let hung = MediaServer::start(FromGate::drain);
+    let gate = Gate::before(hung.address);
+    let grant = grant("abcde-one");
+    let mut viewer = Viewer::open(gate.playback, &query("abcde-one", &mint(&grant)), &[]);
+    hung.first_head();
+    let body = format!(
+        "{{\"organisation\":\"abcde\",\"token_id\":\"{}\"}}",
+        grant.id
+    );
+    let json = ["Content-Type: application/json"];
+    let answer = support::viewer::request(gate.admin, "POST", "/api/revocations", &json, &body);
+    assert_eq!(answer.status, 201);
+    assert_eq!(viewer.closed().0, 4901);
+    assert_eq!(
+        gate.logged("playback ended without a media server")["reason"],
+        "revoked"
+    );
+}
+
+#[test]
+fn a_viewer_that_leaves_while_a_media_server_is_dialled_frees_its_place() {
+    let hung = MediaServer::start(FromGate::drain);
+    let tables = "[timeouts]\nupstream_total = \"60s\"\nupstream_head = \"60s\"";
+    let gate = Gate::start(&Setup {
+        servers: vec![hung.address],
+        tables,
+        ..Setup::default()
+    });
+    let viewer = Viewer::open(gate.playback, &playback(), &[]);
+    hung.first_head();
+    drop(viewer);
+    until("the session's end", || {
+        (gate.metric("h5gate_sessions") == 0.0).then_some(())
+    });
+}

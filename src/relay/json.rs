@@ -221,6 +221,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_goes_on_as_it_came() {
+        for text in [
+            r#"{"a":0.7436218763214321}"#,
+            r#"{"a":6.934698245112694e+276}"#,
+            r#"{"a":1700000000123.4567}"#,
+            r#"{"a":18446744073709551615}"#,
+            r#"{"a":-9223372036854775808}"#,
+        ] {
+            let object = strict_object(text.as_bytes()).unwrap();
+            assert_eq!(Value::Object(object).to_string(), text);
+        }
+    }
+
+    #[test]
     fn what_players_send_is_read() {
         let text =
             r#"{"eventType":"onPlay","onPlay":{"a":[1,-2,3.5,null,true,"ü\n"]},"requestId":7}"#;

@@ -57,7 +57,11 @@ impl FromStr for Server {
             .trim_start_matches('[')
             .trim_end_matches(']')
             .to_owned();
-        let port = authority.port_u16().unwrap_or(80);
+        let port = match (authority.port(), authority.port_u16()) {
+            (None, _) => 80,
+            (Some(_), Some(port)) => port,
+            (Some(_), None) => return Err(NotAServer),
+        };
         let addresses = host
             .parse()
             .map(|ip| vec![SocketAddr::new(ip, port)])
