@@ -247,6 +247,10 @@ where
     A: Authority,
 {
     /// Puts the pieces together; nothing moves yet.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what came early is given back to the allocator with it"
+    )]
     pub fn new(
         viewer: &'a mut V,
         server: S,
@@ -284,8 +288,8 @@ where
             sent_to_server: 0,
         };
         // Without a context nothing is written yet, so nothing can fail.
-        let _ = relay.from_server(&start.server_early, None);
-        relay.from_viewer(&start.viewer_early);
+        let _ = relay.take_from_server(&start.server_early, None);
+        relay.take_from_viewer(&start.viewer_early);
         relay
     }
 
@@ -396,9 +400,10 @@ where
         if matches!(self.viewer_side, ViewerSide::Closed(_)) || !self.to_server.is_empty() {
             return;
         }
-        let code = match cause {
-            Cause::ServerClosed(Some(code)) => code,
-            _ => 1000,
+        let code = if let Cause::ServerClosed(Some(code)) = cause {
+            code
+        } else {
+            1000
         };
         // The mask hides a browser's choice of bytes from the network; in these nobody has a choice.
         let goodbye = frame::from_client(opcode::CLOSE, [0; 4], &frame::close_payload(code, ""));

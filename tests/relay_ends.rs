@@ -1,5 +1,6 @@
 //! Every relay ends for one reason, with the code that makes the player do the right thing (PROTOCOL.md 3).
 
+#![cfg(feature = "gate")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,

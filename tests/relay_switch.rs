@@ -1,5 +1,6 @@
 //! Viewer to server is an allow-list, and each switch is decided on its own (PROTOCOL.md 5).
 
+#![cfg(feature = "gate")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -428,7 +429,7 @@ async fn a_switch_in_fragments_and_byte_by_byte_is_judged() {
         } else {
             opcode::CONTINUATION
         };
-        let mut frame = frame::from_client(opcode, [1, 2, 3, index as u8], part);
+        let mut frame = frame::from_client(opcode, [1, 2, 3, u8::try_from(index).unwrap()], part);
         if index + 1 < parts.len() {
             frame[0] &= 0x7f;
         }

@@ -377,7 +377,7 @@ fn a_granted_playback_is_a_wire() {
         changed(|g| g.tag = "customer-7".parse().unwrap()),
         changed(|g| g.scope = Scope::Organisation("abcde".parse().unwrap())),
         changed(|g| {
-            g.scope = Scope::Streams(["abcde-two", ONE].map(|s| s.parse().unwrap()).to_vec())
+            g.scope = Scope::Streams(["abcde-two", ONE].map(|s| s.parse().unwrap()).to_vec());
         }),
         changed(|g| g.referers = vec!["page.site.test".parse().unwrap()]),
         changed(|g| g.referers = vec!["*.site.test".parse().unwrap()]),

@@ -149,7 +149,7 @@ fn denials() -> Vec<(&'static str, u16, Value)> {
             switch(
                 &to("abcde-two"),
                 of(&changed("abcde-two", |g| {
-                    g.expires = Some(UnixSeconds::new(now() - 1))
+                    g.expires = Some(UnixSeconds::new(now() - 1));
                 })),
             ),
         ),
@@ -159,7 +159,7 @@ fn denials() -> Vec<(&'static str, u16, Value)> {
             switch(
                 &to("abcde-two"),
                 of(&changed("abcde-two", |g| {
-                    g.not_before = Some(UnixSeconds::new(now() + 600))
+                    g.not_before = Some(UnixSeconds::new(now() + 600));
                 })),
             ),
         ),
@@ -202,7 +202,7 @@ fn denials() -> Vec<(&'static str, u16, Value)> {
             switch(
                 &to("abcde-two"),
                 of(&changed("abcde-two", |g| {
-                    g.referers = vec!["other.test".parse().unwrap()]
+                    g.referers = vec!["other.test".parse().unwrap()];
                 })),
             ),
         ),
@@ -212,7 +212,7 @@ fn denials() -> Vec<(&'static str, u16, Value)> {
             switch(
                 &to("abcde-two"),
                 of(&changed("abcde-two", |g| {
-                    g.addresses = vec!["192.0.2.1".parse().unwrap()]
+                    g.addresses = vec!["192.0.2.1".parse().unwrap()];
                 })),
             ),
         ),
@@ -465,7 +465,7 @@ fn foreign_players_messages_go_on_when_the_operator_says_so_but_a_switch_is_judg
 fn an_organisations_token_switches_among_its_streams() {
     let gate = Gate::before(MediaServer::echo().address);
     let security = changed("abcde-one", |g| {
-        g.scope = Scope::Organisation("abcde".parse().unwrap())
+        g.scope = Scope::Organisation("abcde".parse().unwrap());
     });
     let mut viewer = playing(&gate, &security);
     viewer.say(&switch(&to("abcde-two"), None).to_string());

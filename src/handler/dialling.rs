@@ -70,6 +70,6 @@ async fn interrupted(socket: &TcpStream, guard: &SessionGuard) -> Cause {
 /// said waits in the socket for the relay.
 async fn hung_up(socket: &TcpStream) {
     if matches!(socket.peek(&mut [0]).await, Ok(1..)) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

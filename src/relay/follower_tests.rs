@@ -28,10 +28,10 @@ impl Sent {
         let masked = if self.mask.is_some() { 0x80 } else { 0 };
         let length = self.payload.len();
         let mut bytes = match (length, self.long) {
-            (0..=125, 0) => vec![self.first, masked | length as u8],
+            (0..=125, 0) => vec![self.first, masked | u8::try_from(length).unwrap()],
             (0..=65_535, 0 | 2) => [
                 &[self.first, masked | 126][..],
-                &(length as u16).to_be_bytes(),
+                &u16::try_from(length).unwrap().to_be_bytes(),
             ]
             .concat(),
             _ => [
@@ -65,7 +65,9 @@ fn any_frame() -> impl Strategy<Value = Sent> {
             first: bits & 0xf0 | opcode,
             mask,
             long,
-            payload: (0..size).map(|at| (at % 251) as u8).collect(),
+            payload: (0..size)
+                .map(|at| u8::try_from(at % 251).unwrap())
+                .collect(),
         })
 }
 

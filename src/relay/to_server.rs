@@ -41,7 +41,7 @@ where
                 let read = ready!(poll_read(self.viewer, cx, buffer));
                 let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
                 Poll::Ready(bytes.map(|bytes| {
-                    self.from_viewer(bytes);
+                    self.take_from_viewer(bytes);
                     bytes.len()
                 }))
             });
@@ -57,7 +57,7 @@ where
         }
     }
 
-    pub(super) fn from_viewer(&mut self, mut bytes: &[u8]) {
+    pub(super) fn take_from_viewer(&mut self, mut bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }

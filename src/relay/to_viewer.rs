@@ -56,7 +56,7 @@ where
                     Ok([]) | Err(_) => None,
                     Ok(bytes) => {
                         self.last_media = Instant::now();
-                        Some(self.from_server(bytes, Some(cx)))
+                        Some(self.take_from_server(bytes, Some(cx)))
                     }
                 })
             });
@@ -74,7 +74,7 @@ where
 
     /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is
     /// tried at once.
-    pub(super) fn from_server(
+    pub(super) fn take_from_server(
         &mut self,
         bytes: &[u8],
         cx: Option<&mut Context<'_>>,
@@ -179,7 +179,7 @@ where
             }),
             (Some(1001 | 1012), _) => self.begin_close(Cause::ServerGoingAway),
             (code, Some(frame)) => {
-                self.close_with(Cause::ServerClosed(code), frame, is_retried(code))
+                self.close_with(Cause::ServerClosed(code), frame, is_retried(code));
             }
         }
     }

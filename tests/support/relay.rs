@@ -1,10 +1,14 @@
 //! A relay between two sockets of memory, with a scripted authority. Time is the test's.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::missing_docs_in_private_items,
     reason = "tests fail by panicking"
 )]
 
