@@ -1,0 +1,109 @@
+//! A revoked token ends its sessions and starts no more.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use h5gate::token::UnixSeconds;
+use serde_json::{Value, json};
+
+use support::gate::{Gate, grant, mint};
+use support::media_server::MediaServer;
+use support::viewer::{Viewer, query, request};
+
+fn playing(gate: &Gate, stream: &str) -> Viewer {
+    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
+    assert_eq!(viewer.hear(), "hello");
+    viewer
+}
+
+#[test]
+fn a_revoked_token_ends_its_sessions_and_starts_no_more() {
+    let gate = Gate::before(MediaServer::echo().address);
+    let mut mine = grant("abcde-one");
+    mine.user = Some("viewer-7".parse().unwrap());
+    let security = mint(&mine);
+    let mut viewer = Viewer::open(gate.playback, &query("abcde-one", &security), &[]);
+    assert_eq!(viewer.hear(), "hello");
+    let mut bystander = playing(&gate, "abcde-one");
+
+    let body = json!({"organisation": "abcde", "user": "viewer-7"}).to_string();
+    let answer = request(
+        gate.admin,
+        "POST",
+        "/api/revocations",
+        &["Content-Type: application/json"],
+        &body,
+    );
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let revocation: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(revocation["sessions_ended"], 1);
+    assert_eq!(viewer.closed().0, 4901);
+    assert_eq!(
+        Viewer::open(gate.playback, &query("abcde-one", &security), &[])
+            .closed()
+            .0,
+        4901
+    );
+    bystander.say(r#"{"eventType":"onPlay"}"#);
+    assert_eq!(bystander.hear(), r#"echo:{"eventType":"onPlay"}"#);
+
+    let path = format!("/api/revocations/{}", revocation["id"].as_str().unwrap());
+    assert_eq!(request(gate.admin, "DELETE", &path, &[], "").status, 204);
+    assert_eq!(
+        Viewer::open(gate.playback, &query("abcde-one", &security), &[]).hear(),
+        "hello"
+    );
+
+    for bad in [
+        json!({"organisation": "abcde"}),
+        json!({"organisation": "no", "tag": "x"}),
+        json!({"organisation": "abcde", "tag": "x", "user": "y"}),
+        json!({"organisation": "abcde", "colour": "red"}),
+        json!({"organisation": "abcde", "token_id": "xyz"}),
+    ] {
+        let answer = request(
+            gate.admin,
+            "POST",
+            "/api/revocations",
+            &["Content-Type: application/json"],
+            &bad.to_string(),
+        );
+        assert_eq!(answer.status, 400, "{bad}");
+    }
+}
+
+#[test]
+fn a_token_of_a_fast_clock_can_be_revoked() {
+    let gate = Gate::before(MediaServer::echo().address);
+    for target in ["token_id", "tag"] {
+        let mut early = grant("abcde-one");
+        early.issued_at = UnixSeconds::new(support::gate::now() + 300);
+        early.tag = "from-the-future".parse().unwrap();
+        let query = query("abcde-one", &mint(&early));
+        let mut viewer = Viewer::open(gate.playback, &query, &[]);
+        assert_eq!(viewer.hear(), "hello");
+        let id = early.id.to_string();
+        let value = if target == "tag" {
+            "from-the-future"
+        } else {
+            &id
+        };
+        let body = json!({"organisation": "abcde", target: value}).to_string();
+        let json = ["Content-Type: application/json"];
+        assert_eq!(
+            request(gate.admin, "POST", "/api/revocations", &json, &body).status,
+            201
+        );
+        assert_eq!(viewer.closed().0, 4901, "{target}");
+        assert_eq!(
+            Viewer::open(gate.playback, &query, &[]).closed().0,
+            4901,
+            "{target}"
+        );
+    }
+}
