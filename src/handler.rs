@@ -67,9 +67,9 @@ async fn converse(
 ) -> Option<conversation::Opened> {
     let from = incoming.from();
     let policy = gate.policy();
-    let neighbours = &policy.edge.neighbours;
+    let is_listed = |address| policy.edge.neighbours.lists(address);
     let prepared = incoming
-        .prepare(neighbours, listener.proxy_protocol, gate.timeouts.head)
+        .prepare(is_listed, listener.proxy_protocol, gate.timeouts.head)
         .await;
     // A connection must not keep a policy, and the keys in it, that a reload has replaced.
     drop(policy);

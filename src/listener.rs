@@ -8,7 +8,7 @@ pub mod limit;
 pub mod proxy_protocol;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::request::client_address::Neighbours;
 use limit::{ConnectionLimit, ConnectionPermit};
 use proxy_protocol::ProxyError;
 
@@ -74,16 +73,16 @@ pub struct Incoming {
 
 impl Incoming {
     /// Reads the PROXY header where the listener has one. All that must happen before the first byte is served shares
-    /// one deadline with that head. Not cancel safe: dropping it loses the connection, which is what a caller wants.
+    /// one deadline with that head; `is_listed` says whose header is believed. Not cancel safe: dropping it loses the connection, which is what a caller wants.
     pub async fn prepare(
         mut self,
-        neighbours: &Neighbours,
+        is_listed: impl Fn(IpAddr) -> bool,
         proxy_protocol: bool,
         head_timeout: Duration,
     ) -> Result<Accepted, ProxyError> {
         let head_deadline = Instant::now() + head_timeout;
         let peer = if proxy_protocol {
-            if !neighbours.lists(self.from.ip()) {
+            if !is_listed(self.from.ip()) {
                 return Err(ProxyError::Unlisted);
             }
             let header = proxy_protocol::read(&mut self.socket);
