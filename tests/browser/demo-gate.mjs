@@ -149,7 +149,7 @@ async function startChromium() {
 }
 
 // playwright drives a Firefox of its own, not the one that people have. That one speaks WebDriver BiDi on a WebSocket,
-// and the little that is needed of it is here.
+// and the little that is needed of it is here. Its H.264 comes from the system's libavcodec.
 const FIREFOX_PREFERENCES = {
   'network.proxy.type': 0, // no proxy, whatever the desktop says
   'network.captive-portal-service.enabled': false, // and nobody is called but the page's own server

@@ -16,6 +16,7 @@ const LOW = { stream: 'demo1-camera1-low', size: '320x180' };
 const OTHER = { stream: 'demo1-camera2', size: '512x288' };
 const WATCHED_S = 20;
 const STILL_MS = 2_000; // a picture that stands for longer has stopped
+const SILENT_MS = 1_000; // a playing stream sends a fragment every 320 ms
 const AT_ONCE_MS = 1_000;
 
 const REFUSALS = {
@@ -90,12 +91,10 @@ async function tryPage(t, start) {
 
   await t.test('Pause is silent, and Play goes on in the same socket', async () => {
     await page.click('#toggle');
-    const paused = await until('nothing comes any more', async () => {
-      const { state, bytes } = await look(page);
-      if (state !== 'paused') return false;
-      await page.evaluate(() => new Promise((done) => setTimeout(done, 1_000))); // two fragments' time
-      const later = await look(page);
-      return later.bytes === bytes && later;
+    let quiet = null; // when the last byte came
+    const paused = await comesTo(page, 'nothing comes any more', (now) => {
+      if (now.state !== 'paused' || now.bytes !== quiet?.bytes) quiet = now;
+      return now.at - quiet.at >= SILENT_MS;
     });
     await page.click('#toggle');
     assertSameSocket(paused, await seen(page, HIGH), 0);
@@ -109,19 +108,15 @@ async function tryPage(t, start) {
       ['expires', '#mint-expires-custom', '1'],
     ];
     for (const [field, input, text] of wrong) {
-      await t.test(`${field}: ${text}`, async () => {
+      await t.test(`${field}: ${text}`, async (t) => {
+        t.after(() => page.type(input, ''));
         await page.choose('#mint-expires', field === 'expires' ? 'custom' : '60');
         await page.type(input, text);
-        await page.click('#mint-submit');
-        const { errors, invalid, focused } = await until('the error is shown', async () => {
-          const form = await lookAtForm(page);
-          return Object.keys(form.errors).length > 0 && form;
-        });
+        const { errors, invalid, focused } = await submit(page);
         assert.deepEqual(Object.keys(errors), [`mint-${field}-error`]);
         assert.ok(errors[`mint-${field}-error`].length >= 10, errors[`mint-${field}-error`]);
         assert.deepEqual(invalid, [input.slice(1)]);
         assert.equal(focused, input.slice(1));
-        await page.type(input, '');
       });
     }
   });
@@ -159,6 +154,7 @@ async function tryPage(t, start) {
     await page.type('#mint-expires-custom', String(Math.floor(Date.now() / 1000) + 5));
     const { security } = await mint(page);
     await page.click('#mint-play');
+    await comesTo(page, 'it has this token', ({ security: used }) => used.token === security.token);
     const start = await seen(page, HIGH);
     assert.deepEqual(start.security, security);
 
@@ -357,21 +353,31 @@ function lookAtForm(page) {
       invalid: all('[aria-invalid="true"]').map(({ id }) => id),
       focused: document.activeElement?.id,
       minted: window.demo.minted,
+      answers: window.demo.log.filter(({ kind }) => kind === 'api').length,
+      isReady: document.getElementById('mint-submit').getAttribute('aria-disabled') === 'false',
       snippet: document.getElementById('snippet').textContent,
       answer: document.getElementById('answer-json').textContent,
     };
   });
 }
 
-/** Presses the form's button; what was minted, once it is shown. */
-async function mint(page) {
-  const before = (await lookAtForm(page)).minted?.security.token;
+/** Presses the form's button; what the form shows of the API's answer. */
+async function submit(page) {
+  const before = await lookAtForm(page);
   await page.click('#mint-submit');
-  return until('the token is minted', async () => {
-    const { minted, errors } = await lookAtForm(page);
-    assert.deepEqual(errors, {});
-    return minted && minted.security.token !== before && minted;
+  return until('the answer is shown', async () => {
+    const now = await lookAtForm(page);
+    return now.answers > before.answers && now.isReady && now;
   });
+}
+
+/** Mints with the form as it is filled. */
+async function mint(page) {
+  const before = await lookAtForm(page);
+  const { minted, errors } = await submit(page);
+  assert.deepEqual(errors, {});
+  assert.notEqual(minted.security.token, before.minted?.security.token);
+  return minted;
 }
 
 /** Waits for a look at the page that `accept` likes, and returns it; `samples` gets every look on the way. */
