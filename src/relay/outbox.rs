@@ -76,3 +76,84 @@ fn rest(bytes: &[u8], written: usize) -> io::Result<&[u8]> {
         _ => Err(io::ErrorKind::WriteZero.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    /// Takes a few bytes at a time, and nothing on every second try.
+    #[derive(Default)]
+    struct Slow {
+        taken: Vec<u8>,
+        tries: usize,
+    }
+
+    impl AsyncWrite for Slow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.tries += 1;
+            if self.tries.is_multiple_of(2) {
+                return Poll::Pending;
+            }
+            let count = bytes.len().min(3);
+            self.taken.extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn bytes_leave_in_order_and_the_memory_is_given_back() {
+        let (mut socket, mut outbox) = (Slow::default(), Outbox::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let sent: Vec<u8> = (0..100).collect();
+        outbox.write(&sent[..50], &mut socket, &mut cx).unwrap();
+        outbox.push(&sent[50..60]);
+        // What waits goes first.
+        outbox.write(&sent[60..], &mut socket, &mut cx).unwrap();
+        let mut progress = 0;
+        while outbox
+            .poll_flush(&mut socket, &mut cx, || progress += 1)
+            .is_pending()
+        {
+            assert!(!outbox.is_empty());
+        }
+        assert_eq!(socket.taken, sent);
+        assert_eq!((outbox.bytes.capacity(), progress), (0, 33));
+    }
+
+    #[test]
+    fn what_a_socket_takes_at_once_is_never_kept() {
+        let mut outbox = Outbox::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut socket = Vec::new();
+        outbox.write(&[7; 70_000], &mut socket, &mut cx).unwrap();
+        assert_eq!((socket.len(), outbox.bytes.capacity()), (70_000, 0));
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_any_more_is_an_error() {
+        let mut room = [0; 4];
+        let mut full = io::Cursor::new(&mut room[..]);
+        let mut outbox = Outbox::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(outbox.write(&[7; 10], &mut full, &mut cx).is_err());
+        outbox.push(b"x");
+        assert!(matches!(
+            outbox.poll_flush(&mut full, &mut cx, || {}),
+            Poll::Ready(Err(_))
+        ));
+    }
+}
