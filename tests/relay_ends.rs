@@ -10,15 +10,18 @@
 #[path = "support/relay.rs"]
 mod support;
 
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use h5gate::relay::frame::{self, close_payload, opcode};
-use h5gate::relay::{Cause, RETRY_HOLD, RelayEnd};
+use h5gate::relay::{Cause, RETRY_HOLD, Relay, RelayEnd, Silence, Start};
 use h5gate::session::guard::Kick;
 use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
-use support::{NOW, Rig, SETTINGS, Setup, frames};
+use support::{NOW, Rig, SETTINGS, Script, Setup, frames, session};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -465,4 +468,36 @@ async fn bytes_are_counted_in_both_directions() {
         .await;
     let (end, _) = rig.end().await;
     assert_eq!((end.to_viewer, end.to_server), (1004, heard));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future() {
+    let (viewer, mut gate_viewer) = tokio::io::duplex(1000);
+    let (mut server, gate_server) = tokio::io::duplex(1000);
+    let (_sessions, guard) = session(|_| {});
+    let authority = Script {
+        guard: &guard,
+        granted: Vec::new(),
+        log: Arc::default(),
+    };
+    let start = Start {
+        viewer_early: Vec::new(),
+        server_early: Vec::new(),
+        opened: Instant::now(),
+        silence: Silence::Never,
+    };
+    let relay = Relay::new(
+        &mut gate_viewer,
+        gate_server,
+        &guard,
+        authority,
+        SETTINGS,
+        start,
+    );
+    let mut run = pin!(relay.run());
+    drop(viewer);
+    run.as_mut().await;
+    let mut got = Vec::new();
+    server.read_to_end(&mut got).await.unwrap();
+    assert!(server.write_all(b"x").await.is_err(), "nobody reads it");
 }
