@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::config::units::parse_duration;
-use crate::request::query::{Query, encode_component};
+use crate::request::query::{Query, playback_query};
 use crate::token::{
     AddressPrefix, AtExpiry, Grant, OrgaHash, Owner, Presented, RefererPattern, Scope, Security,
     StreamName, Tag, TokenId, UnixSeconds, User, inspect,
@@ -255,28 +255,11 @@ fn grant_json(grant: &Grant) -> Value {
 
 /// The URL of a 4.x or 5.x player (PROTOCOL.md 2); empty values are left out.
 fn playback_url(base: &str, source: &str, stream: &StreamName, security: &Security) -> String {
-    let Presented {
-        token,
-        options,
-        expires,
-        tag,
-    } = Presented::from(security);
-    let parameters = [
-        ("url", source),
-        ("stream", stream.as_str()),
-        ("expires", expires),
-        ("tag", tag),
-        ("token", token),
-        ("options", options),
-    ];
-    let set = parameters.iter().filter(|(_, value)| !value.is_empty());
-    let query: Vec<_> = set
-        .map(|(key, value)| format!("{key}={}", encode_component(value)))
-        .collect();
+    let query = playback_query(source, stream.as_str(), Presented::from(security));
     format!(
         "{}/h5live/authstream/stream.mp4?{}",
         base.trim_end_matches('/'),
-        query.join("&")
+        query
     )
 }
 

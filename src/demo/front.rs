@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::clock;
 use crate::gate::Site;
-use crate::request::query::encode_component;
+use crate::request::query::playback_query;
 use crate::token::{
-    AddressPrefix, Grant, Keyring, Owner, RefererPattern, Scope, Security, StreamName, TokenId,
-    UnixSeconds,
+    AddressPrefix, Grant, Keyring, Owner, Presented, RefererPattern, Scope, Security, StreamName,
+    TokenId, UnixSeconds,
 };
 
 use super::{ORGANISATION, RIVAL, SOURCE};
@@ -179,24 +179,7 @@ fn tamper(token: &str) -> Option<String> {
 
 /// A playback's query as players write it: empty values are left out (PROTOCOL.md 2).
 fn query(stream: &str, security: &Security) -> String {
-    let Security {
-        expires,
-        tag,
-        token,
-        options,
-    } = security;
-    let parameters = [
-        ("url", SOURCE),
-        ("stream", stream),
-        ("expires", expires),
-        ("tag", tag),
-        ("token", token),
-        ("options", options),
-    ];
-    let set = parameters.iter().filter(|(_, value)| !value.is_empty());
-    set.map(|(key, value)| format!("{key}={}", encode_component(value)))
-        .collect::<Vec<_>>()
-        .join("&")
+    playback_query(SOURCE, stream, Presented::from(security))
 }
 
 fn json_answer(value: &Value) -> Response<Full<Bytes>> {

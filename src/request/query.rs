@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use super::Security;
 use super::rtmp_url::RtmpUrl;
+use crate::token::Presented;
 
 /// The most parameters that a query may have; players send about ten.
 pub const PARAMETER_LIMIT: usize = 64;
@@ -180,6 +181,22 @@ impl<'a> Query<'a> {
 #[must_use]
 pub fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, COMPONENT).to_string()
+}
+
+/// A playback's query as players write it (PROTOCOL.md 2): empty values are left out.
+#[must_use]
+pub fn playback_query(source: &str, stream: &str, security: Presented<'_>) -> String {
+    let parameters = [
+        ("url", source),
+        ("stream", stream),
+        ("expires", security.expires),
+        ("tag", security.tag),
+        ("token", security.token),
+        ("options", security.options),
+    ];
+    let set = parameters.iter().filter(|(_, value)| !value.is_empty());
+    let pairs = set.map(|(key, value)| format!("{key}={}", encode_component(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 /// Which guarded key this is; an error when it only looks like one. `stream[]` and ` stream` are what some servers take
