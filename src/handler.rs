@@ -24,10 +24,11 @@ use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
 use crate::request::client_address::ClientAddress;
-use crate::request::{Flags, Malformed, PlaybackRequest, Security};
+use crate::request::{Flags, Malformed, PlaybackRequest};
 use crate::session::Newcomer;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
+use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
 use dialling::dial;
 use in_band::InBand;
@@ -187,7 +188,7 @@ fn permit(
     security: &Security,
     facts: Facts,
 ) -> Result<Permit, Denial> {
-    let claims = policy.keyring.verify(security.presented())?;
+    let claims = policy.keyring.verify(Presented::from(security))?;
     decide(
         claims,
         facts,

@@ -13,7 +13,7 @@ pub mod strict;
 use http::request::Parts;
 
 use crate::listener::Peer;
-use crate::token::{NameError, Presented, StreamName};
+use crate::token::{NameError, Security, StreamName};
 use client_address::{ClientAddress, Neighbours};
 use query::{Query, QueryError};
 use referer::Referer;
@@ -84,39 +84,6 @@ pub struct PlaybackRequest {
     pub flags: Flags,
     /// The query for the media server: rebuilt, without the security keys, `url` in the operator's spelling.
     pub upstream_query: String,
-}
-
-/// The four strings as they travelled, owned: a connection keeps those of its current token.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Security {
-    /// `token`
-    pub token: String,
-    /// `options`
-    pub options: String,
-    /// `expires`
-    pub expires: String,
-    /// `tag`
-    pub tag: String,
-}
-
-impl Security {
-    /// Borrowed, to be verified.
-    #[must_use]
-    pub fn presented(&self) -> Presented<'_> {
-        Presented {
-            token: &self.token,
-            options: &self.options,
-            expires: &self.expires,
-            tag: &self.tag,
-        }
-    }
-}
-
-impl std::fmt::Debug for Security {
-    /// A token opens a stream: it is written nowhere.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Security(…)")
-    }
 }
 
 /// The flags that mean something to the gate; all travel on (PROTOCOL.md 4).

@@ -193,7 +193,7 @@ fn verify(command: &Verify) -> ExitCode {
             Ok(query) => query,
             Err(error) => return fail(&error.to_string()),
         };
-        let claims = match config.keyring.verify(query.security.presented()) {
+        let claims = match config.keyring.verify(Presented::from(&query.security)) {
             Ok(claims) => claims,
             Err(error) => return fail(&error.to_string()),
         };

@@ -7,9 +7,9 @@ use crate::gate::Gate;
 use crate::refusal::Refusal;
 use crate::relay::switch::{SwitchRequest, Unreadable};
 use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted};
-use crate::request::Security;
 use crate::session::guard::{PendingId, Proposal, SessionGuard};
 use crate::session::id::Receipt;
+use crate::token::Security;
 
 use super::{permit, record, still_valid};
 

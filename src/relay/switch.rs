@@ -4,10 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::message::{names_source, without_source};
+use crate::request::Malformed;
 use crate::request::query::{Query, QueryError, encode_component, guarded};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
-use crate::request::{Malformed, Security};
-use crate::token::{Field, MalformedToken, StreamName, TokenError};
+use crate::token::{Field, MalformedToken, Security, StreamName, TokenError};
 
 /// The event.
 pub const EVENT: &str = "onUpdateSource";

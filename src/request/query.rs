@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::Security;
 use super::rtmp_url::RtmpUrl;
-use crate::token::Presented;
+use crate::token::{Presented, Security};
 
 /// The most parameters that a query may have; players send about ten.
 pub const PARAMETER_LIMIT: usize = 64;
