@@ -4,6 +4,7 @@
 pub mod guard;
 pub mod id;
 pub mod seats;
+pub mod ticket;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -40,6 +40,8 @@ mod key;
 mod mint;
 mod names;
 mod options;
+#[cfg(feature = "gate")]
+mod seal;
 mod time;
 mod verify;
 mod wire;
@@ -52,6 +54,8 @@ pub use key::{Key, KeyState, Keyring, KeyringError, Owner, SECRET_MIN_BYTES, Sec
 pub use mint::Security;
 pub use names::{KeyId, NameError, OrgaHash, StreamName, Tag, User};
 pub use options::Options;
+#[cfg(feature = "gate")]
+pub use seal::{SEAL_BYTES, SealKey};
 pub use time::UnixSeconds;
 pub use verify::{Inspection, Presented, inspect};
 pub use wire::TOKEN_LIMIT;

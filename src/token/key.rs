@@ -190,6 +190,16 @@ impl Keyring {
             .find(|key| key.state == KeyState::Active && key.owner == *owner)
     }
 
+    /// Those that sign before those that only verify, each in the order given.
+    #[cfg(feature = "gate")]
+    pub(super) fn in_signing_order(&self) -> impl Iterator<Item = &Key> {
+        let of = |state| {
+            let keys = self.order.iter().filter_map(|id| self.keys.get(id));
+            keys.filter(move |key| key.state == state)
+        };
+        of(KeyState::Active).chain(of(KeyState::Retiring))
+    }
+
     /// The key of this id; for an unknown one the decoy and `false`, so that both cost the same.
     pub(super) fn lookup(&self, id: &str) -> (&Key, bool) {
         match self.keys.get(id) {

@@ -138,10 +138,15 @@ pub(super) fn signed_message(
         presented.tag.as_bytes(),
         claims,
     ] {
-        // Every part is far below 4 GiB: a request's head is bounded, and so is a token.
-        update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        update(part);
+        framed(part, &mut update);
     }
+}
+
+/// `L(part)`: its length as four bytes, big-endian, and the part.
+pub(super) fn framed(part: &[u8], mut update: impl FnMut(&[u8])) {
+    // Every part is far below 4 GiB: a request's head is bounded, and so is a token.
+    update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+    update(part);
 }
 
 /// The claims of a grant as bytes. `expires` and `tag` travel beside the token and are not among them.

@@ -1,0 +1,349 @@
+//! Tickets and links: what an HLS viewer's paths are made of (`/h5live/authhttp/~TICKET/SIG/PATH`), sealed so that the
+//! gate knows both again.
+//!
+//! ```text
+//! ticket = session "." pid "." url "." stream "." tag "." expires "." options "." token "." seal
+//! ```
+//!
+//! `pid`, `url`, `stream` and `tag` are base64url without padding, like the seal; `url` is empty when it is the first
+//! configured one. All characters are unreserved in URLs (RFC 3986 section 2.3), so that no player writes them in
+//! another way. A ticket carries the four strings of the token itself: a return after a pause is decided from the same
+//! bytes by the same code as a start.
+//!
+//! A ticket is sealed by the key that signed its token; a link by its organisation's signing key, over the organisation,
+//! the stream and the path on the media server, so that it is the same for all viewers of a stream.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::token::{KeyId, Keyring, Owner, SEAL_BYTES, SealKey, Security, StreamName};
+
+use super::id::SessionId;
+
+/// The characters of a link's signature.
+pub const SIGNATURE_LENGTH: usize = (SEAL_BYTES * 8).div_ceil(6);
+
+/// The longest `pid` that a ticket carries; a viewer with a longer one has no name when it comes back.
+const PLAYER_LIMIT: usize = 64;
+
+/// What one HLS viewer's paths begin with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The playback.
+    pub session: SessionId,
+    /// `pid`; at most 64 bytes.
+    pub player: String,
+    /// The source in the operator's spelling; empty is the first configured one.
+    pub url: String,
+    /// The stream.
+    pub stream: StreamName,
+    /// The token that the playback started with.
+    pub security: Security,
+}
+
+impl fmt::Debug for Ticket {
+    /// A ticket opens a stream: it is written nowhere.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({} of {})", self.session, self.stream)
+    }
+}
+
+/// Why a text is no ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// Not in the form of one.
+    #[error("the ticket is malformed")]
+    Malformed,
+    /// Sealed by nobody known.
+    #[error("the ticket's seal is wrong")]
+    Seal,
+}
+
+/// A ticket whose seal is good.
+#[derive(Debug)]
+pub struct OpenTicket {
+    /// What it says.
+    pub ticket: Ticket,
+    /// Whose key sealed it.
+    pub owner: Owner,
+}
+
+/// The keys of all seals. A reload adds to them and takes none away: a playback goes on when its key is retired, and
+/// what its paths consist of must still be known. A return is decided by the keyring, which has the key no more.
+#[derive(Debug)]
+pub struct Seals {
+    keys: HashMap<KeyId, Sealing>,
+    /// Each owner's keys; the first one seals.
+    owners: HashMap<Owner, Vec<KeyId>>,
+}
+
+#[derive(Clone, Debug)]
+struct Sealing {
+    owner: Owner,
+    tickets: SealKey,
+    links: SealKey,
+}
+
+impl Seals {
+    /// The keys of a ring, and those of an earlier one.
+    #[must_use]
+    pub fn new(keyring: &Keyring, earlier: Option<&Self>) -> Self {
+        let mut seals = Self {
+            keys: HashMap::new(),
+            owners: HashMap::new(),
+        };
+        let links = keyring.seal_keys("link").map(|(_, _, links)| links);
+        for ((id, owner, tickets), links) in keyring.seal_keys("ticket").zip(links) {
+            seals.add(
+                id,
+                Sealing {
+                    owner,
+                    tickets,
+                    links,
+                },
+            );
+        }
+        for (id, sealing) in earlier.into_iter().flat_map(|earlier| &earlier.keys) {
+            if !seals.keys.contains_key(id) {
+                seals.add(id.clone(), sealing.clone());
+            }
+        }
+        seals
+    }
+
+    fn add(&mut self, id: KeyId, sealing: Sealing) {
+        let owner = self.owners.entry(sealing.owner.clone()).or_default();
+        owner.push(id.clone());
+        self.keys.insert(id, sealing);
+    }
+
+    /// The ticket as text, sealed by the key of its token; `None` when the token is none that was verified.
+    #[must_use]
+    pub fn write(&self, ticket: &Ticket) -> Option<String> {
+        let sealing = self.keys.get(token_key(&ticket.security.token)?)?;
+        let encode = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let player = Some(ticket.player.as_str()).filter(|name| name.len() <= PLAYER_LIMIT);
+        let Security {
+            expires,
+            tag,
+            token,
+            options,
+        } = &ticket.security;
+        let body = format!(
+            "{}.{}.{}.{}.{}.{expires}.{options}.{token}",
+            ticket.session,
+            encode(player.unwrap_or_default()),
+            encode(&ticket.url),
+            encode(ticket.stream.as_str()),
+            encode(tag),
+        );
+        let seal = URL_SAFE_NO_PAD.encode(sealing.tickets.seal(&[&body]));
+        Some(format!("{body}.{seal}"))
+    }
+
+    /// Reads a ticket and checks its seal.
+    pub fn open(&self, text: &str) -> Result<OpenTicket, TicketError> {
+        let (body, seal) = text.rsplit_once('.').ok_or(TicketError::Malformed)?;
+        let seal = read_seal(seal).ok_or(TicketError::Malformed)?;
+        let ticket = read(body).ok_or(TicketError::Malformed)?;
+        let key = token_key(&ticket.security.token).ok_or(TicketError::Malformed)?;
+        // Which keys there are is no secret here: a ticket is asked for with a token of the key.
+        let sealing = self.keys.get(key).ok_or(TicketError::Seal)?;
+        if !sealing.tickets.is_seal(&[body], &seal) {
+            return Err(TicketError::Seal);
+        }
+        let owner = sealing.owner.clone();
+        Ok(OpenTicket { ticket, owner })
+    }
+
+    /// The signature of a link: [`SIGNATURE_LENGTH`] characters. `None` for an owner without a key, who has no viewers.
+    #[must_use]
+    pub fn sign(&self, link: &Link<'_>) -> Option<String> {
+        let first = self.owners.get(link.owner)?.first()?;
+        let seal = self.keys.get(first)?.links.seal(&link.parts());
+        Some(URL_SAFE_NO_PAD.encode(seal))
+    }
+
+    /// Whether the gate signed this link.
+    #[must_use]
+    pub fn is_signed(&self, link: &Link<'_>, signature: &str) -> bool {
+        let Some(seal) = read_seal(signature) else {
+            return false;
+        };
+        let ids = self.owners.get(link.owner).into_iter().flatten();
+        let mut keys = ids.filter_map(|id| self.keys.get(id));
+        keys.any(|key| key.links.is_seal(&link.parts(), &seal))
+    }
+}
+
+/// What the gate named in a playlist.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// Whose stream.
+    pub owner: &'a Owner,
+    /// The stream.
+    pub stream: &'a StreamName,
+    /// The definitions that go with it.
+    pub definitions: &'a str,
+    /// Path and query on the media server, without `_HLS_*`.
+    pub target: &'a str,
+}
+
+impl Link<'_> {
+    fn parts(&self) -> [&str; 4] {
+        let owner = match self.owner {
+            Owner::Organisation(hash) => hash.as_str(),
+            Owner::Unlisted => "*",
+        };
+        [owner, self.stream.as_str(), self.definitions, self.target]
+    }
+}
+
+fn read(body: &str) -> Option<Ticket> {
+    let mut fields = body.splitn(8, '.');
+    let mut next = || fields.next();
+    let session = SessionId::parse(next()?)?;
+    let decode = |text: &str| String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok();
+    let (player, url) = (decode(next()?)?, decode(next()?)?);
+    let (stream, tag) = (decode(next()?)?.parse().ok()?, decode(next()?)?);
+    let (expires, options, token) = (next()?, next()?, next()?);
+    Some(Ticket {
+        session,
+        player,
+        url,
+        stream,
+        security: Security {
+            expires: expires.to_owned(),
+            tag,
+            token: token.to_owned(),
+            options: options.to_owned(),
+        },
+    })
+}
+
+/// The key id that a token names: its second part.
+fn token_key(token: &str) -> Option<&str> {
+    token.split('.').nth(1)
+}
+
+fn read_seal(text: &str) -> Option<[u8; SEAL_BYTES]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Grant, Key, KeyState, Scope, Secret, TokenId, UnixSeconds};
+
+    fn ring(id: &str, byte: u8) -> Keyring {
+        let secret = Secret::new(vec![byte; 32]).unwrap();
+        let owner = "abcde".parse().unwrap();
+        let key = Key::new(id.parse().unwrap(), owner, KeyState::Active, &secret);
+        Keyring::new([], [key]).unwrap()
+    }
+
+    fn ticket(keyring: &Keyring) -> Ticket {
+        let stream: StreamName = "abcde-~one.two".parse().unwrap();
+        let scope = Scope::stream(stream.clone());
+        let mut grant = Grant::new(TokenId::new([7; 16]), UnixSeconds::new(1), scope);
+        grant.tag = "a tag. with/everything?".parse().unwrap();
+        let owner = "abcde".parse().unwrap();
+        Ticket {
+            session: SessionId::new(77),
+            player: "12345".to_owned(),
+            url: "rtmp://localhost/play".to_owned(),
+            stream,
+            security: keyring.mint(&owner, &grant).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_ticket_reads_back_and_needs_no_escape() {
+        let keyring = ring("k1", 1);
+        let (seals, ticket) = (Seals::new(&keyring, None), ticket(&keyring));
+        let text = seals.write(&ticket).unwrap();
+        let open = seals.open(&text).unwrap();
+        assert_eq!(open.ticket, ticket);
+        assert_eq!(open.owner, "abcde".parse().unwrap());
+        let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        assert!(text.bytes().all(unreserved), "{text}");
+    }
+
+    #[test]
+    fn every_changed_character_is_a_wrong_ticket() {
+        let keyring = ring("k1", 1);
+        let seals = Seals::new(&keyring, None);
+        let text = seals.write(&ticket(&keyring)).unwrap();
+        for at in 0..text.len() {
+            for with in ["A", "B", ".", "0", ""] {
+                let mut changed = text.clone();
+                changed.replace_range(at..=at, with);
+                assert!(
+                    changed == text || seals.open(&changed).is_err(),
+                    "{changed}"
+                );
+            }
+        }
+        assert!(Seals::new(&ring("k1", 2), None).open(&text).is_err());
+        assert!(Seals::new(&ring("k2", 1), None).open(&text).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_gone_still_knows_its_seals_until_the_restart() {
+        let (old, new) = (ring("k1", 1), ring("k2", 2));
+        let before = Seals::new(&old, None);
+        let text = before.write(&ticket(&old)).unwrap();
+        let link = Link {
+            owner: &"abcde".parse().unwrap(),
+            stream: &"abcde-one".parse().unwrap(),
+            definitions: "",
+            target: "/a/1.ts",
+        };
+        let signature = before.sign(&link).unwrap();
+        let after = Seals::new(&new, Some(&before));
+        assert!(after.open(&text).is_ok() && after.is_signed(&link, &signature));
+        // What is written from now on is of the new key.
+        assert_ne!(after.sign(&link).unwrap(), signature);
+        assert!(Seals::new(&new, None).open(&text).is_err());
+    }
+
+    #[test]
+    fn a_link_is_of_one_organisation_one_stream_and_one_target() {
+        let seals = Seals::new(&ring("k1", 1), None);
+        let (owner, stream) = ("abcde".parse().unwrap(), "abcde-one".parse().unwrap());
+        let link = Link {
+            owner: &owner,
+            stream: &stream,
+            definitions: "d",
+            target: "/a/1.ts?x=1",
+        };
+        let signature = seals.sign(&link).unwrap();
+        assert_eq!(signature.len(), SIGNATURE_LENGTH);
+        assert!(seals.is_signed(&link, &signature));
+        let (other, unlisted) = ("abcde-two".parse().unwrap(), Owner::Unlisted);
+        for wrong in [
+            Link {
+                stream: &other,
+                ..link
+            },
+            Link {
+                owner: &unlisted,
+                ..link
+            },
+            Link {
+                definitions: "",
+                ..link
+            },
+            Link {
+                target: "/a/1.ts",
+                ..link
+            },
+        ] {
+            assert!(!seals.is_signed(&wrong, &signature), "{wrong:?}");
+        }
+        assert!(!seals.is_signed(&link, "") && !seals.is_signed(&link, &"A".repeat(22)));
+    }
+}
