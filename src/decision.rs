@@ -42,32 +42,69 @@ pub fn decide(
     revocations: &Revocations,
     now: UnixSeconds,
 ) -> Result<Permit, Denial> {
+    let mut reasons = revoked(&claims, &facts, revocations, now);
+    reasons.extend(out_of_time(&claims, rules, now));
+    reasons.extend(out_of_place(&claims, &facts));
+    Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
+}
+
+/// Decides whether a playback that runs may go on where the gate itself has lost it, by a restart: everything but the
+/// time, which is looked at when a playback starts and never again.
+pub fn resume(
+    claims: Claims,
+    facts: Facts,
+    revocations: &Revocations,
+    now: UnixSeconds,
+) -> Result<Permit, Denial> {
+    let mut reasons = revoked(&claims, &facts, revocations, now);
+    reasons.extend(out_of_place(&claims, &facts));
+    Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
+}
+
+fn revoked(
+    claims: &Claims,
+    facts: &Facts,
+    revocations: &Revocations,
+    now: UnixSeconds,
+) -> Vec<Reason> {
+    let revocation = revocations.find(claims, &facts.stream, now);
+    revocation
+        .map(|revocation| Reason::Revoked(revocation.id))
+        .into_iter()
+        .collect()
+}
+
+/// Not-before, then expiry.
+fn out_of_time(
+    claims: &Claims,
+    rules: &Rules,
+    now: UnixSeconds,
+) -> impl Iterator<Item = Reason> + use<> {
     let grant = &claims.grant;
     let rules = rules.of(&claims.owner);
-    let mut reasons = Vec::new();
-    if let Some(revocation) = revocations.find(&claims, &facts.stream, now) {
-        reasons.push(Reason::Revoked(revocation.id));
-    }
-    if let Some(not_before) = grant.not_before.filter(|&not_before| now < not_before) {
-        reasons.push(Reason::NotYetValid { not_before });
-    }
+    let not_before = grant.not_before.filter(|&not_before| now < not_before);
+    let early = not_before.map(|not_before| Reason::NotYetValid { not_before });
     // From now where the issue lies ahead: a token issued in the future would outlive every rule.
     // A playback that is to be cut at its expiry has nothing left to play after it.
     let leeway = match grant.at_expiry {
         AtExpiry::Keep => rules.leeway,
         AtExpiry::Cut => Duration::ZERO,
     };
-    match grant.expires {
-        Some(expires) if now >= expires.saturating_add(leeway) => {
-            reasons.push(Reason::Expired { expires });
-        }
+    let late = match grant.expires {
+        Some(expires) if now >= expires.saturating_add(leeway) => Some(Reason::Expired { expires }),
         Some(expires) if expires.since(grant.issued_at.min(now)) > rules.max_lifetime => {
-            reasons.push(Reason::LifetimeTooLong { expires });
+            Some(Reason::LifetimeTooLong { expires })
         }
-        Some(_) => {}
-        None if rules.require_expires => reasons.push(Reason::ExpiresRequired),
-        None => {}
-    }
+        Some(_) => None,
+        None => rules.require_expires.then_some(Reason::ExpiresRequired),
+    };
+    early.into_iter().chain(late)
+}
+
+/// Scope, then referer, then address.
+fn out_of_place(claims: &Claims, facts: &Facts) -> Vec<Reason> {
+    let grant = &claims.grant;
+    let mut reasons = Vec::new();
     if !grant.scope.covers(&facts.stream) {
         reasons.push(Reason::OutOfScope {
             stream: facts.stream.clone(),
@@ -95,5 +132,5 @@ pub fn decide(
             address: facts.address,
         });
     }
-    Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
+    reasons
 }

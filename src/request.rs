@@ -5,6 +5,7 @@
 
 pub mod client_address;
 pub mod handshake;
+pub mod http_playback;
 pub mod query;
 pub mod referer;
 pub mod rtmp_url;
@@ -26,6 +27,9 @@ const WEBSOCKET_PATHS: [&str; 4] = [
     "/h5live/authstream/stream.mp4",
     "/h5live/authstream/stream.mp4/",
 ];
+
+/// The flag of a player that wants the verdict alone.
+const CHECK_AND_CLOSE: &str = "checkandclose";
 
 /// Whether a path is the WebSocket endpoint.
 #[must_use]
@@ -80,6 +84,8 @@ pub struct PlaybackRequest {
     pub referer: Referer,
     /// `pid`: constant for one player instance (PROTOCOL.md 2). The viewer's own word.
     pub player: String,
+    /// `cid`: new for every URL that a player builds. The viewer's own word.
+    pub connection: String,
     /// What the player asked for.
     pub flags: Flags,
     /// The query for the media server: rebuilt, without the security keys, `url` in the operator's spelling.
@@ -101,7 +107,7 @@ impl Flags {
     fn read(list: &str) -> Self {
         let has = |flag| list.split(',').any(|one| one == flag);
         Self {
-            check_and_close: has("checkandclose"),
+            check_and_close: has(CHECK_AND_CLOSE),
             paused: has("paused"),
             meta_stream_only: has("metastreamonly"),
         }
@@ -112,6 +118,26 @@ impl PlaybackRequest {
     /// Reads the head of a WebSocket handshake on one of the playback paths.
     pub fn read_websocket(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
+        let referer = Referer::of_websocket(&head.headers);
+        Self::read(query, head, peer, edge, referer)
+    }
+
+    /// Reads the head of a request that begins a playback over HTTP. `checkandclose` means nothing here and does not
+    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4).
+    pub fn read_http(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
+        let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
+        query.drop_flag(CHECK_AND_CLOSE);
+        let referer = Referer::of_http(&head.headers);
+        Self::read(query, head, peer, edge, referer)
+    }
+
+    fn read(
+        query: Query<'_>,
+        head: &Parts,
+        peer: Peer,
+        edge: &Edge,
+        referer: Referer,
+    ) -> Result<Self, Malformed> {
         let stream = query.stream.as_deref().ok_or(Malformed::StreamMissing)?;
         let stream: StreamName = stream.parse().map_err(Malformed::Stream)?;
         let url = query.url.as_deref().ok_or(Malformed::UrlMissing)?;
@@ -119,8 +145,9 @@ impl PlaybackRequest {
         Ok(Self {
             upstream_query: query.rebuild(&url),
             address: edge.neighbours.client(peer, &head.headers),
-            referer: Referer::of_websocket(&head.headers),
+            referer,
             player: query.pid.as_deref().unwrap_or_default().to_owned(),
+            connection: query.cid.as_deref().unwrap_or_default().to_owned(),
             flags: Flags::read(query.flags.as_deref().unwrap_or_default()),
             security: query.security,
             stream,

@@ -2,6 +2,7 @@
 //! how to end them; no sockets, no HTTP.
 
 pub mod guard;
+pub mod hls;
 pub mod id;
 pub mod seats;
 pub mod ticket;
@@ -30,7 +31,7 @@ pub struct Sessions {
 }
 
 /// What a new session brings beside its permit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Newcomer {
     /// Its name.
     pub id: SessionId,

@@ -61,6 +61,18 @@ pub enum Reason {
         /// Where the viewer is.
         address: ClientAddress,
     },
+    /// A ticket that the gate did not write.
+    #[error("the ticket is none of the gate's")]
+    Ticket,
+    /// A path under a ticket that the gate did not name.
+    #[error("no playlist of the stream named this path")]
+    Link,
+    /// A ticket that is used from too many places in turn.
+    #[error("the playback moves too often, now to {address}")]
+    Restless {
+        /// Where the viewer is.
+        address: ClientAddress,
+    },
     /// All of the token's or user's seats are taken.
     #[error("all {limit} sessions of the token are playing")]
     TooManySessions {

@@ -1,44 +1,50 @@
 //! The proof that a playback was allowed.
 
+use std::sync::Arc;
+
 use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Claims, StreamName};
 
 use super::Facts;
 
-/// An allowed playback. The decision alone makes one, and nothing goes to a media server without one.
+/// An allowed playback. The decision alone makes one, and nothing goes to a media server without one. A clone is the
+/// same permit.
 #[derive(Clone, Debug)]
-pub struct Permit {
+pub struct Permit(Arc<Allowed>);
+
+#[derive(Debug)]
+struct Allowed {
     claims: Claims,
     facts: Facts,
 }
 
 impl Permit {
     pub(super) fn new(claims: Claims, facts: Facts) -> Self {
-        Self { claims, facts }
+        Self(Arc::new(Allowed { claims, facts }))
     }
 
     /// What the token proved.
     #[must_use]
     pub fn claims(&self) -> &Claims {
-        &self.claims
+        &self.0.claims
     }
 
     /// The stream that may be played.
     #[must_use]
     pub fn stream(&self) -> &StreamName {
-        &self.facts.stream
+        &self.0.facts.stream
     }
 
     /// Its source.
     #[must_use]
     pub fn url(&self) -> &RtmpUrl {
-        &self.facts.url
+        &self.0.facts.url
     }
 
     /// Where the viewer was.
     #[must_use]
     pub fn address(&self) -> ClientAddress {
-        self.facts.address
+        self.0.facts.address
     }
 }

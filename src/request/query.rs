@@ -62,6 +62,8 @@ pub struct Query<'a> {
     pub flags: Option<Cow<'a, str>>,
     /// `pid`
     pub pid: Option<Cow<'a, str>>,
+    /// `cid`
+    pub cid: Option<Cow<'a, str>>,
     /// The four strings; absent ones are empty. `jwtoken` is left out here and everywhere.
     pub security: Security,
     /// What travels on, in the viewer's order, `stream` and `url` among them.
@@ -87,6 +89,7 @@ impl<'a> Query<'a> {
                 let slot = match &*key {
                     "flags" => Some(&mut query.flags),
                     "pid" => Some(&mut query.pid),
+                    "cid" => Some(&mut query.cid),
                     _ => None,
                 };
                 if let Some(slot) = slot {
@@ -160,6 +163,22 @@ impl<'a> Query<'a> {
             }
         }
         text
+    }
+
+    /// Takes a flag out of every list of flags; a list that is empty then is no parameter any more.
+    pub fn drop_flag(&mut self, flag: &str) {
+        let without = |list: &str| {
+            let kept = list.split(',').filter(|one| *one != flag);
+            kept.collect::<Vec<_>>().join(",")
+        };
+        self.forwarded.retain_mut(|(key, value)| {
+            let Some(list) = value.as_mut().filter(|_| *key == "flags") else {
+                return true;
+            };
+            *list = without(list).into();
+            !list.is_empty()
+        });
+        self.flags = self.flags.as_deref().map(|list| without(list).into());
     }
 
     /// Whether it has a guarded key.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use http::HeaderMap;
-use http::header::ORIGIN;
+use http::header::{HeaderName, ORIGIN, REFERER};
 
 /// The page's host, as the browser tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +20,33 @@ impl Referer {
     /// The host of `Origin`, the only one that browsers send on a WebSocket handshake (PROTOCOL.md 2).
     #[must_use]
     pub fn of_websocket(headers: &HeaderMap) -> Self {
-        let mut origins = headers.get_all(ORIGIN).iter();
-        match (origins.next(), origins.next()) {
+        Self::told(headers, &ORIGIN, |origin| match origin {
+            "null" => Self::Absent,
+            origin => origin_host(origin).map_or(Self::Unusable, Self::Host),
+        })
+    }
+
+    /// The host of `Referer`, else of `Origin`; two different ones match no claim. A native `<video>` sends the first
+    /// alone, hls.js both (PROTOCOL.md 2).
+    #[must_use]
+    pub fn of_http(headers: &HeaderMap) -> Self {
+        let referer = Self::told(headers, &REFERER, |referer| match referer {
+            "" => Self::Absent,
+            referer => url_host(referer).map_or(Self::Unusable, Self::Host),
+        });
+        match (referer, Self::of_websocket(headers)) {
+            (Self::Absent, told) | (told, Self::Absent) => told,
+            (referer, origin) if referer == origin => referer,
+            _ => Self::Unusable,
+        }
+    }
+
+    /// What a header tells that must not occur twice.
+    fn told(headers: &HeaderMap, name: &HeaderName, read: impl FnOnce(&str) -> Self) -> Self {
+        let mut lines = headers.get_all(name).iter();
+        match (lines.next(), lines.next()) {
             (None, _) => Self::Absent,
-            (Some(origin), None) if origin == "null" => Self::Absent,
-            (Some(origin), None) => origin
-                .to_str()
-                .ok()
-                .and_then(origin_host)
-                .map_or(Self::Unusable, Self::Host),
+            (Some(line), None) => line.to_str().map_or(Self::Unusable, read),
             (Some(_), Some(_)) => Self::Unusable,
         }
     }
@@ -42,6 +60,13 @@ impl fmt::Display for Referer {
             Self::Unusable => f.write_str("unusable"),
         }
     }
+}
+
+/// The host of an absolute URL, as a page's address is sent (RFC 9110 section 10.1.3): what stands before its path.
+fn url_host(url: &str) -> Option<String> {
+    let begin = url.find("://")? + 3;
+    let end = url.get(begin..)?.find(['/', '?', '#']);
+    origin_host(end.map_or(url, |end| url.get(..begin + end).unwrap_or_default()))
 }
 
 /// The host of a serialised origin: `scheme "://" host [ ":" port ]` (RFC 6454 section 6.1) and nothing else.
@@ -129,5 +154,41 @@ mod tests {
         }
         assert_eq!(referer(&["https://a.b", "https://a.b"]), "unusable");
         assert_eq!(referer(&["null", "https://a.b"]), "unusable");
+    }
+
+    #[test]
+    fn over_http_both_headers_tell_the_same_host_or_nothing_fits() {
+        let told = |referer: &[&'static str], origin: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for (name, values) in [(REFERER, referer), (ORIGIN, origin)] {
+                for value in values {
+                    headers.append(&name, HeaderValue::from_static(value));
+                }
+            }
+            Referer::of_http(&headers).to_string()
+        };
+        for (referer, origin, host) in [
+            (&["https://a.b/page?x#y"][..], &[][..], "a.b"),
+            (&["https://A.b:8080/"], &["https://a.B"], "a.b"),
+            (&["https://a.b"], &["null"], "a.b"),
+            (&["https://a.b?x=https://c.d/"], &[], "a.b"),
+            (&[], &["https://a.b"], "a.b"),
+            (&[], &["null"], "absent"),
+            (&[""], &[], "absent"),
+            (&[], &[], "absent"),
+            (&["https://a.b/"], &["https://c.d"], "unusable"),
+            (&["https://a.b/", "https://a.b/"], &[], "unusable"),
+            (
+                &["https://a.b/"],
+                &["https://a.b", "https://a.b"],
+                "unusable",
+            ),
+            (&["https://user@a.b/"], &[], "unusable"),
+            (&["https://evil.com\\@a.b/"], &[], "unusable"),
+            (&["about:client"], &[], "unusable"),
+            (&["/page"], &["https://a.b"], "unusable"),
+        ] {
+            assert_eq!(told(referer, origin), host, "{referer:?} {origin:?}");
+        }
     }
 }

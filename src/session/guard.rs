@@ -138,6 +138,12 @@ impl SessionGuard {
         self.playing.id
     }
 
+    /// What it plays by now.
+    #[must_use]
+    pub fn permit(&self) -> Permit {
+        self.playing.permit()
+    }
+
     /// Keeps a granted switch until the media server has answered. Until then both tokens count.
     pub fn propose(&self, permit: Permit) -> Result<PendingId, Proposal> {
         let seat = self.take_seat(&permit).map_err(Proposal::Denied)?;

@@ -1,0 +1,132 @@
+//! The paths of HLS and of the progressive file, below `/h5live/authhttp/` (PROTOCOL.md 2). Matched byte for byte.
+
+/// What all of them begin with.
+const PREFIX: &str = "/h5live/authhttp/";
+
+/// The playlist that a playback begins with.
+pub const PLAYLIST: &str = "playlist.m3u8";
+
+/// The file without an end.
+pub const PROGRESSIVE: &str = "stream.mp4";
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpTarget<'a> {
+    /// A playback is to begin, with [`PLAYLIST`]. The query has the token.
+    Playlist,
+    /// A playback is to begin, with [`PROGRESSIVE`]. The query has the token.
+    Progressive,
+    /// A playback goes on: `~TICKET/…`.
+    Under {
+        /// The ticket, unread.
+        ticket: &'a str,
+        /// What it asks for.
+        asked: Asked<'a>,
+    },
+}
+
+/// What a request under a ticket asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'a> {
+    /// The playlist that the playback began with.
+    Playlist,
+    /// What a playlist named: `SIG/PATH` or `SIG/~DEFINITIONS/PATH`.
+    Link {
+        /// The signature, unread.
+        signature: &'a str,
+        /// The definitions that the playlist handed on; empty without any.
+        definitions: &'a str,
+        /// The path on the media server, with its leading `/`.
+        path: &'a str,
+        /// How many segments stand between the ticket and the last `/`.
+        depth: usize,
+    },
+}
+
+impl<'a> HttpTarget<'a> {
+    /// Reads a path; `None` when it is not one of these.
+    #[must_use]
+    pub fn read(path: &'a str) -> Option<Self> {
+        match path.strip_prefix(PREFIX)? {
+            PLAYLIST => Some(Self::Playlist),
+            PROGRESSIVE => Some(Self::Progressive),
+            rest => {
+                let (ticket, rest) = rest.strip_prefix('~')?.split_once('/')?;
+                let asked = Asked::read(rest)?;
+                Some(Self::Under { ticket, asked })
+            }
+        }
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn read(rest: &'a str) -> Option<Self> {
+        if rest == PLAYLIST {
+            return Some(Self::Playlist);
+        }
+        let depth = rest.bytes().filter(|byte| *byte == b'/').count();
+        let (signature, mut path) = rest.split_at_checked(rest.find('/')?)?;
+        let mut definitions = "";
+        if let Some((found, _)) = path
+            .strip_prefix("/~")
+            .and_then(|rest| rest.split_once('/'))
+        {
+            definitions = found;
+            path = path.get(2 + found.len()..)?;
+        }
+        Some(Self::Link {
+            signature,
+            definitions,
+            path,
+            depth,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_one_of_four_or_none() {
+        let link = |definitions, path, depth| {
+            Some(HttpTarget::Under {
+                ticket: "T",
+                asked: Asked::Link {
+                    signature: "S",
+                    definitions,
+                    path,
+                    depth,
+                },
+            })
+        };
+        let under = Some(HttpTarget::Under {
+            ticket: "T",
+            asked: Asked::Playlist,
+        });
+        for (path, target) in [
+            ("playlist.m3u8", Some(HttpTarget::Playlist)),
+            ("stream.mp4", Some(HttpTarget::Progressive)),
+            ("~T/playlist.m3u8", under),
+            ("~T/S/a.ts", link("", "/a.ts", 1)),
+            ("~T/S/a/b/c.ts", link("", "/a/b/c.ts", 3)),
+            ("~T/S/~D/a/c.m3u8", link("D", "/a/c.m3u8", 3)),
+            ("~T/S//a.ts", link("", "//a.ts", 2)),
+            ("", None),
+            ("Playlist.m3u8", None),
+            ("playlist.m3u8/", None),
+            ("x.ts", None),
+            ("~T", None),
+            ("~T/", None),
+            ("~T/a.ts", None),
+            ("~T/stream.mp4", None),
+        ] {
+            assert_eq!(
+                HttpTarget::read(&format!("{PREFIX}{path}")),
+                target,
+                "{path}"
+            );
+        }
+        assert_eq!(HttpTarget::read("/h5live/authstream"), None);
+    }
+}
