@@ -5,6 +5,7 @@
 mod digest;
 mod error;
 mod findings;
+mod hls;
 mod key;
 mod limits;
 mod listener;
@@ -20,11 +21,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::decision::rules::Rules;
 use crate::request::Edge;
+use crate::session::hls::place::Bind;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::server::Server;
@@ -33,6 +35,7 @@ use reader::Table;
 
 pub use error::{ConfigError, Problem};
 pub use secret::{SecretSource, SecretText, SystemSecrets};
+pub use upstream::PathTemplate;
 
 /// The longest configuration; a thousand organisations take a tenth of it.
 const FILE_LIMIT: u64 = 4 * 1024 * 1024;
@@ -52,8 +55,12 @@ pub struct Config {
     pub limits: Limits,
     /// Waits.
     pub timeouts: Timeouts,
+    /// HLS playbacks.
+    pub hls: HlsConfig,
     /// How a refused WebSocket is told.
     pub websocket_refusal: WebSocketRefusal,
+    /// Where is kept what outlives a restart.
+    pub state_dir: Option<PathBuf>,
     /// All keys.
     pub keyring: Keyring,
     /// What is asked of each organisation's tokens.
@@ -67,12 +74,17 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads a file. Paths of secrets are relative to its directory; errors name it as `path` does.
+    /// Reads a file. Paths of secrets and `state_dir` are relative to its directory; errors name it as `path` does.
     pub fn load(path: &Path) -> Result<Self, Vec<ConfigError>> {
         let mut secrets = SystemSecrets::beside(path.parent().unwrap_or(path));
         let config = text_of(path).map_err(|error| vec![error]);
-        config
-            .and_then(|text| Self::parse(&text, &mut secrets))
+        let parsed = config.and_then(|text| Self::parse(&text, &mut secrets));
+        let beside = |state: PathBuf| path.parent().unwrap_or(path).join(state);
+        parsed
+            .map(|config| Self {
+                state_dir: config.state_dir.map(beside),
+                ..config
+            })
             .map_err(|mut errors| {
                 for error in &mut errors {
                     error.file = Some(path.display().to_string());
@@ -96,6 +108,13 @@ impl Config {
         let (upstream, rtmp_urls) = upstream::read(&mut root, playback);
         let limits = limits::limits(&mut root);
         let timeouts = timeouts::timeouts(&mut root);
+        let hls = hls::hls(&mut root);
+        let directory = |text: &str| match text {
+            "" => Err("must be the path of a directory"),
+            path => Ok(PathBuf::from(path)),
+        };
+        let state_dir = root.take("state_dir");
+        let state_dir = state_dir.and_then(|value| value.parsed_by("a path", directory));
         let refusals = [
             ("close-code", WebSocketRefusal::CloseCode),
             ("http-status", WebSocketRefusal::HttpStatus),
@@ -129,7 +148,9 @@ impl Config {
             upstream,
             limits,
             timeouts,
+            hls,
             websocket_refusal,
+            state_dir,
             keyring: organisations.keyring.ok_or_else(Vec::new)?,
             rules: organisations.rules,
             api_keys: organisations.api_keys,
@@ -209,8 +230,14 @@ impl fmt::Debug for AdminConfig {
 pub struct UpstreamConfig {
     /// The media servers.
     pub servers: Vec<Server>,
+    /// Their HTTP side: as many, in the same order.
+    pub http_servers: Vec<Server>,
     /// The path for all spellings of the viewer's path; `None` is the viewer's own without a trailing `/`.
     pub websocket_path: Option<String>,
+    /// What stands in the place of `/h5live/authhttp/`; ends in `/`.
+    pub http_path: PathTemplate,
+    /// The path of the playlist that a playback begins with.
+    pub http_playlist: PathTemplate,
     /// `Host` for the media servers; `None` is the viewer's own.
     pub host: Option<String>,
     /// Whether viewers' messages that are not on the list go on (danger).
@@ -274,6 +301,28 @@ pub struct Timeouts {
     pub linger: Duration,
     /// Over how long the viewers are sent away when the gate stops; 0 to 1 day. Default: 300 s.
     pub drain: Duration,
+}
+
+/// `[hls]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HlsConfig {
+    /// How long a viewer may ask for nothing before its playback is over; 1 s to 1 h, and at least three target
+    /// durations. Default: 30 s.
+    pub session_idle: Duration,
+    /// How closely a playback is bound to its viewer's address. Default: to the /24 or /56.
+    pub bind_address: Bind,
+    /// Bytes of a playlist; 64 KiB to 64 MiB. Default: 2 MiB.
+    pub playlist: usize,
+    /// Whether viewers share what they ask for. Default: yes.
+    pub cache: bool,
+    /// Bytes of all that is shared; 1 MiB to 1 TiB. Default: 256 MiB.
+    pub cache_size: usize,
+    /// Bytes of one playlist or segment that is shared; 64 KiB to 1 GiB. Default: 16 MiB.
+    pub cache_object: usize,
+    /// How long a playlist is shared; 10 ms to 1 h. Default: 1 s.
+    pub cache_playlist: Duration,
+    /// How long a segment is shared; 10 ms to 1 h. Default: 10 s.
+    pub cache_segment: Duration,
 }
 
 /// `refusal.websocket`

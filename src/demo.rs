@@ -25,7 +25,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Config, Limits, ListenerConfig, Timeouts, UpstreamConfig, WebSocketRefusal};
+use crate::config::{
+    Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig, WebSocketRefusal,
+};
 use crate::decision::rules::Rules;
 use crate::logging::Log;
 use crate::request::Edge;
@@ -139,6 +141,10 @@ fn config(
     let server = format!("http://{origin}")
         .parse()
         .map_err(|_| damaged("the media server's address"))?;
+    let http_server = format!("http://{origin}")
+        .parse()
+        .map_err(|_| damaged("the media server's address"))?;
+    let path = |path: &str| path.parse().map_err(|error: String| damaged(&error));
     let source = SOURCE.parse().map_err(|_| damaged("the source"))?;
     let owner = owner_of(ORGANISATION)?;
     let sha256 = Sha256::digest(api_key).into();
@@ -159,6 +165,9 @@ fn config(
         },
         upstream: UpstreamConfig {
             servers: vec![server],
+            http_servers: vec![http_server],
+            http_path: path("/h5live/http/")?,
+            http_playlist: path("/h5live/http/playlist.m3u8")?,
             websocket_path: Some("/h5live/stream".to_owned()),
             host: None,
             any_message: false,
@@ -169,7 +178,9 @@ fn config(
             drain: Duration::ZERO,
             ..Timeouts::default()
         },
+        hls: HlsConfig::default(),
         websocket_refusal: WebSocketRefusal::CloseCode,
+        state_dir: None,
         keyring,
         rules: Rules::new(HashMap::new()),
         api_keys: ApiKeys::new(vec![ApiKey {

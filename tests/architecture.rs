@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("request", &["listener", "token"]),
     ("token", &[]),
     ("decision", &["request", "token"]),
-    ("session", &["decision", "token"]),
+    ("session", &["request", "decision", "token"]),
     (
         "upstream",
         &["listener", "request", "token", "decision", "session"],
@@ -57,7 +57,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("clock", &["token"]),
     (
         "config",
-        &["request", "token", "decision", "upstream", "token_api"],
+        &[
+            "request",
+            "token",
+            "decision",
+            "session",
+            "upstream",
+            "token_api",
+        ],
     ),
     (
         "gate",

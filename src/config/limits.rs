@@ -124,7 +124,12 @@ where
 }
 
 /// The size of a key, when it is given and within its bounds, else the default.
-fn size(table: &mut Table<'_>, key: &'static str, default: usize, bounds: Bounds<u64>) -> usize {
+pub(super) fn size(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: usize,
+    bounds: Bounds<u64>,
+) -> usize {
     let bytes = table.take(key).and_then(|value| {
         let bytes = value.parsed_by("a size such as \"16KiB\"", parse_size)?;
         value.accept(bounds.check(bytes, show_size))

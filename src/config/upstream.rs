@@ -1,5 +1,7 @@
 //! `[upstream]`: the media servers, and what viewers may ask of them.
 
+use std::str::FromStr;
+
 use http::Uri;
 use http::uri::Authority;
 
@@ -7,6 +9,7 @@ use super::UpstreamConfig;
 use super::error::Problem;
 use super::reader::{Table, Value};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
+use crate::token::StreamName;
 use crate::upstream::server::Server;
 
 /// The sources of a media server that is set up as the vendor ships it.
@@ -19,7 +22,16 @@ const PATH_LIMIT: usize = 1024;
 pub(super) fn read(root: &mut Table<'_>, needed: bool) -> (UpstreamConfig, RtmpUrls) {
     let mut table = root.table("upstream");
     let servers = servers(&mut table, needed);
+    let http_servers = http_servers(&mut table, &servers);
     let path = table.take("websocket_path");
+    let http_path = table
+        .take("http_path")
+        .and_then(|value| value.parsed_by("a path", http_path))
+        .unwrap_or_else(|| PathTemplate("/h5live/authhttp/".to_owned()));
+    let http_playlist = table
+        .take("http_playlist")
+        .and_then(|value| value.parsed("a path"))
+        .unwrap_or_else(|| PathTemplate(format!("{}playlist.m3u8", http_path.0)));
     let rtmp_urls = rtmp_urls(&mut table);
     let host = table.take("host");
     let any_message = table.choice(
@@ -36,11 +48,69 @@ pub(super) fn read(root: &mut Table<'_>, needed: bool) -> (UpstreamConfig, RtmpU
     }
     let config = UpstreamConfig {
         servers,
-        websocket_path: path.and_then(|value| value.parsed_by("a path", websocket_path)),
+        http_servers,
+        http_path,
+        http_playlist,
+        websocket_path: path.and_then(|value| value.parsed_by("a path", plain_path)),
         host: host.and_then(|value| value.parsed_by("a host", host_field)),
         any_message,
     };
     (config, rtmp_urls)
+}
+
+/// A path on the media servers, in which `{stream}` stands for the stream's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathTemplate(String);
+
+impl PathTemplate {
+    /// The path for a stream. Names of streams need no escape in a path.
+    #[must_use]
+    pub fn for_stream(&self, stream: &StreamName) -> String {
+        self.0.replace(STREAM, stream.as_str())
+    }
+}
+
+impl FromStr for PathTemplate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        plain_path(&text.replace(STREAM, "stream")).map_err(|_| {
+            "must be a path of plain characters such as \"/hls/{stream}/playlist.m3u8\", without a query".to_owned()
+        })?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Stands for the stream's name in a path.
+const STREAM: &str = "{stream}";
+
+/// What stands in the place of `/h5live/authhttp/`.
+fn http_path(text: &str) -> Result<PathTemplate, String> {
+    let path: PathTemplate = text.parse()?;
+    if text.ends_with('/') {
+        Ok(path)
+    } else {
+        Err("must end in \"/\", such as \"/hls/{stream}/\"".to_owned())
+    }
+}
+
+/// The media servers' HTTP side; their WebSocket side when it is not given.
+fn http_servers(table: &mut Table<'_>, servers: &[Server]) -> Vec<Server> {
+    let Some(value) = table.take("http_servers") else {
+        let again = |server: &Server| format!("http://{server}").parse().ok();
+        return servers.iter().filter_map(again).collect();
+    };
+    let Some((count, http_servers)) = server_list(&value) else {
+        return Vec::new();
+    };
+    if count != servers.len() && !servers.is_empty() {
+        value.refuse(Problem::Conflict(format!(
+            "has {count} and upstream.servers has {}: list as many, in the same order",
+            servers.len()
+        )));
+    }
+    let paired = http_servers.into_iter().zip(servers);
+    paired.map(|(http, server)| http.beside(server)).collect()
 }
 
 fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
@@ -51,14 +121,21 @@ fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
         }
         return Vec::new();
     };
-    let Some(elements) = value.list("a list of http URLs") else {
+    let Some((count, servers)) = server_list(&value) else {
         return Vec::new();
     };
-    if elements.is_empty() && needed {
+    if count == 0 && needed {
         value.refuse(Problem::Conflict(format!(
             "is empty while a listener serves playback: {WHAT}"
         )));
     }
+    servers
+}
+
+/// The length of a list, and the servers in it, each of them once.
+fn server_list(value: &Value<'_>) -> Option<(usize, Vec<Server>)> {
+    let elements = value.list("a list of http URLs")?;
+    let count = elements.len();
     let mut servers = Vec::<Server>::new();
     let mut places = Vec::<Value<'_>>::new();
     for element in elements {
@@ -73,7 +150,7 @@ fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
         servers.push(server);
         places.push(element);
     }
-    servers
+    Some((count, servers))
 }
 
 fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
@@ -124,7 +201,7 @@ fn server(text: &str) -> Result<Server, String> {
 }
 
 /// The whole path of the media servers' WebSocket endpoint.
-fn websocket_path(text: &str) -> Result<String, String> {
+fn plain_path(text: &str) -> Result<String, String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&b);
     let dots = |segment: &str| segment == "." || segment == "..";
     if !text.starts_with('/')

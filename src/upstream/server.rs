@@ -17,6 +17,8 @@ use crate::token::StreamName;
 pub struct Server {
     host: String,
     port: u16,
+    /// By which name it is drawn for a stream: the same for both sides of a media server.
+    drawn_as: (String, u16),
     state: Mutex<State>,
     /// Bounds the handshakes under way with this server.
     dials: Semaphore,
@@ -67,6 +69,7 @@ impl FromStr for Server {
             .map(|ip| vec![SocketAddr::new(ip, port)])
             .unwrap_or_default();
         Ok(Self {
+            drawn_as: (host.clone(), port),
             host,
             port,
             state: Mutex::new(State {
@@ -89,6 +92,13 @@ impl fmt::Display for Server {
 }
 
 impl Server {
+    /// Another side of the same media server: both have the same streams.
+    #[must_use]
+    pub fn beside(mut self, other: &Self) -> Self {
+        self.drawn_as.clone_from(&other.drawn_as);
+        self
+    }
+
     /// Where it is now; empty when its name was never found.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
@@ -147,7 +157,7 @@ impl Server {
     /// moves only its own streams.
     fn draw(&self, stream: &StreamName) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (&self.host, self.port, stream.as_str()).hash(&mut hasher);
+        (&self.drawn_as.0, self.drawn_as.1, stream.as_str()).hash(&mut hasher);
         hasher.finish()
     }
 }

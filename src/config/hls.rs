@@ -1,0 +1,63 @@
+//! `[hls]`
+
+use std::time::Duration;
+
+use super::HlsConfig;
+use super::limits::size;
+use super::reader::Table;
+use super::units::{Bounds, duration};
+use crate::session::hls::place::Bind;
+
+const MIB: u64 = 1 << 20;
+
+impl Default for HlsConfig {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            session_idle: seconds(30),
+            bind_address: Bind::Prefix,
+            playlist: 2 << 20,
+            cache: true,
+            cache_size: 256 << 20,
+            cache_object: 16 << 20,
+            cache_playlist: seconds(1),
+            cache_segment: seconds(10),
+        }
+    }
+}
+
+/// `[hls]`
+pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
+    let default = HlsConfig::default();
+    let mut table = root.table("hls");
+    let t = &mut table;
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let words = [
+        ("exact", Bind::Exact),
+        ("prefix", Bind::Prefix),
+        ("off", Bind::Off),
+    ];
+    let bind_address = t.choice("bind_address", &words, default.bind_address);
+    if bind_address == Bind::Off {
+        t.findings.danger(
+            "hls.bind_address = \"off\": whoever is given the URL of a running playback may join it from anywhere, \
+             also when its token has expired"
+                .to_owned(),
+        );
+    }
+    let idle = Bounds::new(second, hour, "a player asks once in a target duration");
+    let playlist = Bounds::new(64 << 10, 64 * MIB, "a playlist must fit in");
+    let store = Bounds::new(MIB, 1 << 40, "a segment must fit in");
+    let object = Bounds::new(64 << 10, 1024 * MIB, "a playlist must fit in");
+    let moment = Bounds::new(Duration::from_millis(10), hour, "use cache = false");
+    HlsConfig {
+        session_idle: duration(t, "session_idle", default.session_idle, idle),
+        bind_address,
+        playlist: size(t, "playlist", default.playlist, playlist),
+        cache: t.flag("cache", default.cache),
+        cache_size: size(t, "cache_size", default.cache_size, store),
+        cache_object: size(t, "cache_object", default.cache_object, object),
+        cache_playlist: duration(t, "cache_playlist", default.cache_playlist, moment),
+        cache_segment: duration(t, "cache_segment", default.cache_segment, moment),
+    }
+}
