@@ -128,10 +128,7 @@ impl Body for FetchBody {
 
     fn size_hint(&self) -> SizeHint {
         let rest = self.rest.as_ref();
-        rest.map_or_else(
-            || SizeHint::with_exact(0),
-            |rest| rest.incoming.size_hint(),
-        )
+        rest.map_or_else(|| SizeHint::with_exact(0), |rest| rest.incoming.size_hint())
     }
 }
 

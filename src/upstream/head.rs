@@ -209,7 +209,3 @@ pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
     let looks_right = text.starts_with('/') && text.is_ascii();
     looks_right.then(|| text.parse().ok()).flatten()
 }
-
-#[cfg(test)]
-#[path = "head_tests.rs"]
-mod tests;
