@@ -114,7 +114,10 @@ impl Gate {
             total: timeouts.upstream_total,
             backoff: timeouts.upstream_backoff,
             user_timeout: timeouts.user_timeout,
+            media_idle: timeouts.media_idle,
         };
+        // The configuration takes nothing else than an authority.
+        let host = upstream.host.as_deref().and_then(|host| host.parse().ok());
         let relay = RelaySettings {
             client_message: limits.client_message,
             any_message: upstream.any_message,
@@ -135,7 +138,7 @@ impl Gate {
             revocations: RwLock::default(),
             next_revocation: AtomicU64::new(1),
             sessions: Sessions::new(limits.sessions),
-            upstream: Upstream::new(upstream.servers, patience, limits.dials),
+            upstream: Upstream::new(upstream.servers, host, patience, limits.dials),
             websocket_path: upstream.websocket_path,
             upstream_host: upstream.host,
             connections: ConnectionLimit::new(limits.connections),

@@ -1,19 +1,27 @@
-//! Step 6: a [`Permit`] becomes an [`UpstreamConn`]. Media servers, their health, the choice by stream, and what goes up
-//! to them; nothing of why the viewer was allowed.
+//! Step 6: a [`Permit`] becomes an [`UpstreamConn`] or a [`Fetched`](fetch::Fetched). Media servers, their health, the
+//! choice by stream, the connections that are kept to them, and what goes up to them; nothing of why the viewer was
+//! allowed.
 
+pub mod body;
 pub mod dial;
+pub mod fetch;
 pub mod head;
+pub mod line;
+pub mod pool;
+pub mod redirect;
 pub mod server;
 
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::uri::Authority;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use crate::decision::permit::Permit;
 use dial::dial;
 use head::RequestHead;
-use server::Server;
+use server::{Server, place};
 
 /// How many media servers are tried for one viewer.
 const TRIES: usize = 3;
@@ -39,11 +47,11 @@ pub enum UpstreamError {
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
     ServerFault(u16),
-    /// It answered something that is no WebSocket.
+    /// It answered a WebSocket handshake with a status other than 101.
     #[error("the media server answered {0} instead of 101")]
     WrongStatus(u16),
-    /// It answered 101 wrongly, or no HTTP.
-    #[error("the media server's answer is no WebSocket handshake: {0}")]
+    /// It answered 101 wrongly or unasked, redirected away from the media servers, or it is no HTTP.
+    #[error("the media server's answer is wrong: {0}")]
     WrongAnswer(&'static str),
 }
 
@@ -60,28 +68,69 @@ pub struct Patience {
     pub backoff: Duration,
     /// When a peer that acknowledges nothing is given up.
     pub user_timeout: Duration,
+    /// How long a server may pause inside a body.
+    pub media_idle: Duration,
 }
 
 /// All media servers.
 #[derive(Debug)]
 pub struct Upstream {
     servers: Vec<Server>,
+    host: Option<(Authority, HeaderValue)>,
     patience: Patience,
 }
 
 impl Upstream {
-    /// From what is configured: `dials` handshakes at once with each server, so that all viewers coming back at once do not
-    /// fall on it at once, and one that hangs holds up its own viewers alone.
+    /// From what is configured: the `host` that all servers are asked for (without one, HTTP requests name the server that
+    /// is asked); `dials` handshakes at once with each server, so that all viewers coming back at once do not fall on it
+    /// at once, and one that hangs holds up its own viewers alone.
     #[must_use]
-    pub fn new(servers: Vec<Server>, patience: Patience, dials: usize) -> Self {
+    pub fn new(
+        servers: Vec<Server>,
+        host: Option<Authority>,
+        patience: Patience,
+        dials: usize,
+    ) -> Self {
         servers.iter().for_each(|server| server.allow_dials(dials));
-        Self { servers, patience }
+        let host = host.and_then(|host| {
+            let value = HeaderValue::from_str(host.as_str()).ok()?;
+            Some((host, value))
+        });
+        Self {
+            servers,
+            host,
+            patience,
+        }
     }
 
     /// The servers, for the name look-ups and the metrics.
     #[must_use]
     pub fn servers(&self) -> &[Server] {
         &self.servers
+    }
+
+    /// Whether a URL with this scheme and authority leads to the media servers: the authority is that of a server or the
+    /// configured host. Letter case makes no difference, and a port may be left out where it is the scheme's own, 80 or
+    /// 443. One with a user name in it is nobody's.
+    #[must_use]
+    pub fn is_ours(&self, scheme: &str, authority: &str) -> bool {
+        let default = match scheme {
+            _ if scheme.eq_ignore_ascii_case("http") => 80,
+            _ if scheme.eq_ignore_ascii_case("https") => 443,
+            _ => return false,
+        };
+        let Ok(authority) = authority.parse::<Authority>() else {
+            return false;
+        };
+        let Some((name, port)) = place(&authority, default) else {
+            return false;
+        };
+        let is_host = || {
+            let host = self.host.as_ref();
+            let host = host.and_then(|(host, _)| place(host, default));
+            host.is_some_and(|host| host.0.eq_ignore_ascii_case(name) && host.1 == port)
+        };
+        self.servers.iter().any(|server| server.is_at(name, port)) || is_host()
     }
 
     /// A fresh connection to the stream's media server, or to the next one when that fails. Not cancel safe: dropping it
@@ -91,7 +140,24 @@ impl Upstream {
         permit: &Permit,
         head: &RequestHead,
     ) -> Result<UpstreamConn, UpstreamError> {
-        let deadline = Instant::now() + self.patience.total;
+        self.in_turn(permit, Duration::ZERO, |server| {
+            dial(server, head, &self.patience)
+        })
+        .await
+    }
+
+    /// Tries servers until one works. Each has its share of the time, but never less than `held`, the time for which a
+    /// server may hold an answer back by intent.
+    async fn in_turn<'a, T, F>(
+        &'a self,
+        permit: &Permit,
+        held: Duration,
+        attempt: impl Fn(&'a Server) -> F,
+    ) -> Result<T, UpstreamError>
+    where
+        F: Future<Output = Result<T, UpstreamError>>,
+    {
+        let deadline = Instant::now() + self.patience.total.max(held);
         let servers = server::in_order(&self.servers, permit.stream());
         let tries = servers.len().min(TRIES);
         let mut last = UpstreamError::Unreachable;
@@ -101,12 +167,16 @@ impl Upstream {
             .zip((1..=u32::try_from(tries).unwrap_or(1)).rev())
         {
             // A server that hangs uses up its own share of the time and not that of the next.
-            let share = deadline.saturating_duration_since(Instant::now()) / left;
-            let tried = timeout(share, dial(server, head, &self.patience)).await;
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if remaining.is_zero() {
+                break;
+            }
+            let share = (remaining / left).max(held).min(remaining);
+            let tried = timeout(share, attempt(server)).await;
             match tried.unwrap_or(Err(UpstreamError::TooLate)) {
-                Ok(conn) => {
+                Ok(done) => {
                     server.worked();
-                    return Ok(conn);
+                    return Ok(done);
                 }
                 Err(wrong @ (UpstreamError::WrongStatus(_) | UpstreamError::WrongAnswer(_))) => {
                     return Err(wrong);
@@ -124,3 +194,7 @@ impl Upstream {
         Err(last)
     }
 }
+
+#[cfg(test)]
+#[path = "upstream/ours_tests.rs"]
+mod tests;

@@ -281,7 +281,7 @@ fn every_bound_in_the_example_is_the_real_one() {
         }
         let huge = match unit {
             "" => "4000000000",
-            "KiB" => "1000GiB",
+            "KiB" | "MiB" => "4000GiB",
             _ => "40000d",
         };
         let told = refusal(huge);

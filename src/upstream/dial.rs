@@ -1,4 +1,4 @@
-//! One try: connect, ask, and check the answer.
+//! One try for a WebSocket: connect, ask, and check the answer.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use super::server::Server;
 use super::{Patience, UpstreamConn, UpstreamError};
 
 /// The longest answer's head; the viewer's own limit is the same.
-const HEAD_LIMIT: usize = 16 * 1024;
+pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 /// The most header fields of an answer.
-const FIELD_LIMIT: usize = 64;
+pub(super) const FIELD_LIMIT: usize = 64;
 
 pub(super) async fn dial(
     server: &Server,
@@ -26,17 +26,26 @@ pub(super) async fn dial(
     patience: &Patience,
 ) -> Result<UpstreamConn, UpstreamError> {
     let _turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
-    let mut socket = connect(server, patience.connect).await?;
-    set_stream_options(&SockRef::from(&socket), patience.user_timeout)
-        .map_err(|_| UpstreamError::Unreachable)?;
+    let mut socket = connect(server, patience).await?;
     timeout(patience.head, handshake(&mut socket, head))
         .await
         .map_err(|_| UpstreamError::TooLate)?
         .map(|early| UpstreamConn { socket, early })
 }
 
+/// A fresh socket, ready for use.
+pub(super) async fn connect(
+    server: &Server,
+    patience: &Patience,
+) -> Result<TcpStream, UpstreamError> {
+    let socket = reach(server, patience.connect).await?;
+    set_stream_options(&SockRef::from(&socket), patience.user_timeout)
+        .map_err(|_| UpstreamError::Unreachable)?;
+    Ok(socket)
+}
+
 /// Each address has its share of the time: one that drops what it gets must not hide the next.
-async fn connect(server: &Server, patience: Duration) -> Result<TcpStream, UpstreamError> {
+async fn reach(server: &Server, patience: Duration) -> Result<TcpStream, UpstreamError> {
     let addresses = server.addresses();
     let mut last = UpstreamError::Unreachable;
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);

@@ -1,15 +1,31 @@
 //! What goes up to a media server: rebuilt from what was checked, and nothing else of the viewer's.
 
-use http::HeaderMap;
-use http::header::{ACCEPT, ACCEPT_LANGUAGE, HOST, HeaderName, ORIGIN, USER_AGENT};
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE, USER_AGENT,
+};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::request::query::encode_component;
 use crate::session::id::SessionId;
 
-/// The viewer's own headers that travel on with a WebSocket handshake.
+/// The viewer's own headers that travel on.
 const PASSED: [HeaderName; 4] = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, ORIGIN];
+
+/// Those that travel on with a request for bytes that are handed on as they are (RFC 9110 sections 13.1 and 14.2).
+const CONDITIONS: [HeaderName; 6] = [
+    RANGE,
+    IF_RANGE,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_MATCH,
+    IF_UNMODIFIED_SINCE,
+];
 
 /// A WebSocket handshake for a media server, all but its key.
 #[derive(Debug)]
@@ -58,21 +74,8 @@ impl RequestHead {
         line(&[b"Upgrade: websocket"]);
         line(&[b"Connection: Upgrade"]);
         line(&[b"Sec-WebSocket-Version: 13"]);
-        for name in &PASSED {
-            // The first alone: a media server may well take the second of two.
-            if let Some(value) = parts.headers.get(name) {
-                line(&[name.as_str().as_bytes(), b": ", value.as_bytes()]);
-            }
-        }
-        if let ClientAddress::Known(address) = permit.address() {
-            line(&[b"X-Forwarded-For: ", address.to_string().as_bytes()]);
-        }
-        line(&[b"X-Forwarded-Proto: http"]);
-        line(&[b"X-H5gate-Session: ", parts.session.to_string().as_bytes()]);
-        let tag = &permit.claims().grant.tag;
-        if !tag.is_empty() {
-            line(&[b"X-H5gate-Tag: ", encode_component(tag.as_str()).as_bytes()]);
-        }
+        let field = |name: &str, value: &[u8]| line(&[name.as_bytes(), b": ", value]);
+        say_viewer(permit, parts.headers, parts.session, &[&PASSED], field);
         Self { head }
     }
 
@@ -87,4 +90,122 @@ impl RequestHead {
         ]
         .concat()
     }
+}
+
+/// Says whose request it is, field by field: what is passed of the viewer's own headers, and what the gate knows of it.
+fn say_viewer(
+    permit: &Permit,
+    headers: &HeaderMap,
+    session: SessionId,
+    passed: &[&[HeaderName]],
+    mut field: impl FnMut(&str, &[u8]),
+) {
+    for name in passed.iter().copied().flatten() {
+        // The first alone: a media server may well take the second of two.
+        if let Some(value) = headers.get(name) {
+            field(name.as_str(), value.as_bytes());
+        }
+    }
+    if let ClientAddress::Known(address) = permit.address() {
+        field("X-Forwarded-For", address.to_string().as_bytes());
+    }
+    field("X-Forwarded-Proto", b"http");
+    field("X-H5gate-Session", session.to_string().as_bytes());
+    let tag = &permit.claims().grant.tag;
+    if !tag.is_empty() {
+        field("X-H5gate-Tag", encode_component(tag.as_str()).as_bytes());
+    }
+}
+
+/// An HTTP request for a media server, all but `Host`, which is the business of whoever chooses the server.
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    pub(super) patience: Duration,
+}
+
+/// What a viewer's request is made from, beside the permit.
+#[derive(Debug)]
+pub struct ViewerParts<'a> {
+    /// Path and query on the media server.
+    pub target: &'a str,
+    /// The viewer's headers, of which few travel on.
+    pub headers: &'a HeaderMap,
+    /// The session's name.
+    pub session: SessionId,
+    /// A playlist is rewritten on its way: neither a part of it nor its validators mean anything to the media server.
+    pub is_playlist: bool,
+}
+
+/// A text that is no path and query in ASCII, beginning with `/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a path, which begins with /, and an optional query, in ASCII")]
+pub struct NotATarget;
+
+impl FetchRequest {
+    /// A GET on behalf of one viewer, who is named to the media server as with a WebSocket handshake.
+    pub fn for_viewer(permit: &Permit, parts: &ViewerParts<'_>) -> Result<Self, NotATarget> {
+        let passed: &[&[HeaderName]] = match parts.is_playlist {
+            true => &[&PASSED],
+            false => &[&PASSED, &CONDITIONS],
+        };
+        let mut headers = HeaderMap::with_capacity(16);
+        say_viewer(
+            permit,
+            parts.headers,
+            parts.session,
+            passed,
+            |name, value| {
+                let name = HeaderName::from_bytes(name.as_bytes());
+                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                    headers.insert(name, value);
+                }
+            },
+        );
+        Self::get(parts.target, headers)
+    }
+
+    /// A GET whose answer is for many viewers: it says nothing of any.
+    pub fn shared(target: &str) -> Result<Self, NotATarget> {
+        const OURS: HeaderValue =
+            HeaderValue::from_static(concat!("h5gate/", env!("CARGO_PKG_VERSION")));
+        let fields = [
+            (USER_AGENT, OURS),
+            (ACCEPT, HeaderValue::from_static("*/*")),
+        ];
+        Self::get(target, HeaderMap::from_iter(fields))
+    }
+
+    fn get(target: &str, headers: HeaderMap) -> Result<Self, NotATarget> {
+        Ok(Self {
+            method: Method::GET,
+            target: parse_target(target).ok_or(NotATarget)?,
+            headers,
+            patience: Duration::ZERO,
+        })
+    }
+
+    /// The same as HEAD.
+    #[must_use]
+    pub fn head_only(self) -> Self {
+        Self {
+            method: Method::HEAD,
+            ..self
+        }
+    }
+
+    /// The same with at least this long for the answer's head, when a server holds it back by intent, such as that of a
+    /// blocking playlist reload. Anything up to [`Patience::head`](super::Patience::head) changes nothing.
+    #[must_use]
+    pub fn waiting(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+}
+
+/// A target in origin form (RFC 9112 section 3.2.1), as it will stand in the request line; a fragment is left out.
+pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
+    let looks_right = text.starts_with('/') && text.is_ascii();
+    looks_right.then(|| text.parse().ok()).flatten()
 }

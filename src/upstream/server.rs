@@ -4,21 +4,27 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
+use http::uri::Authority;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::token::StreamName;
 
 /// A media server.
-#[derive(Debug)]
 pub struct Server {
+    /// Unique in this process: what is kept for a server is found by it.
+    id: u64,
     host: String,
     port: u16,
     /// By which name it is drawn for a stream: the same for both sides of a media server.
     drawn_as: (String, u16),
+    /// What `Host` says when this server is asked for itself.
+    authority: HeaderValue,
     state: Mutex<State>,
     /// Bounds the handshakes under way with this server.
     dials: Semaphore,
@@ -43,10 +49,7 @@ impl FromStr for Server {
     /// `http://HOST[:PORT]`, with nothing behind it; paths are configured on their own.
     fn from_str(text: &str) -> Result<Self, NotAServer> {
         let uri: http::Uri = text.parse().map_err(|_| NotAServer)?;
-        let authority = uri
-            .authority()
-            .filter(|a| !a.as_str().contains('@'))
-            .ok_or(NotAServer)?;
+        let authority = uri.authority().ok_or(NotAServer)?;
         if uri.scheme_str() != Some("http")
             || uri.path() != "/"
             || uri.query().is_some()
@@ -54,30 +57,54 @@ impl FromStr for Server {
         {
             return Err(NotAServer);
         }
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_owned();
-        let port = match (authority.port(), authority.port_u16()) {
-            (None, _) => 80,
-            (Some(_), Some(port)) => port,
-            (Some(_), None) => return Err(NotAServer),
+        let (host, port) = place(authority, 80).ok_or(NotAServer)?;
+        let host = host.to_owned();
+        let field = match port {
+            80 => authority.host(),
+            _ => authority.as_str(),
         };
+        let field = HeaderValue::from_str(field).map_err(|_| NotAServer)?;
         let addresses = host
             .parse()
             .map(|ip| vec![SocketAddr::new(ip, port)])
             .unwrap_or_default();
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
             drawn_as: (host.clone(), port),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
             host,
             port,
+            authority: field,
             state: Mutex::new(State {
                 addresses,
                 failing_until: None,
             }),
             dials: Semaphore::new(0),
         })
+    }
+}
+
+/// Host, without brackets, and port of an authority; `None` when its port is no number or a user is named.
+pub(super) fn place(authority: &Authority, default: u16) -> Option<(&str, u16)> {
+    if authority.as_str().contains('@') {
+        return None;
+    }
+    let port = match (authority.port(), authority.port_u16()) {
+        (None, _) => default,
+        (Some(_), Some(port)) => port,
+        (Some(_), None) => return None,
+    };
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    Some((host, port))
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = &self.drawn_as;
+        write!(f, "Server({self} beside {host}:{port})")
     }
 }
 
@@ -122,6 +149,18 @@ impl Server {
                 tracing::warn!(server = %self, %error, "the media server's name was not found");
             }
         }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
+    pub(super) fn is_at(&self, host: &str, port: u16) -> bool {
+        self.host.eq_ignore_ascii_case(host) && self.port == port
     }
 
     pub(super) fn allow_dials(&self, count: usize) {

@@ -1,0 +1,175 @@
+//! The body of a media server's answer, as it comes.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::line::Line;
+use super::pool;
+
+/// The body of an answer: its pieces as they are read, never more than one ahead of whoever polls it. When it has ended
+/// the connection is kept for the next request; dropping it before closes the connection. It belongs to the thread that
+/// asked.
+#[derive(Debug)]
+pub struct FetchBody {
+    /// `None` when it is over.
+    rest: Option<Rest>,
+}
+
+/// A body that never comes to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// Nothing came for the idle time.
+    #[error("the media server stopped sending")]
+    Idle,
+    /// The connection ended before the body did, or its chunks are malformed.
+    #[error("the media server broke off")]
+    Cut,
+}
+
+#[derive(Debug)]
+struct Rest {
+    incoming: Incoming,
+    line: Box<Line>,
+    server: u64,
+    silence: Silence,
+}
+
+/// How long a server has let us wait. Its one timer is moved when it fires, not with each piece.
+#[derive(Debug)]
+struct Silence {
+    limit: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl FetchBody {
+    pub(super) fn new(
+        server: u64,
+        line: Box<Line>,
+        incoming: Incoming,
+        idle_limit: Duration,
+    ) -> Self {
+        let silence = Silence {
+            limit: idle_limit,
+            since: None,
+            timer: None,
+        };
+        let rest = Rest {
+            incoming,
+            line,
+            server,
+            silence,
+        };
+        let mut body = Self { rest: Some(rest) };
+        body.end_if_over();
+        body
+    }
+
+    /// For an answer whose body nobody wants: the connection is kept if the whole body is here already.
+    pub fn discard(mut self) {
+        if let Some(Rest {
+            incoming,
+            line,
+            server,
+            ..
+        }) = self.rest.take()
+        {
+            // Without its receiver hyper reads over what has arrived.
+            drop(incoming);
+            pool::put(server, line);
+        }
+    }
+
+    /// Whoever hands a body of known length on may not ask again behind its last byte.
+    fn end_if_over(&mut self) {
+        if let Some(rest) = self.rest.take_if(|rest| rest.incoming.is_end_stream()) {
+            pool::put(rest.server, rest.line);
+        }
+    }
+}
+
+impl Body for FetchBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(rest) = &mut self.rest else {
+            return Poll::Ready(None);
+        };
+        match ready!(rest.poll_data(cx)) {
+            Some(Ok(data)) => {
+                self.end_if_over();
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => {
+                self.rest = None;
+                Poll::Ready(Some(Err(error)))
+            }
+            None => {
+                if let Some(rest) = self.rest.take() {
+                    pool::put(rest.server, rest.line);
+                }
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let rest = self.rest.as_ref();
+        rest.map_or_else(|| SizeHint::with_exact(0), |rest| rest.incoming.size_hint())
+    }
+}
+
+impl Rest {
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            if polled.is_pending() {
+                self.line.drive(cx);
+                polled = Pin::new(&mut self.incoming).poll_frame(cx);
+            }
+            match polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.silence.since = None;
+                    // What is no data are trailers, which mean nothing to a player.
+                    if let Ok(data) = frame.into_data() {
+                        return Poll::Ready(Some(Ok(data)));
+                    }
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Cut))),
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending => {
+                    ready!(self.silence.poll_over(cx));
+                    return Poll::Ready(Some(Err(BodyError::Idle)));
+                }
+            }
+        }
+    }
+}
+
+impl Silence {
+    /// Ready when the server has been silent for too long while it was listened to.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= due {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(due);
+        }
+    }
+}

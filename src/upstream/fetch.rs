@@ -1,0 +1,136 @@
+//! HTTP requests to media servers: the stream's server is asked, over a connection that is kept where there is one.
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::decision::permit::Permit;
+
+use super::body::FetchBody;
+use super::dial::FIELD_LIMIT;
+use super::head::FetchRequest;
+use super::line::{Line, Unanswered};
+use super::server::Server;
+use super::{Upstream, UpstreamError, pool, redirect};
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 3;
+
+/// A media server's answer. Its headers are as they came, those of the connection among them.
+#[derive(Debug)]
+pub struct Fetched {
+    /// Any but 101, 5xx, and the redirects that were followed.
+    pub status: StatusCode,
+    /// Up to 64 fields in 16 KiB.
+    pub headers: HeaderMap,
+    /// Empty for HEAD, 204 and 304.
+    pub body: FetchBody,
+    /// What was asked for in the end, behind all redirects.
+    pub target: PathAndQuery,
+}
+
+impl Upstream {
+    /// The answer of the stream's media server, or of the next one when that cannot be reached, is late or answers 5xx.
+    /// Redirects are followed inside the media servers, of which all are taken to hold the same. Not cancel safe:
+    /// dropping it closes the connection, which is what a caller wants.
+    pub async fn fetch(
+        &self,
+        permit: &Permit,
+        request: FetchRequest,
+    ) -> Result<Fetched, UpstreamError> {
+        // Only an answer that is held back by intent may take the time of the next server.
+        let held = match request.patience > self.patience.head {
+            true => request.patience,
+            false => std::time::Duration::ZERO,
+        };
+        self.in_turn(permit, held, |server| self.follow(server, &request))
+            .await
+    }
+
+    /// Asks one server, and again where it redirects to.
+    async fn follow(
+        &self,
+        server: &Server,
+        request: &FetchRequest,
+    ) -> Result<Fetched, UpstreamError> {
+        let mut target = request.target.clone();
+        for _ in 0..=REDIRECTS {
+            let (line, answer) = self.answer(server, request, &target).await?;
+            let (head, incoming) = answer.into_parts();
+            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
+            if head.headers.len() > FIELD_LIMIT {
+                return Err(UpstreamError::WrongAnswer("its head has too many fields"));
+            }
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(UpstreamError::WrongAnswer("101, which nobody asked for"));
+            }
+            if head.status.is_server_error() {
+                return Err(UpstreamError::ServerFault(head.status.as_u16()));
+            }
+            if !redirect::is_redirect(head.status) {
+                return Ok(Fetched {
+                    status: head.status,
+                    headers: head.headers,
+                    body,
+                    target,
+                });
+            }
+            body.discard();
+            target = redirect::next(&target, &head.headers, |authority| {
+                self.is_ours("http", authority)
+            })
+            .map_err(UpstreamError::WrongAnswer)?;
+        }
+        Err(UpstreamError::WrongAnswer("too many redirects"))
+    }
+
+    /// One answer. A server closes idle connections whenever it likes, even while a request is on its way: a kept
+    /// connection that ends before the answer says nothing of the server, and the request is asked once more on a fresh
+    /// one, which is safe for GET and HEAD (RFC 9110 section 9.2.2).
+    async fn answer(
+        &self,
+        server: &Server,
+        request: &FetchRequest,
+        target: &PathAndQuery,
+    ) -> Result<(Box<Line>, Response<Incoming>), UpstreamError> {
+        let wait = self.patience.head.max(request.patience);
+        let asked = async |line: &mut Line| {
+            let asking = line.ask(self.request(server, request, target));
+            let asked = timeout(wait, asking).await;
+            asked.map_err(|_| UpstreamError::TooLate)
+        };
+        if let Some(mut line) = pool::take(server.id()) {
+            match asked(&mut line).await? {
+                Ok(answer) => return Ok((line, answer)),
+                Err(Unanswered::Malformed) => return Err(UpstreamError::WrongAnswer("not HTTP")),
+                Err(Unanswered::Closed) => {}
+            }
+        }
+        let mut line = Line::open(server, &self.patience).await?;
+        match asked(&mut line).await? {
+            Ok(answer) => Ok((line, answer)),
+            Err(Unanswered::Malformed) => Err(UpstreamError::WrongAnswer("not HTTP")),
+            Err(Unanswered::Closed) => Err(UpstreamError::Unreachable),
+        }
+    }
+
+    fn request(
+        &self,
+        server: &Server,
+        request: &FetchRequest,
+        target: &PathAndQuery,
+    ) -> Request<Empty<Bytes>> {
+        let host = self.host.as_ref().map(|(_, host)| host);
+        let mut asked = Request::new(Empty::new());
+        *asked.method_mut() = request.method.clone();
+        *asked.uri_mut() = Uri::from(target.clone());
+        *asked.headers_mut() = request.headers.clone();
+        let host = host.unwrap_or_else(|| server.authority()).clone();
+        asked.headers_mut().insert(HOST, host);
+        asked
+    }
+}

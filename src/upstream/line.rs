@@ -1,0 +1,103 @@
+//! One connection to a media server for one HTTP request after the other.
+//!
+//! hyper's connection is a future that somebody has to poll. Here it is whoever waits for the answer or its body, so that a
+//! connection needs no task, and ends with whoever drops it.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Builder, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::dial::{HEAD_LIMIT, connect};
+use super::server::Server;
+use super::{Patience, UpstreamError};
+
+/// The most that is read at once; hyper begins with 8 KiB and doubles it while reads fill it.
+const READ_LIMIT: usize = 128 * 1024;
+
+/// A connection, between two requests or under one.
+#[derive(Debug)]
+pub(super) struct Line {
+    sender: SendRequest<Empty<Bytes>>,
+    /// `None` when it has ended.
+    connection: Option<Connection<TokioIo<TcpStream>, Empty<Bytes>>>,
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// The connection ended before the answer's head was whole.
+    Closed,
+    /// What came is no answer.
+    Malformed,
+}
+
+impl Line {
+    /// Connects, as soon as the server's turn comes.
+    pub(super) async fn open(
+        server: &Server,
+        patience: &Patience,
+    ) -> Result<Box<Self>, UpstreamError> {
+        let turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
+        let socket = connect(server, patience).await?;
+        drop(turn);
+        let (sender, connection) = Builder::new()
+            .max_header_size(HEAD_LIMIT)
+            .max_buf_size(READ_LIMIT)
+            .handshake(TokioIo::new(socket))
+            .await
+            .map_err(|_| UpstreamError::Unreachable)?;
+        Ok(Box::new(Self {
+            sender,
+            connection: Some(connection),
+        }))
+    }
+
+    /// Asks, and waits for the answer's head. Not cancel safe: what is dropped midway must not be asked again.
+    pub(super) async fn ask(
+        &mut self,
+        request: Request<Empty<Bytes>>,
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let Self { sender, connection } = self;
+        let mut answer = pin!(sender.send_request(request));
+        let answered = poll_fn(|cx| {
+            drive(connection, cx);
+            answer.as_mut().poll(cx)
+        });
+        answered.await.map_err(|error| match error.is_parse() {
+            true => Unanswered::Malformed,
+            false => Unanswered::Closed,
+        })
+    }
+
+    /// Lets the connection read and write what it can.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.connection, cx);
+    }
+
+    /// Whether it stands ready for a next request: the last answer is over, and the server has not closed it. Nobody is
+    /// woken by it from now on.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.connection.is_some() && self.sender.is_ready()
+    }
+}
+
+/// An ended connection is dropped at once: that is what tells those who wait for its answer or its body.
+fn drive(
+    connection: &mut Option<Connection<TokioIo<TcpStream>, Empty<Bytes>>>,
+    cx: &mut Context<'_>,
+) {
+    if let Some(alive) = connection
+        && let Poll::Ready(_) = Pin::new(alive).poll(cx)
+    {
+        *connection = None;
+    }
+}

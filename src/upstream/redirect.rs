@@ -1,0 +1,92 @@
+//! Where a redirect leads (RFC 9110 section 15.4), inside the media servers.
+
+use http::header::LOCATION;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, StatusCode};
+
+use super::head::parse_target;
+
+/// Whether a status sends whoever asked on to another place.
+pub(super) fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// What to ask for next, or what is wrong with the redirect. Only http leads anywhere, to an authority that `is_ours`.
+pub(super) fn next(
+    asked: &PathAndQuery,
+    headers: &HeaderMap,
+    is_ours: impl Fn(&str) -> bool,
+) -> Result<PathAndQuery, &'static str> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let location = location.ok_or("a redirect to nowhere")?;
+    let reference = match scheme_and_rest(location) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") && rest.starts_with("//") => {
+            rest
+        }
+        Some(_) => return Err("a redirect to somewhere else"),
+        None => location,
+    };
+    let reference = match reference.strip_prefix("//") {
+        None => reference,
+        Some(rest) => {
+            let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+            let (authority, rest) = rest.split_at_checked(end).unwrap_or((rest, ""));
+            if !is_ours(authority) {
+                return Err("a redirect to somewhere else");
+            }
+            // Without a path it is the root.
+            let path = if rest.starts_with('/') { "" } else { "/" };
+            return parse_target(&normalised(&format!("{path}{rest}"))).ok_or(UNREADABLE);
+        }
+    };
+    parse_target(&normalised(&joined(asked, reference))).ok_or(UNREADABLE)
+}
+
+const UNREADABLE: &str = "a redirect that cannot be read";
+
+/// Splits `http://…`; a colon behind a slash or in a query makes no scheme.
+fn scheme_and_rest(location: &str) -> Option<(&str, &str)> {
+    let end = location.find([':', '/', '?', '#'])?;
+    let (scheme, rest) = location.split_at_checked(end)?;
+    rest.strip_prefix(':').map(|rest| (scheme, rest))
+}
+
+/// A reference without authority in the place of what it refers to (RFC 3986 section 5.2.2).
+fn joined(asked: &PathAndQuery, reference: &str) -> String {
+    let path = asked.path();
+    let directory = path.rfind('/').and_then(|slash| path.get(..=slash));
+    match reference.chars().next() {
+        Some('/') => reference.to_owned(),
+        Some('?') => format!("{path}{reference}"),
+        None | Some('#') => asked.as_str().to_owned(),
+        Some(_) => format!("{}{reference}", directory.unwrap_or("/")),
+    }
+}
+
+/// Without `.` and `..` in the path (RFC 3986 section 5.2.4), and without a fragment.
+fn normalised(target: &str) -> String {
+    let whole = target.split_once('#').map_or(target, |(whole, _)| whole);
+    let end = whole.find('?').unwrap_or(whole.len());
+    let (path, query) = whole.split_at_checked(end).unwrap_or((whole, ""));
+    let mut kept = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            "." | ".." => {
+                if segment == ".." {
+                    kept.pop();
+                }
+                if is_last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    format!("/{}{query}", kept.join("/"))
+}
+
+#[cfg(test)]
+#[path = "redirect_tests.rs"]
+mod tests;
