@@ -18,6 +18,7 @@ pub mod frame;
 pub mod json;
 pub mod message;
 pub mod outbox;
+pub mod playlist;
 pub mod switch;
 pub mod viewer_frames;
 

@@ -1,0 +1,128 @@
+//! Tags and their attribute lists (draft-pantos-hls-rfc8216bis, section 4.2), as places in the line.
+
+use std::ops::Range;
+
+use super::Leads;
+
+/// A line that begins with `#` and is a tag with a value.
+pub(super) struct TagLine<'a> {
+    /// The name, without `#`.
+    pub name: &'a [u8],
+    /// What stands behind the first colon; empty without one. Always the end of the line.
+    pub value: &'a [u8],
+}
+
+impl<'a> TagLine<'a> {
+    /// Takes a line apart; `None` for a comment.
+    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+        let tag = line.strip_prefix(b"#")?;
+        if !tag.starts_with(b"EXT") {
+            return None;
+        }
+        // No name that means something is longer, and a title may be.
+        let colon = tag.iter().take(32).position(|&b| b == b':');
+        let (name, value) = match colon {
+            Some(colon) => (tag.get(..colon)?, tag.get(colon + 1..)?),
+            None => (tag.trim_ascii_end(), &[][..]),
+        };
+        Some(Self { name, value })
+    }
+}
+
+/// What a tag means for the gate.
+pub(super) enum Meaning {
+    /// It may have URIs, in attributes of these names; an empty name is none.
+    Links {
+        names: [&'static [u8]; 2],
+        leads: Leads,
+    },
+    /// EXT-X-DEFINE
+    Define,
+    /// Stands in multivariant playlists alone.
+    Multivariant,
+    /// Stands in media playlists alone.
+    Media,
+    /// EXT-X-TARGETDURATION
+    TargetDuration,
+    /// EXT-X-ENDLIST
+    EndList,
+    /// Anything else.
+    Other,
+}
+
+impl Meaning {
+    /// Looks a tag up by its whole name.
+    pub(super) fn of(name: &[u8]) -> Self {
+        let uri = |leads| Self::Links {
+            names: [b"URI", b""],
+            leads,
+        };
+        match name {
+            b"EXTINF" => Self::Media,
+            b"EXT-X-PART"
+            | b"EXT-X-KEY"
+            | b"EXT-X-MAP"
+            | b"EXT-X-PRELOAD-HINT"
+            | b"EXT-X-SESSION-KEY"
+            | b"EXT-X-SESSION-DATA" => uri(Leads::Elsewhere),
+            b"EXT-X-MEDIA" | b"EXT-X-I-FRAME-STREAM-INF" | b"EXT-X-IMAGE-STREAM-INF" => {
+                uri(Leads::ToMedia)
+            }
+            b"EXT-X-RENDITION-REPORT" => uri(Leads::ToSibling),
+            b"EXT-X-CONTENT-STEERING" => Self::Links {
+                names: [b"SERVER-URI", b""],
+                leads: Leads::Elsewhere,
+            },
+            b"EXT-X-DATERANGE" => Self::Links {
+                names: [b"X-ASSET-URI", b"X-ASSET-LIST"],
+                leads: Leads::Elsewhere,
+            },
+            b"EXT-X-DEFINE" => Self::Define,
+            b"EXT-X-STREAM-INF" => Self::Multivariant,
+            b"EXT-X-TARGETDURATION" => Self::TargetDuration,
+            b"EXT-X-ENDLIST" => Self::EndList,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Where the quoted value of an attribute stands, without its quotes. `None` when it is not there, has no quotes, occurs
+/// twice (readers differ in which one counts), or when the list is malformed anywhere.
+pub(super) fn find(list: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    if name.is_empty() {
+        return None;
+    }
+    let mut found = None;
+    let mut at = 0;
+    while at < list.len() {
+        let rest = list.get(at..)?;
+        let Some(equals) = rest.iter().position(|&b| b == b'=' || b == b',') else {
+            return found;
+        };
+        let value_at = at + equals + 1;
+        if rest.get(equals) == Some(&b',') {
+            at = value_at;
+            continue;
+        }
+        let value = list.get(value_at..)?;
+        let ours = rest.get(..equals)?.trim_ascii() == name;
+        let length = if value.first() == Some(&b'"') {
+            let inner = memchr::memchr(b'"', value.get(1..)?)?;
+            if ours && found.replace(value_at + 1..value_at + 1 + inner).is_some() {
+                return None;
+            }
+            let behind = value.get(inner + 2..)?;
+            let blanks = behind.len() - behind.trim_ascii_start().len();
+            if !matches!(behind.get(blanks), None | Some(b',')) {
+                return None;
+            }
+            inner + 2 + blanks
+        } else if ours {
+            return None;
+        } else {
+            value.iter().position(|&b| b == b',').unwrap_or(value.len())
+        };
+        at = value_at + length + 1;
+    }
+    found
+}
