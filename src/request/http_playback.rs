@@ -36,7 +36,7 @@ pub enum Asked<'a> {
         signature: &'a str,
         /// The definitions that the playlist handed on; empty without any.
         definitions: &'a str,
-        /// The path on the media server, with its leading `/`.
+        /// The path on the media server, without its leading `/`.
         path: &'a str,
         /// How many segments stand between the ticket and the last `/`.
         depth: usize,
@@ -108,10 +108,12 @@ mod tests {
             ("playlist.m3u8", Some(HttpTarget::Playlist)),
             ("stream.mp4", Some(HttpTarget::Progressive)),
             ("~T/playlist.m3u8", under),
-            ("~T/S/a.ts", link("", "/a.ts", 1)),
-            ("~T/S/a/b/c.ts", link("", "/a/b/c.ts", 3)),
-            ("~T/S/~D/a/c.m3u8", link("D", "/a/c.m3u8", 3)),
-            ("~T/S//a.ts", link("", "//a.ts", 2)),
+            ("~T/S/a.ts", link("", "a.ts", 1)),
+            ("~T/S/a/b/c.ts", link("", "a/b/c.ts", 3)),
+            ("~T/S/~D/a/c.m3u8", link("D", "a/c.m3u8", 3)),
+            ("~T/S/~/~a.ts", link("", "~a.ts", 2)),
+            ("~T/S//a.ts", link("", "/a.ts", 2)),
+            ("~T/S/~D", None),
             ("", None),
             ("Playlist.m3u8", None),
             ("playlist.m3u8/", None),

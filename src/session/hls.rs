@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
-use crate::token::{TokenId, UnixSeconds};
+use crate::token::{StreamName, TokenId, UnixSeconds};
 
 use super::guard::{Kick, Proposal, SessionGuard};
 use super::id::SessionId;
@@ -27,16 +27,17 @@ use saved::Saved;
 /// A session is quiet after at least so many target durations: a player asks once in each.
 const QUIET_TARGETS: u32 = 3;
 
-/// What an HLS viewer is known by when it opens its first URL again: its token, `cid`, `pid` and place.
+/// What an HLS viewer is known by when it opens its first URL again: its token, stream, `cid`, `pid` and place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(u128);
 
 impl Identity {
-    /// The same for the same four. A digest, so that it is small and stands on a disk without saying anything.
+    /// The same for the same five. A digest, so that it is small and stands on a disk without saying anything.
     #[must_use]
-    pub fn new(token: TokenId, cid: &str, pid: &str, place: &str) -> Self {
+    pub fn new(token: TokenId, stream: &StreamName, cid: &str, pid: &str, place: &str) -> Self {
         let mut digest = Sha256::new();
         for part in [
+            stream.as_str().as_bytes(),
             token.as_bytes(),
             cid.as_bytes(),
             pid.as_bytes(),
@@ -326,21 +327,23 @@ impl HlsSessions {
         *lock(&self.dormant_until) = Some(Instant::now() + self.idle);
     }
 
-    /// Whether a playback of an earlier process, of this name, is waited for at this place.
+    /// What a playback of an earlier process began with that is waited for by this name and at this place.
     #[must_use]
-    pub fn is_dormant(&self, id: SessionId, address: ClientAddress) -> bool {
-        let saved = self.dormant.get(&id);
-        saved.is_some_and(|saved| saved.places.hold(address, self.bind))
+    pub fn dormant(&self, id: SessionId, address: ClientAddress) -> Option<Identity> {
+        let saved = self.dormant.get(&id)?;
+        let here = saved.places.hold(address, self.bind);
+        here.then_some(saved.identity)
     }
 
     fn forget(&self, identity: Identity, id: SessionId) {
         self.identities.remove_if(&identity, |_, its| *its == id);
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        self.playing.len()
+    /// Ends a playback that should not have begun.
+    pub fn withdraw(&self, session: &HlsSession) {
+        self.playing.remove(&session.id);
+        self.forget(session.identity, session.id);
+        session.end(Kick::Revoked);
     }
 }
 
