@@ -146,5 +146,8 @@ mod tests;
 #[path = "cache/bounds_tests.rs"]
 mod bounds_tests;
 #[cfg(test)]
+#[path = "cache/reader_tests.rs"]
+mod reader_tests;
+#[cfg(test)]
 #[path = "cache/threads_tests.rs"]
 mod threads_tests;
