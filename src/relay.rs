@@ -12,6 +12,7 @@ mod deadlines;
 mod to_server;
 mod to_viewer;
 
+pub mod cache;
 pub mod closing;
 pub mod follower;
 pub mod frame;

@@ -65,15 +65,11 @@ impl<'a> Asked<'a> {
             return Some(Self::Playlist);
         }
         let depth = rest.bytes().filter(|byte| *byte == b'/').count();
-        let (signature, mut path) = rest.split_at_checked(rest.find('/')?)?;
-        let mut definitions = "";
-        if let Some((found, _)) = path
-            .strip_prefix("/~")
-            .and_then(|rest| rest.split_once('/'))
-        {
-            definitions = found;
-            path = path.get(2 + found.len()..)?;
-        }
+        let (signature, rest) = rest.split_once('/')?;
+        let (definitions, path) = match rest.strip_prefix('~') {
+            Some(rest) => rest.split_once('/')?,
+            None => ("", rest),
+        };
         Some(Self::Link {
             signature,
             definitions,

@@ -1,0 +1,296 @@
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Body as _;
+use tokio::time::Instant;
+
+use super::fill::Filler;
+use super::key::CacheKey;
+use super::reader::{Broken, Outcome, Reader, SharedBody};
+use super::rules::{Kind, Shareable};
+use super::{Cache, CacheSettings, LookUp};
+
+pub(super) type Shared = Arc<Cache<&'static str, u16>>;
+type Fill = (Filler<&'static str, u16>, Reader<&'static str, u16>);
+
+pub(super) const SETTINGS: CacheSettings = CacheSettings {
+    bytes: 1024 * 1024,
+    object: 100 * 1024,
+    keys: 100,
+    playlist: Duration::from_secs(1),
+    segment: Duration::from_secs(10),
+    pass: Duration::from_secs(5),
+};
+
+pub(super) const SEGMENT: Shareable = Shareable {
+    kind: Kind::Segment,
+    fresh_for: None,
+};
+
+const PLAYLIST: Shareable = Shareable {
+    kind: Kind::Playlist,
+    fresh_for: None,
+};
+
+pub(super) fn key(target: &str) -> CacheKey {
+    CacheKey::new(Some("owner"), "stream", target)
+}
+
+pub(super) fn fill(cache: &Shared, target: &str, now: Instant) -> Fill {
+    match cache.look_up(key(target), now) {
+        LookUp::Fill(filler, reader) => (filler, reader),
+        other @ (LookUp::Share(_) | LookUp::Alone) => panic!("{other:?} instead of a fill"),
+    }
+}
+
+pub(super) fn share(cache: &Shared, target: &str, now: Instant) -> Reader<&'static str, u16> {
+    match cache.look_up(key(target), now) {
+        LookUp::Share(reader) => reader,
+        other @ (LookUp::Fill(..) | LookUp::Alone) => panic!("{other:?} instead of a share"),
+    }
+}
+
+fn is_alone(cache: &Shared, target: &str, now: Instant) -> bool {
+    matches!(cache.look_up(key(target), now), LookUp::Alone)
+}
+
+/// Fills a key with a body of unknown length.
+pub(super) fn put(cache: &Shared, target: &str, body: &[u8], now: Instant) {
+    let (filler, _reader) = fill(cache, target, now);
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    writer.push(body, now).unwrap();
+    writer.finish().unwrap();
+}
+
+fn once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+pub(super) fn head(
+    reader: &mut Reader<&'static str, u16>,
+) -> Poll<Result<&'static str, Outcome<u16>>> {
+    once(reader.head())
+}
+
+/// One frame's data.
+pub(super) fn frame(body: &mut SharedBody) -> Poll<Option<Result<Bytes, Broken>>> {
+    Pin::new(body)
+        .poll_frame(&mut Context::from_waker(Waker::noop()))
+        .map_ok(|frame| frame.into_data().unwrap())
+}
+
+/// All that is there, and how it ends there: `None` for a clean end, `Some(None)` when more is to come.
+pub(super) fn drain(body: &mut SharedBody) -> (Vec<u8>, Option<Option<Broken>>) {
+    let mut all = Vec::new();
+    loop {
+        match frame(body) {
+            Poll::Pending => return (all, Some(None)),
+            Poll::Ready(None) => return (all, None),
+            Poll::Ready(Some(Err(broken))) => return (all, Some(Some(broken))),
+            Poll::Ready(Some(Ok(bytes))) => all.extend_from_slice(&bytes),
+        }
+    }
+}
+
+#[test]
+fn many_askers_are_one_fetch() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, mut first) = fill(&cache, "a", now);
+    let mut waiting: Vec<_> = (0..100).map(|_| share(&cache, "a", now)).collect();
+    for reader in &mut waiting {
+        assert!(head(reader).is_pending());
+    }
+    let mut writer = filler.open("head", Some(6), SEGMENT, now).unwrap();
+    writer.push(b"abc", now).unwrap();
+    waiting.push(share(&cache, "a", now));
+    assert_eq!(head(&mut first), Poll::Ready(Ok("head")));
+    writer.push(b"def", now).unwrap();
+    writer.finish().unwrap();
+    waiting.push(share(&cache, "a", now));
+    for mut reader in waiting {
+        assert_eq!(head(&mut reader), Poll::Ready(Ok("head")));
+        assert_eq!(drain(&mut reader.into_body()), (b"abcdef".to_vec(), None));
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.fills, stats.joined, stats.hits), (1, 101, 1));
+    assert_eq!((stats.entries, stats.in_flight), (1, 0));
+}
+
+#[test]
+fn a_reader_that_leaves_changes_nothing_for_others() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, mut starter) = fill(&cache, "a", now);
+    let mut other = share(&cache, "a", now);
+    assert!(head(&mut starter).is_pending());
+    assert!(head(&mut other).is_pending());
+    drop(starter);
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    writer.push(b"abc", now).unwrap();
+    let mut leaving = share(&cache, "a", now).into_body();
+    assert_eq!(drain(&mut leaving), (b"abc".to_vec(), Some(None)));
+    drop(leaving);
+    writer.finish().unwrap();
+    assert_eq!(head(&mut other), Poll::Ready(Ok("head")));
+    assert_eq!(drain(&mut other.into_body()), (b"abc".to_vec(), None));
+}
+
+#[test]
+fn a_failure_reaches_those_who_wait_and_nobody_after() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, mut first) = fill(&cache, "a", now);
+    let mut second = share(&cache, "a", now);
+    let mut impatient = share(&cache, "a", now).into_body();
+    assert!(head(&mut second).is_pending());
+    filler.fail(502);
+    for reader in [&mut first, &mut second] {
+        assert_eq!(head(reader), Poll::Ready(Err(Outcome::Failed(502))));
+    }
+    assert_eq!(
+        drain(&mut impatient),
+        (Vec::new(), Some(Some(Broken::Interrupted)))
+    );
+    let (_filler, mut next) = fill(&cache, "a", now);
+    assert!(head(&mut next).is_pending());
+}
+
+#[test]
+fn a_filler_that_is_dropped_interrupts_those_who_wait() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, mut reader) = fill(&cache, "a", now);
+    assert!(head(&mut reader).is_pending());
+    drop(filler);
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::Interrupted)));
+    drop(reader);
+    assert_eq!(cache.stats().bytes, 0);
+    let _ = fill(&cache, "a", now);
+}
+
+#[test]
+fn a_refused_key_is_left_alone_for_a_while() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, mut reader) = fill(&cache, "a", now);
+    filler.refuse(now);
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::NotShared)));
+    assert!(is_alone(&cache, "a", now));
+    assert!(is_alone(
+        &cache,
+        "a",
+        now + SETTINGS.pass - Duration::from_nanos(1)
+    ));
+    assert_eq!(cache.stats().passes, 2);
+    let _others = fill(&cache, "b", now);
+    let _again = fill(&cache, "a", now + SETTINGS.pass);
+    assert_eq!(cache.stats().marks, 0);
+}
+
+#[test]
+fn what_is_declared_too_large_is_not_shared() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    for (target, length) in [("a", 100 * 1024 + 1), ("b", u64::MAX)] {
+        let (filler, mut reader) = fill(&cache, target, now);
+        let opened = filler.open("head", Some(length), SEGMENT, now);
+        assert_eq!(opened.err(), Some(Broken::TooLarge));
+        assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::NotShared)));
+        assert!(is_alone(&cache, target, now));
+    }
+    let (filler, _reader) = fill(&cache, "c", now);
+    assert!(filler.open("head", Some(100 * 1024), SEGMENT, now).is_ok());
+}
+
+#[test]
+fn what_grows_too_large_breaks_and_is_not_tried_again_for_a_while() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, reader) = fill(&cache, "a", now);
+    let mut body = reader.into_body();
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    writer.push(&[0; 100 * 1024], now).unwrap();
+    let later = now + Duration::from_secs(60);
+    assert_eq!(writer.push(b"x", later), Err(Broken::TooLarge));
+    let (read, end) = drain(&mut body);
+    assert_eq!(
+        (read.len(), end),
+        (100 * 1024, Some(Some(Broken::TooLarge)))
+    );
+    assert!(is_alone(&cache, "a", later));
+    let _ = fill(&cache, "a", later + SETTINGS.pass);
+}
+
+#[test]
+fn an_entry_is_fresh_from_its_head_for_as_long_as_both_say() {
+    let ms = Duration::from_millis;
+    let given = |fresh_for| Shareable {
+        fresh_for: Some(fresh_for),
+        ..SEGMENT
+    };
+    let table = [
+        (PLAYLIST, ms(1_000)),
+        (SEGMENT, ms(10_000)),
+        (given(ms(3_000)), ms(3_000)),
+        (given(ms(30_000)), ms(10_000)),
+        (given(Duration::MAX), ms(10_000)),
+    ];
+    for (shareable, lasts) in table {
+        let (cache, asked) = (Cache::new(SETTINGS), Instant::now());
+        let (filler, _reader) = fill(&cache, "a", asked);
+        let came = asked + ms(700);
+        let mut writer = filler.open("head", None, shareable, came).unwrap();
+        writer.push(b"abc", came).unwrap();
+        writer.finish().unwrap();
+        let mut running = share(&cache, "a", came + lasts - ms(1)).into_body();
+        let (_filler, _reader) = fill(&cache, "a", came + lasts);
+        // One new fetch, however many ask.
+        let _ = share(&cache, "a", came + lasts);
+        assert_eq!(drain(&mut running), (b"abc".to_vec(), None));
+    }
+}
+
+#[test]
+fn an_entry_that_is_stale_before_it_is_finished_gives_way_and_is_not_kept() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, reader) = fill(&cache, "a", now);
+    let mut old = filler.open("old", None, PLAYLIST, now).unwrap();
+    let later = now + SETTINGS.playlist;
+    let (filler, mut newer) = fill(&cache, "a", later);
+    let mut new = filler.open("new", None, PLAYLIST, later).unwrap();
+    new.push(b"new", later).unwrap();
+    old.push(b"old", later).unwrap();
+    old.finish().unwrap();
+    assert_eq!(drain(&mut reader.into_body()), (b"old".to_vec(), None));
+    new.finish().unwrap();
+    assert_eq!(head(&mut newer), Poll::Ready(Ok("new")));
+    let mut found = share(&cache, "a", later);
+    assert_eq!(head(&mut found), Poll::Ready(Ok("new")));
+    assert_eq!(cache.stats().entries, 1);
+}
+
+#[test]
+fn what_a_superseded_fetch_does_not_say_about_the_newer_one() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, _reader) = fill(&cache, "a", now);
+    let old = filler.open("old", None, PLAYLIST, now).unwrap();
+    let later = now + SETTINGS.playlist;
+    let (filler, _reader) = fill(&cache, "a", later);
+    drop(old);
+    // The newer one is still found.
+    let mut reader = share(&cache, "a", later);
+    drop(filler);
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::Interrupted)));
+}
+
+#[test]
+fn another_organisation_or_stream_shares_nothing() {
+    let (cache, now) = (Shared::from(Cache::new(SETTINGS)), Instant::now());
+    put(&cache, "a", b"abc", now);
+    let others = [
+        CacheKey::new(Some("other"), "stream", "a"),
+        CacheKey::new(None, "stream", "a"),
+        CacheKey::new(Some("owner"), "other", "a"),
+    ];
+    for other in others {
+        assert!(matches!(cache.look_up(other, now), LookUp::Fill(..)));
+    }
+}

@@ -1,0 +1,148 @@
+//! A body as it grows: shared chunks, found by their place in the body.
+
+use bytes::Bytes;
+
+/// The longest chunk.
+const CHUNK: usize = 64 * 1024;
+
+/// The bytes so far. What is pushed is there at once, whatever its size: nothing is held back to make a chunk full. Small
+/// chunks grow together as their successors come, each time with one of at most twice the new one's size, so a byte is moved
+/// about once for every doubling and a body pushed byte by byte ends up in chunks of more than 3 KiB on average, however the
+/// sizes vary. A reader knows its place in the body and not the chunks, so they may change behind it.
+///
+/// Everything is copied once on its way in. That is what makes the byte account true: a chunk from a socket is often a view of
+/// a far larger buffer.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    list: Vec<Chunk>,
+    length: usize,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    start: usize,
+    bytes: Bytes,
+}
+
+impl Chunks {
+    /// How many bytes there are.
+    pub(super) fn length(&self) -> usize {
+        self.length
+    }
+
+    /// Appends.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(CHUNK) {
+            self.push_part(part);
+        }
+    }
+
+    fn push_part(&mut self, part: &[u8]) {
+        let mut size = part.len();
+        let mut kept = self.list.len();
+        for last in self.list.iter().rev().map(|chunk| chunk.bytes.len()) {
+            if last >= 2 * size || last + size > CHUNK {
+                break;
+            }
+            size += last;
+            kept -= 1;
+        }
+        let start = self.length + part.len() - size;
+        // Exactly as large as needed: a shared buffer keeps what it has to spare.
+        let mut bytes = Vec::with_capacity(size);
+        for chunk in self.list.drain(kept..) {
+            bytes.extend_from_slice(&chunk.bytes);
+        }
+        bytes.extend_from_slice(part);
+        self.length += part.len();
+        self.list.push(Chunk {
+            start,
+            bytes: bytes.into(),
+        });
+    }
+
+    /// Gives back what was kept for more.
+    pub(super) fn close(&mut self) {
+        self.list.shrink_to_fit();
+    }
+
+    /// What is there from this place on, up to the end of its chunk: at least one byte, or `None` when nothing is.
+    pub(super) fn read(&self, at: usize) -> Option<Bytes> {
+        let behind = self.list.partition_point(|chunk| chunk.start <= at);
+        let chunk = self.list.get(behind.checked_sub(1)?)?;
+        let skip = at - chunk.start;
+        (skip < chunk.bytes.len()).then(|| chunk.bytes.slice(skip..))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{CHUNK, Chunks};
+
+    fn read_all(chunks: &Chunks, mut at: usize) -> Vec<u8> {
+        let mut read = Vec::new();
+        while let Some(bytes) = chunks.read(at) {
+            assert!(!bytes.is_empty() && bytes.len() <= CHUNK);
+            at += bytes.len();
+            read.extend_from_slice(&bytes);
+        }
+        read
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_pushed_is_read_from_every_place(
+            sizes in proptest::collection::vec(prop_oneof![0_usize..4, 0_usize..5_000, 60_000_usize..150_000], 0..30),
+            from in any::<proptest::sample::Index>(),
+        ) {
+            let mut chunks = Chunks::default();
+            let mut all = Vec::new();
+            for (size, fill) in sizes.into_iter().zip(0_u8..) {
+                let part: Vec<u8> = (0..size).map(|i| fill.wrapping_add(i.to_le_bytes()[0])).collect();
+                chunks.push(&part);
+                all.extend(part);
+            }
+            chunks.close();
+            prop_assert_eq!(chunks.length(), all.len());
+            let from = from.index(all.len() + 1);
+            prop_assert_eq!(read_all(&chunks, from), &all[from..]);
+        }
+    }
+
+    #[test]
+    fn a_body_pushed_byte_by_byte_is_in_few_chunks_at_all_times() {
+        let mut chunks = Chunks::default();
+        for _ in 0..3 * CHUNK {
+            chunks.push(b"x");
+            assert!(chunks.list.len() <= 3 + 17, "{}", chunks.list.len());
+        }
+        assert_eq!(chunks.length(), 3 * CHUNK);
+    }
+
+    #[test]
+    fn shrinking_pushes_do_not_make_many_chunks() {
+        let mut chunks = Chunks::default();
+        for _ in 0..50 {
+            for size in (1..1_000).rev() {
+                chunks.push(&vec![0; size]);
+            }
+        }
+        let average = chunks.length() / chunks.list.len();
+        assert!(average > 3 * 1024, "{average}");
+    }
+
+    #[test]
+    fn a_chunk_keeps_nothing_to_spare() {
+        let mut chunks = Chunks::default();
+        chunks.push(&[1; 1_000]);
+        chunks.push(&[2; 900]);
+        let held: Vec<_> = chunks.list.drain(..).collect();
+        assert_eq!(held.len(), 1);
+        for chunk in held {
+            let bytes = chunk.bytes.try_into_mut().unwrap();
+            assert_eq!(bytes.capacity(), bytes.len());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! One entry: a head that comes, and a body that grows.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::account::Charge;
+use super::chunks::Chunks;
+use super::key::CacheKey;
+use super::reader::{Broken, Outcome};
+use super::watched::{Place, Watched};
+
+/// What an entry costs beside its key and its body: the list's node, locks, wakers, the head, the allocator's share.
+pub(super) const ENTRY_BYTES: usize = 1024;
+
+/// A key's response, from the moment that somebody is told to fetch it.
+#[derive(Debug)]
+pub(super) struct Entry<H, F> {
+    pub(super) key: CacheKey,
+    pub(super) phase: Watched<Phase<H, F>>,
+    pub(super) content: Arc<Content>,
+}
+
+/// How far the head is.
+#[derive(Debug)]
+pub(super) enum Phase<H, F> {
+    Waiting,
+    Open(H),
+    /// There is none, or its body broke, so that a reader who comes only now can still be told.
+    Ended(Outcome<F>),
+}
+
+impl<H, F> Entry<H, F> {
+    pub(super) fn new(key: CacheKey, charge: Charge) -> Self {
+        let body = Body {
+            chunks: Chunks::default(),
+            length: None,
+            end: None,
+        };
+        Self {
+            key,
+            phase: Watched::new(Phase::Waiting),
+            content: Arc::new(Content {
+                body: Watched::new(body),
+                charge,
+            }),
+        }
+    }
+
+    /// Whether anybody but the one who asks holds it, so that dropping it would free nothing.
+    pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.content) > 1
+    }
+
+    /// What an entry with this key costs without a body.
+    pub(super) fn cost(key: &CacheKey) -> usize {
+        ENTRY_BYTES + key.size()
+    }
+
+    /// Nothing more comes: gives back what was charged in advance.
+    pub(super) fn settle(&self) {
+        let (_, have) = self.content.lengths();
+        self.content.charge.shrink_to(Self::cost(&self.key) + have);
+    }
+
+    /// Ends it for those who wait for its head and for those who read its body.
+    pub(super) fn end(&self, outcome: Outcome<F>, broken: Broken) {
+        self.phase.change(|phase| *phase = Phase::Ended(outcome));
+        self.content.end(Err(broken));
+        self.settle();
+    }
+}
+
+/// The body, which lives as long as its last reader, and what is charged for the entry.
+#[derive(Debug)]
+pub(super) struct Content {
+    body: Watched<Body>,
+    pub(super) charge: Charge,
+}
+
+#[derive(Debug)]
+struct Body {
+    chunks: Chunks,
+    /// As it was declared.
+    length: Option<usize>,
+    end: Option<Result<(), Broken>>,
+}
+
+impl Content {
+    /// Notes the declared length.
+    pub(super) fn declare(&self, length: Option<usize>) {
+        self.body.change(|body| body.length = length);
+    }
+
+    pub(super) fn push(&self, bytes: &[u8]) {
+        self.body.change(|body| body.chunks.push(bytes));
+    }
+
+    /// Nothing more comes.
+    pub(super) fn end(&self, end: Result<(), Broken>) {
+        self.body.change(|body| {
+            body.chunks.close();
+            body.end = Some(end);
+        });
+    }
+
+    /// The length of the whole, when all of it is there.
+    pub(super) fn whole(&self) -> Option<usize> {
+        self.body
+            .look(|body| (body.end == Some(Ok(()))).then(|| body.chunks.length()))
+    }
+
+    /// How long the whole will be, as far as it is known, and how many bytes there are.
+    pub(super) fn lengths(&self) -> (Option<usize>, usize) {
+        self.body.look(|body| {
+            let have = body.chunks.length();
+            match body.end {
+                Some(Ok(())) => (Some(have), have),
+                Some(Err(_)) | None => (body.length, have),
+            }
+        })
+    }
+
+    /// What comes at this place: bytes, or the end, or why there is no end.
+    pub(super) fn poll_read(
+        &self,
+        at: usize,
+        place: &mut Place,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Broken>> {
+        self.body.poll(place, cx, |body| {
+            let bytes = body.chunks.read(at);
+            if bytes.is_some() {
+                return Some(Ok(bytes));
+            }
+            body.end.map(|end| end.map(|()| None))
+        })
+    }
+
+    pub(super) fn leave(&self, place: &mut Place) {
+        self.body.leave(place);
+    }
+}

@@ -1,0 +1,238 @@
+//! The side of the one who fetches. Nothing here waits: a fetch runs at the media server's pace, whoever reads along.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Cache;
+use super::entry::{Entry, Phase};
+use super::reader::{Broken, Outcome};
+use super::rules::{Kind, Shareable};
+use super::shelf::{STEP_BYTES, after};
+
+/// The duty to fetch for all who wait. Dropped without a word, it tells them that the fetch was interrupted, and the next who
+/// asks fetches anew.
+#[derive(Debug)]
+#[must_use = "all who ask for the key wait for it"]
+pub struct Filler<H, F> {
+    flight: Option<Flight<H, F>>,
+}
+
+/// The body on its way in. Dropped before [`finish`](Writer::finish), it breaks the readers' bodies after what they have, and
+/// nothing stays.
+#[derive(Debug)]
+#[must_use = "all who ask for the key wait for it"]
+pub struct Writer<H, F> {
+    /// Until it is over, one way or the other.
+    flight: Option<Flight<H, F>>,
+    declared: Option<usize>,
+    /// Bytes of the body so far.
+    have: usize,
+    /// Bytes of the body that are charged.
+    room: usize,
+}
+
+#[derive(Debug)]
+struct Flight<H, F> {
+    cache: Arc<Cache<H, F>>,
+    entry: Arc<Entry<H, F>>,
+}
+
+impl<H, F> Flight<H, F> {
+    /// Out of the list first, so that whoever comes now starts anew; then whoever waits is told.
+    fn fail(self, outcome: Outcome<F>, broken: Broken) {
+        self.cache.shelf().abandon(&self.entry);
+        self.entry.end(outcome, broken);
+    }
+
+    /// The same, and the key is not tried again for a while.
+    fn refuse(self, broken: Broken, now: Instant) {
+        {
+            let mut shelf = self.cache.shelf();
+            shelf.abandon(&self.entry);
+            shelf.mark(&self.entry.key, now);
+        }
+        self.entry.end(Outcome::NotShared, broken);
+    }
+}
+
+impl<H, F> Filler<H, F> {
+    pub(super) fn new(cache: Arc<Cache<H, F>>, entry: Arc<Entry<H, F>>) -> Self {
+        Self {
+            flight: Some(Flight { cache, entry }),
+        }
+    }
+
+    /// The head is there and [`shareable`](super::rules::shareable). All who wait get it; `length` is the body's in bytes, where the head
+    /// declares one. The entry is served to newcomers from `now` on for as long as `shareable` says and the settings allow
+    /// its kind.
+    ///
+    /// # Errors
+    /// [`Broken::TooLarge`] for a declared length above [`object`](super::CacheSettings::object): as
+    /// [`refuse`](Self::refuse). [`Broken::NoRoom`] when what is being fetched and read leaves none: those who wait are told to
+    /// fetch for themselves, and the key is not held against anybody who comes later.
+    pub fn open(
+        mut self,
+        head: H,
+        length: Option<u64>,
+        shareable: Shareable,
+        now: Instant,
+    ) -> Result<Writer<H, F>, Broken> {
+        let Some(flight) = self.flight.take() else {
+            return Err(Broken::Interrupted);
+        };
+        let settings = flight.cache.settings;
+        // A length that no memory holds is too large whatever the setting.
+        let declared = length.map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if declared.is_some_and(|length| length > settings.object) {
+            flight.refuse(Broken::TooLarge, now);
+            return Err(Broken::TooLarge);
+        }
+        let at_most = match shareable.kind {
+            Kind::Playlist => settings.playlist,
+            Kind::Segment => settings.segment,
+        };
+        let fresh_for = shareable
+            .fresh_for
+            .map_or(at_most, |fresh| fresh.min(at_most));
+        let room = declared.unwrap_or(STEP_BYTES.min(settings.object));
+        let grown = {
+            let mut shelf = flight.cache.shelf();
+            let grown = shelf.grow(&flight.entry, room);
+            if grown.is_ok() {
+                shelf.opened(&flight.entry, after(now, fresh_for));
+            }
+            grown
+        };
+        if let Err(broken) = grown {
+            flight.fail(Outcome::NotShared, broken);
+            return Err(broken);
+        }
+        flight.entry.content.declare(declared);
+        flight
+            .entry
+            .phase
+            .change(|phase| *phase = Phase::Open(head));
+        Ok(Writer {
+            flight: Some(flight),
+            declared,
+            have: 0,
+            room,
+        })
+    }
+
+    /// The response is not shareable: all who wait are told to fetch for themselves, and so is whoever asks within
+    /// [`pass`](super::CacheSettings::pass) from `now`. What may be shareable in a moment, such as a 404 for a segment that is about to
+    /// appear, is better a [`failure`](Self::fail).
+    pub fn refuse(mut self, now: Instant) {
+        if let Some(flight) = self.flight.take() {
+            flight.refuse(Broken::Interrupted, now);
+        }
+    }
+
+    /// The fetch failed: all who wait get `failure`, and nothing is remembered.
+    pub fn fail(mut self, failure: F) {
+        if let Some(flight) = self.flight.take() {
+            flight.fail(Outcome::Failed(failure), Broken::Interrupted);
+        }
+    }
+}
+
+impl<H, F> Drop for Filler<H, F> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            flight.fail(Outcome::Interrupted, Broken::Interrupted);
+        }
+    }
+}
+
+impl<H, F> Writer<H, F> {
+    /// Appends to the body; readers have it at once. It is copied, so the caller's buffer is free.
+    ///
+    /// # Errors
+    /// After an error all is over: readers get what was there and then the same error, nothing stays, and every further call is
+    /// an error. [`Broken::TooLarge`] above [`object`](super::CacheSettings::object), [`Broken::NoRoom`] when a body of
+    /// undeclared length grows and nothing can go for it; after either the key is not tried again for
+    /// [`pass`](super::CacheSettings::pass) from `now`, so that whoever tries again gets through. [`Broken::WrongLength`] above the
+    /// declared length.
+    pub fn push(&mut self, bytes: &[u8], now: Instant) -> Result<(), Broken> {
+        let Some(flight) = &self.flight else {
+            return Err(Broken::Interrupted);
+        };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let have = self.have.saturating_add(bytes.len());
+        match make_room(flight, have, self.declared, self.room) {
+            Ok(room) => {
+                self.room = room;
+                self.have = have;
+                flight.entry.content.push(bytes);
+                Ok(())
+            }
+            Err(broken) => {
+                if let Some(flight) = self.flight.take() {
+                    if broken == Broken::WrongLength {
+                        flight.fail(Outcome::Interrupted, broken);
+                    } else {
+                        flight.refuse(broken, now);
+                    }
+                }
+                Err(broken)
+            }
+        }
+    }
+
+    /// The body is complete: readers' bodies end cleanly, and it is served to others while it is fresh.
+    ///
+    /// # Errors
+    /// [`Broken::WrongLength`] when it is not as long as it was declared, which breaks the readers' bodies instead;
+    /// [`Broken::Interrupted`] when an earlier call has failed.
+    pub fn finish(mut self) -> Result<(), Broken> {
+        let Some(flight) = self.flight.take() else {
+            return Err(Broken::Interrupted);
+        };
+        if self.declared.is_some_and(|declared| declared != self.have) {
+            flight.fail(Outcome::Interrupted, Broken::WrongLength);
+            return Err(Broken::WrongLength);
+        }
+        // Complete before it is found as such.
+        flight.entry.content.end(Ok(()));
+        flight.entry.settle();
+        flight.cache.shelf().finish(&flight.entry);
+        Ok(())
+    }
+}
+
+impl<H, F> Drop for Writer<H, F> {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            flight.fail(Outcome::Interrupted, Broken::Interrupted);
+        }
+    }
+}
+
+/// The room for a body of `have` bytes, which is at least so many.
+fn make_room<H, F>(
+    flight: &Flight<H, F>,
+    have: usize,
+    declared: Option<usize>,
+    room: usize,
+) -> Result<usize, Broken> {
+    let object = flight.cache.settings.object;
+    if declared.is_some_and(|declared| have > declared) {
+        return Err(Broken::WrongLength);
+    }
+    if have > object {
+        return Err(Broken::TooLarge);
+    }
+    if have <= room {
+        return Ok(room);
+    }
+    let mut shelf = flight.cache.shelf();
+    let ample = have.max(room.saturating_add(STEP_BYTES).min(object));
+    if shelf.grow(&flight.entry, ample - room).is_ok() {
+        return Ok(ample);
+    }
+    shelf.grow(&flight.entry, have - room).map(|()| have)
+}

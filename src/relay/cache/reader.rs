@@ -1,0 +1,191 @@
+//! The side of those who read along.
+
+use std::future::poll_fn;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+
+use super::entry::{Content, Entry, Phase};
+use super::watched::Place;
+
+/// One who reads an entry, from its first byte, at its own pace. Dropping it changes nothing for others.
+#[derive(Debug)]
+pub struct Reader<H, F> {
+    entry: Arc<Entry<H, F>>,
+    place: Place,
+}
+
+/// Why there is no head to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Outcome<F> {
+    /// The response is this viewer's alone: fetch it for this viewer.
+    #[error("the response is not to be shared")]
+    NotShared,
+    /// The fetch failed.
+    #[error("the fetch failed")]
+    Failed(F),
+    /// The fetch ended without a word; another look-up starts it anew.
+    #[error("the fetch was interrupted")]
+    Interrupted,
+}
+
+/// Why a body ends before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The fetch ended too soon, or failed before its head.
+    #[error("the fetch was interrupted")]
+    Interrupted,
+    /// It is longer than an entry may be.
+    #[error("the body is longer than a cache entry may be")]
+    TooLarge,
+    /// The cache is full of what is being fetched and read.
+    #[error("the cache has no room for the body")]
+    NoRoom,
+    /// It is longer or shorter than its head declared.
+    #[error("the body is not as long as its head declared")]
+    WrongLength,
+    /// The range that was asked for goes beyond it.
+    #[error("the body ends before the range does")]
+    PastTheEnd,
+}
+
+impl<H, F> Reader<H, F> {
+    pub(super) fn new(entry: Arc<Entry<H, F>>) -> Self {
+        Self {
+            entry,
+            place: Place::default(),
+        }
+    }
+
+    /// The head, as soon as it is there. It can be asked for again. Cancel safe: dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// Why there is none, or none any more: whoever asks only after the body broke is told so here.
+    pub async fn head(&mut self) -> Result<H, Outcome<F>>
+    where
+        H: Clone,
+        F: Clone,
+    {
+        let Self { entry, place } = self;
+        poll_fn(|cx| {
+            entry.phase.poll(place, cx, |phase| match phase {
+                Phase::Waiting => None,
+                Phase::Open(head) => Some(Ok(head.clone())),
+                Phase::Ended(outcome) => Some(Err(outcome.clone())),
+            })
+        })
+        .await
+    }
+
+    /// The body's length in bytes when all of it is there, so that a range of it can be answered.
+    #[must_use]
+    pub fn whole(&self) -> Option<u64> {
+        self.entry.content.whole().map(to_u64)
+    }
+
+    /// The whole body, whether it is there yet or not. Without a head it waits for that too.
+    #[must_use]
+    pub fn into_body(self) -> SharedBody {
+        self.body(0, None)
+    }
+
+    /// A range of the body's bytes; an empty one where it ends before it starts. Meant for a range within
+    /// [`whole`](Self::whole); what goes beyond the body ends with [`Broken::PastTheEnd`].
+    #[must_use]
+    pub fn into_range(self, range: Range<u64>) -> SharedBody {
+        let place = |place| usize::try_from(place).unwrap_or(usize::MAX);
+        let start = place(range.start);
+        self.body(start, Some(place(range.end).max(start)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn content(&self) -> std::sync::Weak<Content> {
+        Arc::downgrade(&self.entry.content)
+    }
+
+    fn body(self, at: usize, end: Option<usize>) -> SharedBody {
+        SharedBody {
+            content: Arc::clone(&self.entry.content),
+            place: Place::default(),
+            at,
+            end,
+        }
+    }
+}
+
+impl<H, F> Drop for Reader<H, F> {
+    fn drop(&mut self) {
+        self.entry.phase.leave(&mut self.place);
+    }
+}
+
+/// A body that is read along: data frames alone, of at most 64 KiB, shared with all other readers. It ends cleanly only when
+/// the fetch did; a broken one yields what is there and then [`Broken`], at every further poll too. The size hint is exact when
+/// the length was declared or all is there.
+#[derive(Debug)]
+pub struct SharedBody {
+    content: Arc<Content>,
+    place: Place,
+    at: usize,
+    /// Where a range ends.
+    end: Option<usize>,
+}
+
+impl Body for SharedBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        if this.end == Some(this.at) {
+            return Poll::Ready(None);
+        }
+        let read = this.content.poll_read(this.at, &mut this.place, cx);
+        read.map(|read| match (read, this.end) {
+            (Ok(Some(mut bytes)), end) => {
+                if let Some(end) = end {
+                    bytes.truncate(end - this.at);
+                }
+                this.at += bytes.len();
+                Some(Ok(Frame::data(bytes)))
+            }
+            (Ok(None), None) => None,
+            (Ok(None), Some(_)) => Some(Err(Broken::PastTheEnd)),
+            (Err(broken), _) => Some(Err(broken)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.end
+            .or_else(|| self.content.whole())
+            .is_some_and(|end| end == self.at)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (length, have) = self.content.lengths();
+        let left = |end: usize| to_u64(end.saturating_sub(self.at));
+        if let Some(end) = self.end.or(length) {
+            return SizeHint::with_exact(left(end));
+        }
+        let mut hint = SizeHint::new();
+        hint.set_lower(left(have));
+        hint
+    }
+}
+
+impl Drop for SharedBody {
+    fn drop(&mut self) {
+        self.content.leave(&mut self.place);
+    }
+}
+
+fn to_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}

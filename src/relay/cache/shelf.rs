@@ -1,0 +1,283 @@
+//! The list of entries, all of it under one lock: what is finished, what is being fetched, what is not shareable.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lru::LruCache;
+use tokio::time::Instant;
+
+use super::account::{Account, Charge};
+use super::entry::Entry;
+use super::key::CacheKey;
+use super::reader::Broken;
+use super::{CacheSettings, CacheStats};
+
+/// A body of unknown length is given room in such steps: so that the lock is seldom taken, and that those who are let in
+/// rarely find none later.
+pub(super) const STEP_BYTES: usize = 256 * 1024;
+
+/// How many entries that are being read are passed over in search of one that can go.
+const PASSED_OVER: usize = 32;
+
+/// How many stale entries, and marks, one turn of a sweep frees.
+const SWEEP_TURN: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Shelf<H, F> {
+    settings: CacheSettings,
+    account: Arc<Account>,
+    finished: LruCache<CacheKey, Finished<H, F>, RandomState>,
+    /// What the finished entries are charged.
+    finished_bytes: usize,
+    in_flight: HashMap<CacheKey, InFlight<H, F>>,
+    /// Keys that are not shareable, as their hashes, until when; the oldest first. That two keys may have one hash costs the
+    /// other its sharing for a while, and nobody outside can tell which do.
+    marks: LruCache<u64, Instant, RandomState>,
+    hasher: RandomState,
+    /// The counts alone.
+    stats: CacheStats,
+}
+
+#[derive(Debug)]
+struct Finished<H, F> {
+    entry: Arc<Entry<H, F>>,
+    stale_at: Instant,
+    charged: usize,
+}
+
+#[derive(Debug)]
+struct InFlight<H, F> {
+    entry: Arc<Entry<H, F>>,
+    /// Known with the head.
+    stale_at: Option<Instant>,
+}
+
+/// What a look-up found.
+#[derive(Debug)]
+pub(super) enum Found<H, F> {
+    Shared(Arc<Entry<H, F>>),
+    Started(Arc<Entry<H, F>>),
+    Nothing,
+}
+
+impl<H, F> Shelf<H, F> {
+    pub(super) fn new(settings: CacheSettings) -> Self {
+        Self {
+            settings,
+            account: Arc::default(),
+            finished: LruCache::unbounded_with_hasher(RandomState::new()),
+            finished_bytes: 0,
+            in_flight: HashMap::new(),
+            marks: LruCache::unbounded_with_hasher(RandomState::new()),
+            hasher: RandomState::new(),
+            stats: CacheStats::default(),
+        }
+    }
+
+    pub(super) fn look_up(&mut self, key: CacheKey, now: Instant) -> Found<H, F> {
+        if let Some(finished) = self.finished.get(&key) {
+            if now < finished.stale_at {
+                self.stats.hits += 1;
+                return Found::Shared(Arc::clone(&finished.entry));
+            }
+            self.finished_bytes -= finished.charged;
+            self.finished.pop(&key);
+        }
+        if let Some(in_flight) = self.in_flight.get(&key) {
+            if in_flight.stale_at.is_none_or(|stale_at| now < stale_at) {
+                self.stats.joined += 1;
+                return Found::Shared(Arc::clone(&in_flight.entry));
+            }
+            // It goes on for those who read it, but is not kept.
+            self.in_flight.remove(&key);
+        }
+        if self.is_marked(&key, now) {
+            self.stats.passes += 1;
+            return Found::Nothing;
+        }
+        let Some(entry) = self.start(key) else {
+            self.stats.crowded += 1;
+            return Found::Nothing;
+        };
+        self.stats.fills += 1;
+        Found::Started(entry)
+    }
+
+    fn start(&mut self, key: CacheKey) -> Option<Arc<Entry<H, F>>> {
+        let cost = Entry::<H, F>::cost(&key);
+        let full = self.finished.len() + self.in_flight.len() >= self.settings.keys;
+        // Room for the entry alone would only make its waiters wait for a refusal.
+        let first_step = STEP_BYTES.min(self.settings.object);
+        if full && !self.evict_one() || !self.make_room(cost.saturating_add(first_step)) {
+            return None;
+        }
+        let charge = Charge::new(&self.account, cost);
+        let entry = Arc::new(Entry::new(key.clone(), charge));
+        let in_flight = InFlight {
+            entry: Arc::clone(&entry),
+            stale_at: None,
+        };
+        self.in_flight.insert(key, in_flight);
+        Some(entry)
+    }
+
+    /// Charges an entry for so much more.
+    pub(super) fn grow(&mut self, entry: &Entry<H, F>, more: usize) -> Result<(), Broken> {
+        if !self.make_room(more) {
+            return Err(Broken::NoRoom);
+        }
+        entry.content.charge.grow(more);
+        Ok(())
+    }
+
+    /// The head is there.
+    pub(super) fn opened(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
+        if let Some(in_flight) = self.find(entry) {
+            in_flight.stale_at = Some(stale_at);
+        }
+    }
+
+    /// All of it is there: keeps it unless a newer one is on its way.
+    pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>) {
+        let Some(stale_at) = self.find(entry).and_then(|in_flight| in_flight.stale_at) else {
+            return;
+        };
+        self.in_flight.remove(&entry.key);
+        let finished = Finished {
+            entry: Arc::clone(entry),
+            stale_at,
+            charged: entry.content.charge.bytes(),
+        };
+        self.finished_bytes += finished.charged;
+        self.finished.put(entry.key.clone(), finished);
+    }
+
+    /// Forgets an entry that does not get finished.
+    pub(super) fn abandon(&mut self, entry: &Arc<Entry<H, F>>) {
+        if self.find(entry).is_some() {
+            self.in_flight.remove(&entry.key);
+        }
+    }
+
+    /// Remembers a key as not shareable.
+    pub(super) fn mark(&mut self, key: &CacheKey, now: Instant) {
+        self.marks
+            .put(self.hasher.hash_one(key), after(now, self.settings.pass));
+        if self.marks.len() > self.settings.keys {
+            self.marks.pop_lru();
+        }
+    }
+
+    fn is_marked(&mut self, key: &CacheKey, now: Instant) -> bool {
+        let hash = self.hasher.hash_one(key);
+        let Some(until) = self.marks.peek(&hash) else {
+            return false;
+        };
+        let lasts = now < *until;
+        if !lasts {
+            self.marks.pop(&hash);
+        }
+        lasts
+    }
+
+    /// The entry in the list, unless another has taken its place.
+    fn find(&mut self, entry: &Arc<Entry<H, F>>) -> Option<&mut InFlight<H, F>> {
+        self.in_flight
+            .get_mut(&entry.key)
+            .filter(|in_flight| Arc::ptr_eq(&in_flight.entry, entry))
+    }
+
+    /// Whether so much could be charged if all that is finished went. What is being fetched cannot go.
+    fn could_hold(&self, more: usize) -> bool {
+        let stays = self.account.used().saturating_sub(self.finished_bytes);
+        stays.saturating_add(more) <= self.settings.bytes
+    }
+
+    /// Evicts until so much more can be charged. When that cannot be, nothing is evicted in vain.
+    fn make_room(&mut self, more: usize) -> bool {
+        if !self.could_hold(more) {
+            return false;
+        }
+        while self.account.used().saturating_add(more) > self.settings.bytes {
+            if !self.evict_one() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops the least recently used finished entry that nobody reads. Those that are passed over count as just used, so the
+    /// next search does not meet them again.
+    fn evict_one(&mut self) -> bool {
+        for _ in 0..PASSED_OVER {
+            let Some((key, finished)) = self.finished.pop_lru() else {
+                return false;
+            };
+            // Nobody can begin to read it meanwhile: that needs this list.
+            if !finished.entry.is_in_use() {
+                self.finished_bytes -= finished.charged;
+                self.stats.evicted += 1;
+                return true;
+            }
+            self.finished.put(key, finished);
+        }
+        false
+    }
+
+    /// One turn: whether there may be more to free. An entry has at most its freshness to live after its last use, so what is
+    /// stale does not stay behind what is fresh for long.
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        for _ in 0..SWEEP_TURN {
+            let stale = self
+                .finished
+                .peek_lru()
+                .is_some_and(|(_, finished)| finished.stale_at <= now);
+            if stale && let Some((_, finished)) = self.finished.pop_lru() {
+                self.finished_bytes -= finished.charged;
+            }
+            let over = self
+                .marks
+                .peek_lru()
+                .is_some_and(|(_, until)| *until <= now);
+            if over {
+                self.marks.pop_lru();
+            }
+            if !stale && !over {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether what is kept beside the list fits to it.
+    #[cfg(test)]
+    pub(super) fn is_consistent(&self) -> bool {
+        let charged = |finished: &Finished<H, F>| {
+            assert_eq!(finished.charged, finished.entry.content.charge.bytes());
+            finished.charged
+        };
+        let sum: usize = self.finished.iter().map(|(_, one)| charged(one)).sum();
+        sum == self.finished_bytes
+            && self
+                .in_flight
+                .keys()
+                .all(|key| !self.finished.contains(key))
+    }
+
+    pub(super) fn stats(&self) -> CacheStats {
+        CacheStats {
+            entries: self.finished.len(),
+            in_flight: self.in_flight.len(),
+            marks: self.marks.len(),
+            bytes: self.account.used(),
+            ..self.stats
+        }
+    }
+}
+
+/// A time so far away that the clock has no name for it is taken for none at all: nothing is shared by mistake.
+pub(super) fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration).unwrap_or(now)
+}

@@ -1,0 +1,116 @@
+//! A value that changes while tasks of several threads wait for it.
+
+use std::mem;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+/// The value, and who waits for its next change. Its lock is short: no waker is called or dropped under it, since either may
+/// end a task that has a place here itself.
+#[derive(Debug)]
+pub(super) struct Watched<T> {
+    inner: Mutex<Inner<T>>,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    value: T,
+    /// Counts the times that all were woken, so that a place of an earlier round is known to be void.
+    round: u64,
+    waiting: Slab<Waker>,
+}
+
+/// Where a waiter's waker is, if anywhere: its round and its slot. Whoever goes away with one must [`Watched::leave`].
+#[derive(Debug, Default)]
+pub(super) struct Place(Option<(u64, usize)>);
+
+impl<T> Watched<T> {
+    /// Nobody waits yet.
+    pub(super) fn new(value: T) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                value,
+                round: 0,
+                waiting: Slab::new(),
+            }),
+        }
+    }
+
+    /// Looks once, now.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&self.lock().value)
+    }
+
+    /// Looks, and is woken at the next change when there is nothing yet. One place holds one waker, the last one's.
+    pub(super) fn poll<R>(
+        &self,
+        place: &mut Place,
+        cx: &Context<'_>,
+        look: impl FnOnce(&T) -> Option<R>,
+    ) -> Poll<R> {
+        let mut inner = self.lock();
+        let found = look(&inner.value);
+        let _old = if found.is_some() {
+            inner.remove(place)
+        } else {
+            inner.enter(place, cx.waker())
+        };
+        drop(inner);
+        found.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Changes the value and wakes all who wait.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let mut inner = self.lock();
+        let result = change(&mut inner.value);
+        let woken = if inner.waiting.is_empty() {
+            Slab::new()
+        } else {
+            inner.round = inner.round.wrapping_add(1);
+            mem::take(&mut inner.waiting)
+        };
+        drop(inner);
+        for (_, waker) in woken {
+            waker.wake();
+        }
+        result
+    }
+
+    /// Gives a place back.
+    pub(super) fn leave(&self, place: &mut Place) {
+        if place.0.is_some() {
+            let _old = self.lock().remove(place);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Inner<T> {
+    /// Takes the place out; its waker is the caller's to drop, after the lock.
+    fn remove(&mut self, place: &mut Place) -> Option<Waker> {
+        let (round, slot) = place.0.take()?;
+        (round == self.round)
+            .then(|| self.waiting.try_remove(slot))
+            .flatten()
+    }
+
+    /// Puts a waker in; the one that it replaces is the caller's to drop, after the lock.
+    fn enter(&mut self, place: &mut Place, waker: &Waker) -> Option<Waker> {
+        if let Some((round, slot)) = place.0
+            && round == self.round
+            && let Some(present) = self.waiting.get_mut(slot)
+        {
+            return (!present.will_wake(waker)).then(|| mem::replace(present, waker.clone()));
+        }
+        place.0 = Some((self.round, self.waiting.insert(waker.clone())));
+        None
+    }
+}
+
+#[cfg(test)]
+#[path = "watched_tests.rs"]
+mod tests;
