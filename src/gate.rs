@@ -1,5 +1,7 @@
 //! What all connections share.
 
+pub mod sharing;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -7,10 +9,11 @@ use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use http_body_util::Full;
+use tokio_util::task::TaskTracker;
 use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock;
-use crate::config::{Config, Limits, Timeouts, WebSocketRefusal};
+use crate::config::{Config, HlsConfig, Limits, PathTemplate, Timeouts, WebSocketRefusal};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
 use crate::listener::limit::ConnectionLimit;
@@ -18,9 +21,12 @@ use crate::metrics::{Metrics, Readings};
 use crate::relay::RelaySettings;
 use crate::request::Edge;
 use crate::session::Sessions;
+use crate::session::hls::HlsSessions;
+use crate::session::ticket::Seals;
 use crate::token::{Keyring, Owner, UnixSeconds};
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::{Patience, Upstream};
+use sharing::Cache;
 
 /// The running gate.
 #[derive(Debug)]
@@ -30,8 +36,22 @@ pub struct Gate {
     next_revocation: AtomicU64,
     /// Who is playing.
     pub sessions: Arc<Sessions>,
+    /// Who is playing over HTTP.
+    pub hls: HlsSessions,
+    /// What viewers over HTTP share; `None` when each fetches for itself.
+    pub cache: Option<Arc<Cache>>,
+    /// The fetches for all, which outlive those who began them.
+    pub fetches: TaskTracker,
+    /// How playback over HTTP is configured.
+    pub hls_config: HlsConfig,
     /// The media servers.
     pub upstream: Upstream,
+    /// Their HTTP side.
+    pub http_upstream: Upstream,
+    /// What stands there in the place of `/h5live/authhttp/`.
+    pub http_path: PathTemplate,
+    /// The path there of the playlist that a playback begins with.
+    pub http_playlist: PathTemplate,
     /// The path on the media servers; `None` is the viewer's own.
     pub websocket_path: Option<String>,
     /// `Host` for the media servers; `None` is the viewer's own.
@@ -85,6 +105,8 @@ pub struct Policy {
     pub edge: Edge,
     /// All keys.
     pub keyring: Keyring,
+    /// What tickets and links are sealed with.
+    pub seals: Arc<Seals>,
     /// What is asked of each organisation's tokens.
     pub rules: Rules,
     /// Who may mint.
@@ -102,6 +124,7 @@ impl Gate {
             upstream,
             limits,
             timeouts,
+            hls,
             websocket_refusal,
             keyring,
             rules,
@@ -127,17 +150,28 @@ impl Gate {
             half_close: timeouts.half_close,
             linger: timeouts.linger,
         };
+        let authority = upstream.host.as_deref().and_then(|host| host.parse().ok());
+        let sessions = Sessions::new(limits.sessions);
+        let playing = HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address);
         Arc::new(Self {
             policy: RwLock::new(Arc::new(Policy {
                 edge,
+                seals: Arc::new(Seals::new(&keyring, None)),
                 keyring,
                 rules,
                 api_keys,
                 websocket_refusal,
             })),
+            hls: playing,
+            cache: hls.cache.then(|| Cache::new(sharing::settings(&hls))),
+            fetches: TaskTracker::new(),
+            hls_config: hls,
+            http_upstream: Upstream::new(upstream.http_servers, authority, patience, limits.dials),
+            http_path: upstream.http_path,
+            http_playlist: upstream.http_playlist,
             revocations: RwLock::default(),
             next_revocation: AtomicU64::new(1),
-            sessions: Sessions::new(limits.sessions),
+            sessions,
             upstream: Upstream::new(upstream.servers, host, patience, limits.dials),
             websocket_path: upstream.websocket_path,
             upstream_host: upstream.host,
@@ -158,9 +192,26 @@ impl Gate {
         Arc::clone(&self.policy.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Decides by another policy from now on.
-    pub fn replace_policy(&self, policy: Policy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    /// Decides by another configuration from now on: its organisations, keys, API keys, neighbours, sources and form of
+    /// refusals. Listeners, servers, limits and timeouts need a restart.
+    pub fn reload(&self, config: Config) {
+        let Config {
+            edge,
+            keyring,
+            rules,
+            api_keys,
+            websocket_refusal,
+            ..
+        } = config;
+        let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        *policy = Arc::new(Policy {
+            edge,
+            seals: Arc::new(Seals::new(&keyring, Some(&policy.seals))),
+            keyring,
+            rules,
+            api_keys,
+            websocket_refusal,
+        });
     }
 
     /// The revocations of this moment.
@@ -226,7 +277,16 @@ impl Gate {
     /// The metrics' text.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        let servers = self.upstream.servers().iter();
+        let mut servers = std::collections::BTreeMap::<_, bool>::new();
+        let both = self
+            .upstream
+            .servers()
+            .iter()
+            .chain(self.http_upstream.servers());
+        for server in both {
+            // Both sides of a media server may have one address.
+            *servers.entry(server.to_string()).or_insert(true) &= server.is_healthy();
+        }
         self.metrics.text(&Readings {
             sessions: self.sessions.count(),
             connections: self.connections.open(),
@@ -235,9 +295,8 @@ impl Gate {
                 .log_dropped
                 .as_ref()
                 .map_or(0, ErrorCounter::dropped_lines),
-            servers: servers
-                .map(|server| (server.to_string(), server.is_healthy()))
-                .collect(),
+            servers: servers.into_iter().collect(),
+            cache: self.cache.as_ref().map(|cache| cache.stats()),
         })
     }
 }

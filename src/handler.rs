@@ -1,8 +1,10 @@
 //! The way of a request, forwards: a connection is accepted, its head read, the token verified, the playback decided, a
 //! session opened, a media server chosen, the bytes relayed, and whatever goes wrong told by the refusal map.
 
+pub mod body;
 pub mod conversation;
 pub mod dialling;
+pub mod hls;
 pub mod in_band;
 pub mod record;
 
@@ -167,7 +169,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
             session: id,
         },
     );
-    record::started(gate, id, &permit, &facts);
+    record::started(gate, id, "websocket", &permit, &facts);
     let PlaybackRequest {
         security, flags, ..
     } = request;

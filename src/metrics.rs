@@ -9,6 +9,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::relay::cache::CacheStats;
+
 /// A verdict's labels. All values are from fixed lists, so that no viewer can make a new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Verdict {
@@ -25,6 +27,13 @@ pub struct Verdict {
 pub struct Why {
     /// A label of the refusal map, or of the token API's errors.
     pub reason: &'static str,
+}
+
+/// One label: an HTTP status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Answered {
+    /// Such as 200.
+    pub status: u32,
 }
 
 /// One label: a media server.
@@ -47,6 +56,8 @@ pub struct Metrics {
     pub rejections: Family<Why, Counter>,
     /// Answers of the token API, by error; `minted` is success.
     pub token_api: Family<Why, Counter>,
+    /// Answers to viewers over HTTP, by status.
+    pub http_answers: Family<Answered, Counter>,
     /// Media servers that could not be had, by why.
     pub upstream_errors: Family<Why, Counter>,
     /// From our 101 to the media server's.
@@ -74,6 +85,8 @@ pub struct Readings {
     pub log_lines_dropped: usize,
     /// Media servers, and whether each is healthy.
     pub servers: Vec<(String, bool)>,
+    /// What viewers over HTTP share, when they do.
+    pub cache: Option<CacheStats>,
 }
 
 impl Default for Metrics {
@@ -106,6 +119,12 @@ impl Default for Metrics {
             "token_api_requests",
             "Answers of the token API",
             token_api.clone(),
+        );
+        let http_answers = Family::default();
+        registry.register(
+            "http_answers",
+            "Answers to viewers over HTTP",
+            http_answers.clone(),
         );
         let upstream_errors = Family::default();
         registry.register(
@@ -146,6 +165,7 @@ impl Default for Metrics {
             ends,
             rejections,
             token_api,
+            http_answers,
             upstream_errors,
             upstream_connect,
             messages_dropped,
@@ -181,6 +201,24 @@ impl Metrics {
             "Log lines that found no room",
             counter(readings.log_lines_dropped),
         );
+        if let Some(cache) = &readings.cache {
+            let look_ups = [
+                ("hit", cache.hits),
+                ("joined", cache.joined),
+                ("filled", cache.fills),
+                ("passed", cache.passes),
+                ("crowded", cache.crowded),
+            ];
+            let family = Family::<Why, Counter>::default();
+            for (reason, count) in look_ups {
+                family.get_or_create(&Why { reason }).inc_by(count);
+            }
+            let help = "Requests for playlists and segments, by what the cache had: hit, joined (being fetched), filled, \
+                        passed (not to be shared), crowded (no room)";
+            now.register("cache_requests", help, family);
+            let help = "Memory of shared playlists and segments";
+            now.register_with_unit("cache", help, Unit::Bytes, gauge(cache.bytes));
+        }
         let healthy = Family::<Which, Gauge>::default();
         for (server, is_healthy) in &readings.servers {
             healthy

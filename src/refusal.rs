@@ -152,7 +152,7 @@ impl From<UpstreamError> for Refusal {
 impl From<Cause> for Refusal {
     /// What a viewer is told at the end of a relay. For ends in which nobody listens any more the code does not matter.
     fn from(cause: Cause) -> Self {
-        use Fault::{Client, Ours, Upstream};
+        use Fault::{Client, Upstream};
         let end = |code, label, fault| Self::new(code, StatusCode::OK, label, fault);
         match cause {
             Cause::ViewerClosed => end(1000, "viewer_closed", Client),
@@ -164,11 +164,28 @@ impl From<Cause> for Refusal {
             Cause::ServerGoingAway => end(UNAVAILABLE, "server_going_away", Upstream),
             Cause::ServerLost => end(UNAVAILABLE, "server_lost", Upstream),
             Cause::MediaIdle => end(UNAVAILABLE, "media_idle", Upstream),
-            Cause::Kicked(Kick::Revoked) => end(DENIED, "revoked", Client),
-            Cause::Kicked(Kick::Expired) => end(EXPIRED_OR_MISSING, "expired", Client),
-            Cause::Kicked(Kick::Operator) => end(DENIED, "operator", Ours),
-            Cause::Kicked(Kick::Superseded) => end(DENIED, "superseded", Client),
-            Cause::Kicked(Kick::Drain) => end(UNAVAILABLE, "draining", Ours),
+            Cause::Kicked(kick) => Self::from(kick),
+        }
+    }
+}
+
+impl From<Kick> for Refusal {
+    /// What a viewer is told whose playback the gate has ended.
+    fn from(kick: Kick) -> Self {
+        use Fault::{Client, Ours};
+        let denied = |label, fault| Self::new(DENIED, StatusCode::FORBIDDEN, label, fault);
+        match kick {
+            Kick::Revoked => denied("revoked", Client),
+            Kick::Expired => {
+                let status = StatusCode::FORBIDDEN;
+                Self::new(EXPIRED_OR_MISSING, status, "expired", Client)
+            }
+            Kick::Operator => denied("operator", Ours),
+            Kick::Superseded => denied("superseded", Client),
+            Kick::Drain => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                Self::new(UNAVAILABLE, status, "draining", Ours)
+            }
         }
     }
 }

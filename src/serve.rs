@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::config::{Config, ListenerConfig};
-use crate::gate::{Gate, Policy, Site};
+use crate::gate::{Gate, Site};
 use crate::handler;
 use crate::listener::{SocketOptions, accept, bind};
 use crate::logging::Log;
@@ -46,6 +46,9 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// `state_dir` cannot be used.
+    #[error("state_dir: {0}")]
+    State(String),
     /// A thread, a runtime or a signal handler cannot be had.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -71,7 +74,9 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         site,
         beside,
     } = extras;
+    let state = config.state_dir.clone();
     let gate = Gate::new(config, site, Some(log.dropped()));
+    handler::hls::restore(&gate, state.as_deref()).map_err(StartError::State)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let stop = CancellationToken::new();
 
@@ -123,6 +128,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             background.spawn(admin::serve(Arc::clone(&gate), admin, socket, ADMIN_CONNECTIONS));
         }
         background.spawn(keep_names_fresh(Arc::clone(&gate)));
+        background.spawn(handler::hls::keep_house(Arc::clone(&gate), state.clone()));
         if let Some(beside) = beside {
             background.spawn(beside);
         }
@@ -135,6 +141,8 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         signals.run_until_end(&gate, path).await;
         gate.set_ready(false);
         stop.cancel();
+        // Before the drain ends them: HLS viewers go on with the process that comes next.
+        handler::hls::save(&gate, state.as_deref());
         gate.sessions.drain(gate.timeouts.drain);
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         tokio::select! {
@@ -230,7 +238,8 @@ async fn all_ended(workers: Vec<JoinHandle<()>>) {
 }
 
 async fn look_up_all(gate: &Gate) {
-    for server in gate.upstream.servers() {
+    let servers = gate.upstream.servers().iter();
+    for server in servers.chain(gate.http_upstream.servers()) {
         server.look_up().await;
     }
 }
@@ -283,25 +292,11 @@ impl Signals {
     }
 }
 
-/// Reads the configuration again and decides by it from now on: organisations, keys, API keys, neighbours, sources and
-/// the form of refusals. Listeners, servers, limits and timeouts need a restart. A bad file changes nothing.
+/// Reads the configuration again and decides by it from now on. A bad file changes nothing.
 fn reload(gate: &Gate, path: &Path) {
     match Config::load(path) {
-        Ok(Config {
-            edge,
-            keyring,
-            rules,
-            api_keys,
-            websocket_refusal,
-            ..
-        }) => {
-            gate.replace_policy(Policy {
-                edge,
-                keyring,
-                rules,
-                api_keys,
-                websocket_refusal,
-            });
+        Ok(config) => {
+            gate.reload(config);
             gate.metrics
                 .reloads
                 .get_or_create(&Why { reason: "ok" })

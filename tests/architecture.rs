@@ -97,7 +97,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("logging", &[]),
-    ("metrics", &[]),
+    ("metrics", &["relay"]),
     (
         "serve",
         &[

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ALLOW, CACHE_CONTROL, CONNECTION,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
     CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
@@ -27,14 +28,20 @@ use crate::listener::limit::ConnectionPermit;
 use crate::listener::{Accepted, Peer};
 use crate::refusal::{Refusal, rejection};
 use crate::request::handshake::Handshake;
+use crate::request::http_playback::HttpTarget;
 use crate::request::is_websocket_path;
 use crate::request::strict::{self, Rejection};
 use crate::session::id::Receipt;
 use crate::token_api::http::{self as token_api, TokenApi};
 
+use super::body::AnswerBody;
+use super::hls::{self, Trouble};
 use super::{Verdict, judge, random, record};
 
 const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// What pages may read of an answer, beside what they always may.
+const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag";
 /// What the endpoints of viewers take.
 const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Where tokens are minted.
@@ -134,31 +141,103 @@ pub async fn hold(
 
 /// Answers one request.
 async fn answer(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     listener: &ListenerConfig,
     peer: Peer,
     request: Request<Incoming>,
     shared: &Shared,
-) -> Response<Full<Bytes>> {
+) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
     if let Err(error) = strict::check(&head, gate.limits.uri) {
-        return reject(gate, error);
+        return reject(gate, error).map(AnswerBody::from);
     }
     if listener.token_api && head.uri.path() == TOKEN_PATH {
-        return mint(gate, &head, body).await;
+        return mint(gate, &head, body).await.map(AnswerBody::from);
     }
+    let target = HttpTarget::read(head.uri.path()).filter(|_| listener.playback);
+    match target {
+        Some(target) => http_playback(gate, &head, peer, target).await,
+        None => answer_whole(gate, listener, peer, &head, shared).map(AnswerBody::from),
+    }
+}
+
+/// HLS and the progressive file.
+async fn http_playback(
+    gate: &Arc<Gate>,
+    head: &Parts,
+    peer: Peer,
+    target: HttpTarget<'_>,
+) -> Response<AnswerBody> {
+    match (&head.method, strict::check_no_body(head)) {
+        (_, Err(error)) => return reject(gate, error).map(AnswerBody::from),
+        (&Method::OPTIONS, _) => return preflight().map(AnswerBody::from),
+        (&Method::GET | &Method::HEAD, _) => {}
+        _ => return reject(gate, Rejection::Method).map(AnswerBody::from),
+    }
+    // Boxed: a WebSocket's connection does not carry the room for it.
+    let answered = Box::pin(hls::answer(gate, head, peer, target)).await;
+    let mut response = answered.unwrap_or_else(|trouble| {
+        let receipt = Receipt::new(random());
+        let refused = |refusal: &Refusal| http_refusal(refusal, receipt).map(AnswerBody::from);
+        match trouble {
+            Trouble::Refused(why) => {
+                let refusal = Refusal::from(why.denial.reason());
+                record::refused(gate, &why, &refusal, receipt);
+                refused(&refusal)
+            }
+            Trouble::Over(session, kick) => {
+                tracing::debug!(%session, %receipt, ?kick, "a playback that is over was asked for");
+                refused(&Refusal::from(kick))
+            }
+            Trouble::Upstream(error) => {
+                let refusal = Refusal::from(error);
+                record::no_media(gate, error, &refusal, receipt);
+                refused(&refusal)
+            }
+            Trouble::Status(status) => nothing_there(status).map(AnswerBody::from),
+        }
+    });
+    record::answered(gate, response.status());
+    let headers = response.headers_mut();
+    allow_any_origin(headers);
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
+    // A page that is isolated from others may still show what is meant for any page.
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    response
+}
+
+/// The media server has nothing there, or not now.
+fn nothing_there(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    response
+}
+
+/// Everything whose answer is there at once.
+fn answer_whole(
+    gate: &Gate,
+    listener: &ListenerConfig,
+    peer: Peer,
+    head: &Parts,
+    shared: &Shared,
+) -> Response<Full<Bytes>> {
     if !listener.playback || !is_websocket_path(head.uri.path()) {
-        let page = gate.site.as_ref().and_then(|site| site.answer(&head));
+        let page = gate.site.as_ref().and_then(|site| site.answer(head));
         return page.unwrap_or_else(|| reject(gate, Rejection::NotFound));
     }
-    let handshake = match (&head.method, strict::check_no_body(&head)) {
+    let handshake = match (&head.method, strict::check_no_body(head)) {
         (_, Err(error)) => return reject(gate, error),
         (&Method::OPTIONS, _) => return preflight(),
-        (&Method::GET | &Method::HEAD, _) => Handshake::read(&head),
+        (&Method::GET | &Method::HEAD, _) => Handshake::read(head),
         _ => return reject(gate, Rejection::Method),
     };
     match handshake {
-        Ok(handshake) => websocket(gate, &head, peer, handshake, shared),
+        Ok(handshake) => websocket(gate, head, peer, handshake, shared),
         Err(error) => reject(gate, error),
     }
 }
@@ -227,7 +306,7 @@ fn http_refusal(refusal: &Refusal, receipt: Receipt) -> Response<Full<Bytes>> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("X-H5gate-Receipt"),
+        HeaderValue::from_static(EXPOSED),
     );
     allow_any_origin(headers);
     response
@@ -278,10 +357,13 @@ fn reject(gate: &Gate, error: Rejection) -> Response<Full<Bytes>> {
 fn preflight() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(VIEWER_METHODS));
-    allow_any_origin(response.headers_mut());
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static(VIEWER_METHODS);
+    headers.insert(ALLOW, methods.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    allow_any_origin(headers);
     response
 }
 

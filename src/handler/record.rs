@@ -1,5 +1,6 @@
 //! What is counted and logged: one line when a playback starts or is refused, one when it ends. Never a token.
 
+use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
@@ -7,11 +8,13 @@ use crate::decision::Facts;
 use crate::decision::denial::Denial;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::metrics::{Verdict, Why};
+use crate::metrics::{Answered, Verdict, Why};
 use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
 use crate::session::guard::SessionGuard;
+use crate::session::hls::{Ended, HlsSession};
 use crate::session::id::{Receipt, SessionId};
+use crate::upstream::UpstreamError;
 
 use super::dialling::NoServer;
 use super::{Playback, Refused};
@@ -22,11 +25,18 @@ const GRANTED: Verdict = Verdict {
     code: 0,
 };
 
-pub(super) fn started(gate: &Gate, session: SessionId, permit: &Permit, facts: &Facts) {
+pub(super) fn started(
+    gate: &Gate,
+    session: SessionId,
+    over: &'static str,
+    permit: &Permit,
+    facts: &Facts,
+) {
     gate.metrics.verdicts.get_or_create(&GRANTED).inc();
     let claims = permit.claims();
     tracing::info!(
         %session,
+        over,
         stream = %permit.stream(),
         address = %facts.address,
         referer = %facts.referer,
@@ -129,6 +139,39 @@ pub(super) fn ended(gate: &Gate, guard: &SessionGuard, end: &RelayEnd, receipt: 
         to_server = end.to_server,
         "playback ended"
     );
+}
+
+pub(super) fn moved(session: &HlsSession, permit: &Permit) {
+    tracing::info!(session = %session.id(), address = %permit.address(), "playback moved");
+}
+
+/// A playback over HTTP has ended: by the gate, or because its viewer has been quiet.
+pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
+    let label = ended.kick.map_or("quiet", |kick| Refusal::from(kick).label);
+    gate.metrics
+        .ends
+        .get_or_create(&Why { reason: label })
+        .inc();
+    let to_viewer = ended.session.bytes();
+    gate.metrics.bytes_to_viewers.inc_by(to_viewer);
+    tracing::info!(session = %ended.session.id(), reason = label, to_viewer, "playback ended");
+}
+
+/// A request over HTTP for a playback that has no media server.
+pub(super) fn no_media(gate: &Gate, error: UpstreamError, refusal: &Refusal, receipt: Receipt) {
+    let reason = Why {
+        reason: refusal.label,
+    };
+    gate.metrics.upstream_errors.get_or_create(&reason).inc();
+    tracing::warn!(%receipt, code = refusal.code, reason = refusal.label, detail = %error, "no answer of a media server");
+}
+
+pub(super) fn answered(gate: &Gate, status: StatusCode) {
+    let status = status.as_u16().into();
+    gate.metrics
+        .http_answers
+        .get_or_create(&Answered { status })
+        .inc();
 }
 
 pub(super) fn token_api(gate: &Gate, outcome: &'static str) {

@@ -148,18 +148,26 @@ impl<'a> Query<'a> {
     pub fn rebuild(&self, url: &RtmpUrl) -> String {
         let mut text = String::with_capacity(256);
         for (key, value) in &self.forwarded {
-            if !text.is_empty() {
-                text.push('&');
-            }
             let value = if key == "url" {
                 Some(url.as_str())
             } else {
                 value.as_deref()
             };
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{}", utf8_percent_encode(key, COMPONENT));
-            if let Some(value) = value {
-                let _ = write!(text, "={}", utf8_percent_encode(value, COMPONENT));
+            push(&mut text, key, value);
+        }
+        text
+    }
+
+    /// The query for the media server when the source and the stream are known from elsewhere: these two, and of the rest
+    /// that travels on those whose key is `kept`.
+    #[must_use]
+    pub fn for_source(&self, (url, stream): (&str, &str), kept: impl Fn(&str) -> bool) -> String {
+        let mut text = String::with_capacity(256);
+        push(&mut text, "url", Some(url));
+        push(&mut text, "stream", Some(stream));
+        for (key, value) in &self.forwarded {
+            if !matches!(&**key, "url" | "stream" | "token") && kept(key) {
+                push(&mut text, key, value.as_deref());
             }
         }
         text
@@ -192,6 +200,18 @@ impl<'a> Query<'a> {
         self.forwarded
             .iter()
             .map(|(key, value)| (&**key, value.as_deref()))
+    }
+}
+
+/// Appends one parameter.
+fn push(text: &mut String, key: &str, value: Option<&str>) {
+    if !text.is_empty() {
+        text.push('&');
+    }
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{}", utf8_percent_encode(key, COMPONENT));
+    if let Some(value) = value {
+        let _ = write!(text, "={}", utf8_percent_encode(value, COMPONENT));
     }
 }
 

@@ -46,11 +46,20 @@ impl Identity {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
+        Self::of(digest)
+    }
+
+    /// Of a playback whose first URL is not known: nobody begins with it.
+    #[must_use]
+    pub fn of_ticket(id: SessionId) -> Self {
+        Self::of(Sha256::new().chain_update(format!("ticket {id}")))
+    }
+
+    fn of(digest: Sha256) -> Self {
         let digest: [u8; 32] = digest.finalize().into();
         let (halves, _) = digest.as_chunks::<16>();
-        Self(u128::from_be_bytes(
-            halves.first().copied().unwrap_or_default(),
-        ))
+        let half = halves.first().copied().unwrap_or_default();
+        Self(u128::from_be_bytes(half))
     }
 }
 

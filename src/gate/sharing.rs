@@ -1,0 +1,47 @@
+//! What viewers over HTTP share.
+
+use std::time::Duration;
+
+use http::{HeaderMap, StatusCode};
+
+use crate::config::HlsConfig;
+use crate::relay::cache::CacheSettings;
+use crate::upstream::UpstreamError;
+
+/// The most playlists and segments that are shared at once; they are far fewer than viewers.
+const KEYS: usize = 100_000;
+
+/// How long what turned out to be one viewer's alone is not tried again.
+const PASS: Duration = Duration::from_secs(10);
+
+/// What is shared, and what it is while somebody fetches it.
+pub type Cache = crate::relay::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
+
+/// The head of an answer that is for all.
+#[derive(Debug)]
+pub struct SharedHead {
+    /// What viewers get.
+    pub headers: HeaderMap,
+    /// Of a media playlist.
+    pub target_duration: Option<Duration>,
+}
+
+/// Why there is nothing for all.
+#[derive(Clone, Copy, Debug)]
+pub enum Failure {
+    /// No media server, or a wrong answer.
+    Upstream(UpstreamError),
+    /// An answer that says why there is nothing.
+    Status(StatusCode),
+}
+
+pub(super) fn settings(hls: &HlsConfig) -> CacheSettings {
+    CacheSettings {
+        bytes: hls.cache_size,
+        object: hls.cache_object.min(hls.cache_size),
+        keys: KEYS,
+        playlist: hls.cache_playlist,
+        segment: hls.cache_segment,
+        pass: PASS,
+    }
+}

@@ -1,0 +1,110 @@
+//! The body of an answer to a viewer.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::relay::cache::reader::{Broken, SharedBody};
+use crate::session::hls::Answering;
+use crate::upstream::body::{BodyError, FetchBody};
+
+/// What an answer carries.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// All of it is there.
+    Whole(Full<Bytes>),
+    /// As it comes from the media server, for one viewer.
+    Fetched(Running<FetchBody>),
+    /// As it comes from the media server, for all who want it.
+    Shared(Running<SharedBody>),
+}
+
+/// A body that belongs to an HLS playback: it is counted, keeps the playback from being quiet, and ends with it.
+#[derive(Debug)]
+pub struct Running<B> {
+    body: B,
+    answering: Answering,
+}
+
+impl<B> Running<B> {
+    /// A body of this playback.
+    #[must_use]
+    pub fn new(body: B, answering: Answering) -> Self {
+        Self { body, answering }
+    }
+}
+
+/// Why a body ends before its end. The connection ends with it, so that nobody takes a part for the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cut {
+    /// The media server failed.
+    #[error(transparent)]
+    Fetched(#[from] BodyError),
+    /// The shared fetch failed.
+    #[error(transparent)]
+    Shared(#[from] Broken),
+    /// The playback was ended.
+    #[error("the playback is over")]
+    Over,
+}
+
+impl<B> Running<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    Cut: From<B::Error>,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if self.answering.session().is_over() {
+            return Poll::Ready(Some(Err(Cut::Over)));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            self.answering.count(length as u64);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Cut::from)))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Self::Fetched(body) => body.poll(cx),
+            Self::Shared(body) => body.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Fetched(running) => running.body.is_end_stream(),
+            Self::Shared(running) => running.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Fetched(running) => running.body.size_hint(),
+            Self::Shared(running) => running.body.size_hint(),
+        }
+    }
+}
+
+impl From<Full<Bytes>> for AnswerBody {
+    fn from(body: Full<Bytes>) -> Self {
+        Self::Whole(body)
+    }
+}

@@ -1,0 +1,94 @@
+//! Playback over HTTP: each request is admitted as part of a playback (steps 2 to 5), and then answered from the media
+//! server or from what others have just fetched (steps 6 and 7).
+
+pub mod admission;
+pub mod content;
+pub mod fetching;
+pub mod house;
+pub mod wanted;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+
+use crate::gate::Gate;
+use crate::listener::Peer;
+use crate::request::http_playback::{HttpTarget, PLAYLIST};
+use crate::session::guard::Kick;
+use crate::session::id::SessionId;
+use crate::upstream::UpstreamError;
+
+use super::Refused;
+use super::body::AnswerBody;
+use admission::{begin, go_on};
+use content::content;
+pub use house::{keep_house, restore, save};
+use wanted::Wanted;
+
+/// Why a request is not answered with media.
+#[derive(Debug)]
+pub enum Trouble {
+    /// It may not play.
+    Refused(Box<Refused>),
+    /// The gate has ended the playback.
+    Over(SessionId, Kick),
+    /// There is no media server, or its answer is wrong.
+    Upstream(UpstreamError),
+    /// The media server has an answer that players understand, such as 404 for a segment that is gone.
+    Status(StatusCode),
+}
+
+impl From<Refused> for Trouble {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(Box::new(refused))
+    }
+}
+
+impl From<UpstreamError> for Trouble {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
+}
+
+/// Answers a GET or HEAD.
+pub async fn answer(
+    gate: &Arc<Gate>,
+    head: &Parts,
+    peer: Peer,
+    target: HttpTarget<'_>,
+) -> Result<Response<AnswerBody>, Trouble> {
+    match target {
+        HttpTarget::Playlist => {
+            let begun = begin(gate, head, peer)?;
+            let ticket = begun.ticket()?;
+            Ok(to_ticket(&ticket, begun.query()))
+        }
+        HttpTarget::Progressive => {
+            let begun = begin(gate, head, peer)?;
+            let wanted = Wanted::progressive(gate, begun.admitted(), begun.query());
+            content(gate, begun.admitted(), head, &wanted).await
+        }
+        HttpTarget::Under { ticket, asked } => {
+            let (admitted, wanted) = go_on(gate, head, peer, ticket, asked)?;
+            content(gate, &admitted, head, &wanted).await
+        }
+    }
+}
+
+/// Leads to the ticket's own path, so that every relative URI of a playlist stands under it. Relative itself: a proxy in
+/// front may have another prefix.
+fn to_ticket(ticket: &str, query: &str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::from(Full::<Bytes>::default()));
+    *response.status_mut() = StatusCode::FOUND;
+    let headers = response.headers_mut();
+    // A ticket is unreserved characters, and the query was percent-encoded by us.
+    if let Ok(location) = HeaderValue::try_from(format!("~{ticket}/{PLAYLIST}?{query}")) {
+        headers.insert(LOCATION, location);
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

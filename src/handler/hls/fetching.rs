@@ -1,0 +1,205 @@
+//! Step 6 for HTTP, and the rewriting of playlists: one answer of a media server, for one viewer or for all.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LAST_MODIFIED,
+};
+use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+
+use crate::decision::permit::Permit;
+use crate::gate::Gate;
+use crate::gate::sharing::{Failure, SharedHead};
+use crate::relay::cache::fill::Filler;
+use crate::relay::cache::rules::{Kind, is_playlist, shareable};
+use crate::relay::playlist::{Context, Definitions, Rewritten, Signature, rewrite};
+use crate::session::ticket::{Link, Seals};
+use crate::upstream::UpstreamError;
+use crate::upstream::fetch::Fetched;
+use crate::upstream::head::FetchRequest;
+
+use super::wanted::LinkContext;
+
+/// What of a media server's headers a viewer gets. Its CORS, cookies, name and alternatives are not the viewer's business.
+const KEPT: [HeaderName; 5] = [
+    CONTENT_TYPE,
+    CONTENT_RANGE,
+    ACCEPT_RANGES,
+    ETAG,
+    LAST_MODIFIED,
+];
+
+/// What viewers get of these headers.
+pub fn kept_headers(from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    for name in &KEPT {
+        if let Some(value) = from.get(name) {
+            headers.insert(name, value.clone());
+        }
+    }
+    headers.insert(CACHE_CONTROL, for_one_viewer(from.get(CACHE_CONTROL)));
+    headers
+}
+
+/// Every URL belongs to one viewer and one playback: nobody in between may answer it for the gate.
+fn for_one_viewer(theirs: Option<&HeaderValue>) -> HeaderValue {
+    let theirs = theirs
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let theirs = theirs.to_ascii_lowercase();
+    if theirs.contains("no-store") {
+        return HeaderValue::from_static("no-store");
+    }
+    let mut directives = theirs.split(',').map(str::trim);
+    let age = directives.find_map(|one| one.strip_prefix("max-age=")?.parse::<u32>().ok());
+    let value = age.map(|age| HeaderValue::try_from(format!("private, max-age={age}")));
+    match value {
+        Some(Ok(value)) => value,
+        Some(Err(_)) | None => HeaderValue::from_static("private"),
+    }
+}
+
+/// Whether an answer is a playlist, by what it says of itself or by its name.
+pub fn holds_playlist(fetched: &Fetched) -> bool {
+    let content_type = fetched.headers.get(CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    is_playlist(content_type, fetched.target.path())
+}
+
+/// Reads a playlist to its end and makes its URIs links.
+pub async fn playlist(
+    gate: &Gate,
+    seals: &Seals,
+    fetched: Fetched,
+    links: &LinkContext,
+    viewers_query: Option<&str>,
+) -> Result<Rewritten, UpstreamError> {
+    const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("a playlist over hls.playlist");
+    let declared = fetched.headers.get(CONTENT_LENGTH);
+    let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > gate.hls_config.playlist) {
+        return Err(TOO_LONG);
+    }
+    let Fetched { body, target, .. } = fetched;
+    let body = Limited::new(body, gate.hls_config.playlist).collect().await;
+    let text = body.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            TOO_LONG
+        } else {
+            UpstreamError::Unreachable
+        }
+    })?;
+    let wrong = |_| UpstreamError::WrongAnswer("no playlist");
+    let imported = match links.definitions.as_str() {
+        "" => Definitions::default(),
+        // Signed by the gate, so that it is one.
+        encoded => Definitions::decode(encoded).map_err(wrong)?,
+    };
+    let context = Context {
+        path: target.path(),
+        query: viewers_query.unwrap_or_else(|| target.query().unwrap_or_default()),
+        depth: links.depth,
+        is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
+        stream: links.stream.as_str(),
+        url: &links.url,
+        imported: &imported,
+        sign: &|definitions, target| {
+            Signature::new(seals.sign(&Link {
+                owner: &links.owner,
+                stream: &links.stream,
+                definitions,
+                target,
+            }))
+        },
+    };
+    rewrite(&text.to_bytes(), &context).map_err(wrong)
+}
+
+/// The headers of a rewritten playlist: not those that describe the bytes that it was.
+pub fn playlist_headers(from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(8);
+    let kind = from.get(CONTENT_TYPE).cloned();
+    let kind = kind.unwrap_or(HeaderValue::from_static("application/vnd.apple.mpegurl"));
+    headers.insert(CONTENT_TYPE, kind);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers
+}
+
+/// Fetches for all who wait. Runs to its end whoever goes away meanwhile.
+pub async fn fill(
+    gate: Arc<Gate>,
+    permit: Permit,
+    request: FetchRequest,
+    links: LinkContext,
+    filler: Filler<Arc<SharedHead>, Failure>,
+) {
+    let fetched = match gate.http_upstream.fetch(&permit, request).await {
+        Ok(fetched) => fetched,
+        Err(error) => return filler.fail(Failure::Upstream(error)),
+    };
+    if fetched.status != StatusCode::OK {
+        return match fetched.status {
+            // It may be shareable the next time, or for a viewer whose headers go along.
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                filler.fail(Failure::Status(status));
+            }
+            _ => filler.refuse(tokio::time::Instant::now()),
+        };
+    }
+    let Some(mut may) = shareable(fetched.status, &fetched.headers, fetched.target.path()) else {
+        return filler.refuse(tokio::time::Instant::now());
+    };
+    let now = tokio::time::Instant::now;
+    match may.kind {
+        Kind::Playlist => {
+            let headers = playlist_headers(&fetched.headers);
+            let seals = Arc::clone(&gate.policy().seals);
+            let rewritten = match playlist(&gate, &seals, fetched, &links, None).await {
+                Ok(rewritten) => rewritten,
+                Err(error) => return filler.fail(Failure::Upstream(error)),
+            };
+            if rewritten.names_progressive || (links.from_viewer && rewritten.depends_on_query) {
+                return filler.refuse(now());
+            }
+            if let Some(target) = rewritten.target_duration {
+                may.fresh_for = Some(
+                    may.fresh_for
+                        .map_or(target / 2, |fresh| fresh.min(target / 2)),
+                );
+            }
+            let head = Arc::new(SharedHead {
+                headers,
+                target_duration: rewritten.target_duration,
+            });
+            let length = rewritten.text.len() as u64;
+            // What goes wrong from here on is told to the readers by the cache.
+            if let Ok(mut writer) = filler.open(head, Some(length), may, now())
+                && writer.push(&rewritten.text, now()).is_ok()
+            {
+                let _ = writer.finish();
+            }
+        }
+        Kind::Segment => {
+            let head = Arc::new(SharedHead {
+                headers: kept_headers(&fetched.headers),
+                target_duration: None,
+            });
+            let mut body = fetched.body;
+            let length = hyper::body::Body::size_hint(&body).exact();
+            let Ok(mut writer) = filler.open(head, length, may, now()) else {
+                return;
+            };
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return };
+                let data: Option<Bytes> = frame.into_data().ok();
+                if data.is_some_and(|data| writer.push(&data, now()).is_err()) {
+                    return;
+                }
+            }
+            let _ = writer.finish();
+        }
+    }
+}

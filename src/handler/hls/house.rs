@@ -1,0 +1,90 @@
+//! What is done for HLS playbacks beside their requests: those that are quiet end, and what has to outlive the process is
+//! written to `state_dir`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::clock;
+use crate::gate::Gate;
+use crate::session::hls::saved::{read, write};
+
+use super::super::record;
+
+/// How often quiet playbacks are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Every how many sweeps the playbacks are saved: what a process that is killed loses.
+const SAVE_EVERY: u32 = 5;
+
+/// The file in `state_dir`.
+const FILE: &str = "hls-sessions";
+
+/// Runs until the process ends.
+pub async fn keep_house(gate: Arc<Gate>, state: Option<PathBuf>) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for turn in 1_u32.. {
+        ticks.tick().await;
+        for ended in gate.hls.sweep() {
+            record::quiet_or_ended(&gate, &ended);
+        }
+        if let Some(cache) = &gate.cache {
+            cache.sweep(Instant::now());
+        }
+        // Not when the drain has begun: what it ends was saved before.
+        if turn.is_multiple_of(SAVE_EVERY) && gate.is_ready() && state.is_some() {
+            let (gate, state) = (Arc::clone(&gate), state.clone());
+            // Disks may be slow, and this thread hears the signals.
+            let saving = tokio::task::spawn_blocking(move || save(&gate, state.as_deref()));
+            let _ = saving.await;
+        }
+    }
+}
+
+/// Saves the playbacks. That it fails is the operator's to know and no viewer's.
+pub fn save(gate: &Gate, state: Option<&Path>) {
+    let Some(directory) = state else { return };
+    let text = write(&gate.hls.save(), clock::now());
+    if let Err(error) = replace(&directory.join(FILE), &text) {
+        tracing::error!(%error, path = %directory.display(), "the playbacks were not saved");
+    }
+}
+
+/// Takes over the playbacks of the process before; an error when `state_dir` cannot be written to.
+pub fn restore(gate: &Gate, state: Option<&Path>) -> Result<(), String> {
+    let Some(directory) = state else {
+        return Ok(());
+    };
+    let path = directory.join(FILE);
+    let unusable = |error: io::Error| format!("{}: {error}", path.display());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match read(&text) {
+            // Whoever could not ask for longer than the idle time has been quiet.
+            Some((at, saved)) if clock::now().since(at) <= gate.hls_config.session_idle => {
+                tracing::info!(
+                    playbacks = saved.len(),
+                    "playbacks of the process before go on"
+                );
+                gate.hls.restore(saved);
+            }
+            Some(_) => {}
+            None => tracing::warn!(path = %path.display(), "saved playbacks cannot be read"),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            replace(&path, &write(&[], clock::now())).map_err(unusable)?;
+        }
+        Err(error) => return Err(unusable(error)),
+    }
+    Ok(())
+}
+
+/// Whoever reads it has the old text or the new one, whole.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}
