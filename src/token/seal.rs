@@ -87,7 +87,7 @@ mod tests {
 
     fn ring(keys: &[(&str, KeyState)]) -> Keyring {
         let keys = keys.iter().map(|(id, state)| {
-            let secret = Secret::new(vec![id.len() as u8; 32]).unwrap();
+            let secret = Secret::new(id.repeat(32).into_bytes()).unwrap();
             Key::new(
                 id.parse().unwrap(),
                 "abcde".parse().unwrap(),

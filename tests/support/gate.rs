@@ -38,6 +38,8 @@ pub struct Setup<'a> {
     pub upstream: &'a str,
     pub admin: &'a str,
     pub organisation: &'a str,
+    /// Lines above all tables.
+    pub before: &'a str,
     /// Whole further tables.
     pub tables: &'a str,
 }
@@ -206,8 +208,9 @@ fn toml(setup: &Setup<'_>) -> String {
         .map(|address| format!("\"http://{address}\""))
         .collect();
     let mut text = format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\nserves = [\"playback\", \"token-api\"]\n{}\n\
+        "{}\n[[listener]]\naddress = \"127.0.0.1:0\"\nserves = [\"playback\", \"token-api\"]\n{}\n\
          [admin]\naddress = \"127.0.0.1:0\"\n{}\n[upstream]\nservers = [{}]\n{}\n{}\n",
+        setup.before,
         setup.listener,
         setup.admin,
         servers.join(", "),

@@ -107,10 +107,12 @@ pub fn begin(gate: &Gate, head: &Parts, peer: Peer) -> Result<Begun, Trouble> {
     let admitted = match admitted {
         Some(admitted) => admitted,
         None => match known.filter(|id| gate.hls.dormant(*id, address).is_some()) {
-            Some(id) => opening.wake(id, claims, facts).map_err(refused)?,
+            Some(id) => opening.wake(id, claims, &facts).map_err(refused)?,
             None => {
                 let id = SessionId::new(random_wide());
-                opening.start(id, &policy, claims, facts).map_err(refused)?
+                opening
+                    .start(id, &policy, claims, &facts)
+                    .map_err(refused)?
             }
         },
     };
@@ -219,8 +221,8 @@ fn return_of(
         player: &ticket.player,
     };
     let admitted = match dormant {
-        Some(_) => opening.wake(ticket.session, claims, facts),
-        None => opening.start(ticket.session, policy, claims, facts),
+        Some(_) => opening.wake(ticket.session, claims, &facts),
+        None => opening.start(ticket.session, policy, claims, &facts),
     };
     Ok(admitted.map_err(refused)?)
 }
@@ -247,7 +249,7 @@ impl Opening<'_> {
         id: SessionId,
         policy: &Policy,
         claims: Claims,
-        facts: Facts,
+        facts: &Facts,
     ) -> Result<Admitted, Denial> {
         let revocations = self.gate.revocations();
         let permit = decide(
@@ -257,18 +259,18 @@ impl Opening<'_> {
             &revocations,
             clock::now(),
         )?;
-        self.open(id, permit, &facts)
+        self.open(id, permit, facts)
     }
 
     /// A playback goes on that ran when the gate was restarted.
-    fn wake(&self, id: SessionId, claims: Claims, facts: Facts) -> Result<Admitted, Denial> {
+    fn wake(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
         let permit = resume(
             claims,
             facts.clone(),
             &self.gate.revocations(),
             clock::now(),
         )?;
-        self.open(id, permit, &facts)
+        self.open(id, permit, facts)
     }
 
     fn open(&self, id: SessionId, permit: Permit, facts: &Facts) -> Result<Admitted, Denial> {

@@ -60,7 +60,7 @@ fn is_for_all(head: &Parts, target: &str) -> bool {
         .is_none_or(|range| range == "bytes=0-");
     let path = target.split('?').next().unwrap_or_default();
     let is_playlist = is_playlist(None, path);
-    (whole || is_playlist) && (head.method == Method::GET || is_playlist)
+    is_playlist || (whole && head.method == Method::GET)
 }
 
 /// What a look into the cache comes to.

@@ -1,0 +1,506 @@
+//! An HLS viewer is one playback: checked when it starts, undisturbed past the expiry, over when it has been quiet, and
+//! checked again when it comes back.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+
+use h5gate::token::{AtExpiry, Grant, UnixSeconds};
+use rustix::process::Signal;
+
+use support::gate::{Gate, Setup, grant, mint, now};
+use support::http_server::{HttpServer, Page, page, playlist, segment, target};
+use support::media_server::header;
+use support::until;
+use support::viewer::{Answer, get, query, request};
+
+const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\n";
+const MEDIA: &str =
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n1.ts\n#EXTINF:1,\n/other/2.ts?x=1\n";
+
+fn server() -> HttpServer {
+    HttpServer::start(&[
+        ("/hls/abcde-one/playlist.m3u8", playlist(MULTI)),
+        ("/hls/abcde-one/low/media.m3u8", playlist(MEDIA)),
+        ("/hls/abcde-one/low/1.ts", segment(b"segment one")),
+        ("/other/2.ts", segment(b"segment two")),
+        (
+            "/hls/abcde-one/stream.mp4",
+            page("video/mp4", b"progressive"),
+        ),
+        ("/hls/abcde-two/playlist.m3u8", playlist(MEDIA)),
+        ("/stat", page("text/plain", b"secret")),
+    ])
+}
+
+fn gate_with(server: &HttpServer, tables: &str) -> Gate {
+    Gate::start(&Setup {
+        servers: vec![server.address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+        ..Setup::default()
+    })
+}
+
+fn entry(grant: &Grant, cid: &str) -> String {
+    let query = query("abcde-one", &mint(grant));
+    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7&cid={cid}")
+}
+
+const HERE: &str = "X-Forwarded-For: 192.0.2.1";
+
+fn ask(gate: &Gate, path: &str) -> Answer {
+    get(gate.playback, path, &[HERE])
+}
+
+/// Where an entry leads.
+fn ticket(gate: &Gate, entry: &str) -> String {
+    let answer = ask(gate, entry);
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let location = header(&answer.head, "location").unwrap();
+    assert!(
+        location.starts_with('~') && !location.contains("token="),
+        "{location}"
+    );
+    format!("/h5live/authhttp/{location}")
+}
+
+/// The links of a playlist, as a player resolves them.
+fn links(base: &str, text: &str) -> Vec<String> {
+    let mut base: Vec<_> = base.split('?').next().unwrap().split('/').collect();
+    base.pop();
+    let uris = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let resolve = |uri: &str| {
+        let mut path = base.clone();
+        let mut rest = uri;
+        while let Some(up) = rest.strip_prefix("../") {
+            path.pop();
+            rest = up;
+        }
+        format!("{}/{rest}", path.join("/"))
+    };
+    uris.map(resolve).collect()
+}
+
+/// Plays to the first segment: the ticket's URL, the media playlist's and the segments'.
+fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
+    let first = ticket(gate, entry);
+    let multi = ask(gate, &first);
+    assert_eq!(multi.status, 200, "{multi:?}");
+    let media = links(&first, &multi.body).remove(0);
+    let text = ask(gate, &media);
+    assert_eq!(text.status, 200, "{text:?}");
+    let segments = links(&media, &text.body);
+    (first, media, segments)
+}
+
+fn code(answer: &Answer) -> u64 {
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        header(&answer.head, "access-control-allow-origin"),
+        Some("*")
+    );
+    assert_eq!(header(&answer.head, "cache-control"), Some("no-store"));
+    assert_eq!(
+        json["receipt"].as_str(),
+        header(&answer.head, "x-h5gate-receipt")
+    );
+    json["code"].as_u64().unwrap()
+}
+
+fn expiring(seconds: u64) -> Grant {
+    let mut grant = grant("abcde-one");
+    grant.expires = Some(UnixSeconds::new(now() + seconds));
+    grant
+}
+
+fn wait_for_expiry(grant: &Grant) {
+    until("the expiry", || {
+        (now() >= grant.expires.unwrap().get()).then_some(())
+    });
+}
+
+#[test]
+fn playlists_and_segments_come_through_one_ticket() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let one = ask(&gate, &segments[0]);
+    assert_eq!((one.status, one.body.as_str()), (200, "segment one"));
+    assert_eq!(header(&one.head, "cache-control"), Some("private"));
+    assert_eq!(ask(&gate, &segments[1]).body, "segment two");
+    // No key of the token and nothing of the viewer has reached the media server.
+    for head in server.heads() {
+        let lower = head.to_ascii_lowercase();
+        assert!(
+            !lower.contains("token=") && !lower.contains("192.0.2.1"),
+            "{head}"
+        );
+        assert!(!target(&head).contains("cid="), "{head}");
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+}
+
+#[test]
+fn a_playback_outlives_its_token_and_a_return_does_not() {
+    let server = server();
+    let gate = gate_with(&server, "[hls]\nsession_idle = \"2s\"");
+    let grant = expiring(3);
+    let entry = entry(&grant, "1");
+    let (first, media, segments) = play(&gate, &entry);
+    until("the expiry", || {
+        assert_eq!(ask(&gate, &media).status, 200);
+        (now() > grant.expires.unwrap().get()).then_some(())
+    });
+    assert_eq!(ask(&gate, &segments[0]).status, 200);
+    // A player that reloads the URL it was given goes on, too.
+    assert_eq!(ticket(&gate, &entry), first);
+    // Quiet for the idle time and for three target durations.
+    let line = gate.logged("playback ended");
+    assert_eq!(line["reason"], "quiet");
+    for path in [&entry, &first, &media, &segments[0]] {
+        let refused = ask(&gate, path);
+        assert_eq!((refused.status, code(&refused)), (403, 4903), "{path}");
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 0.0);
+}
+
+#[test]
+fn a_return_with_a_valid_token_goes_on_under_the_same_ticket() {
+    let server = server();
+    let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
+    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    gate.logged("playback ended");
+    assert_eq!(ask(&gate, &media).status, 200);
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+}
+
+#[test]
+fn a_bad_token_is_refused_before_the_media_server_hears_of_it() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let good = query("abcde-one", &mint(&grant("abcde-one")));
+    let mut expired = grant("abcde-one");
+    expired.expires = Some(UnixSeconds::new(now() - 1));
+    for file in ["playlist.m3u8", "stream.mp4"] {
+        for (query, status, expected) in [
+            (query("abcde-one", &mint(&expired)), 403, 4903),
+            (query("abcde-two", &mint(&grant("abcde-one"))), 403, 4901),
+            (good.replace("options=1", "options=0"), 403, 4901),
+            (good.replace("&token=", "&x="), 403, 4903),
+            (good.replace("&stream=", "&x="), 400, 4400),
+            (format!("{good}&Stream=abcde-two"), 400, 4400),
+        ] {
+            let refused = ask(&gate, &format!("/h5live/authhttp/{file}?{query}"));
+            assert_eq!(
+                (refused.status, code(&refused)),
+                (status, expected),
+                "{query}"
+            );
+        }
+    }
+    assert!(server.heads().is_empty());
+}
+
+#[test]
+fn a_ticket_opens_only_what_the_gate_named() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (first, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let ticket = first.split('/').nth(3).unwrap();
+    let signature = segments[0].split('/').nth(4).unwrap();
+    let before = server.heads().len();
+    for path in [
+        format!("/h5live/authhttp/{ticket}/{signature}/stat"),
+        format!("/h5live/authhttp/{ticket}/{signature}/hls/abcde-two/playlist.m3u8"),
+        format!("/h5live/authhttp/{ticket}/{signature}/hls/abcde-one/low/../../../stat"),
+        segments[0].replace("1.ts", "2.ts"),
+        segments[1].replace("x=1", "x=2"),
+        format!("{}?stream=abcde-two", segments[0]),
+        media.replace(ticket, &format!("{}A", &ticket[..ticket.len() - 1])),
+    ] {
+        let refused = ask(&gate, &path);
+        assert_eq!((refused.status, code(&refused)), (403, 4901), "{path}");
+    }
+    // Another viewer's ticket for another stream of the same organisation.
+    let other = query("abcde-two", &mint(&grant("abcde-two")));
+    let answer = ask(&gate, &format!("/h5live/authhttp/playlist.m3u8?{other}"));
+    let location = header(&answer.head, "location").unwrap();
+    let foreign = location.split('/').next().unwrap();
+    let refused = ask(&gate, &media.replace(ticket, foreign));
+    assert_eq!((refused.status, code(&refused)), (403, 4901));
+    assert_eq!(server.heads().len(), before);
+    // What players add to a blocking reload is no change.
+    assert_eq!(ask(&gate, &format!("{media}?_HLS_msn=5")).status, 200);
+}
+
+#[test]
+fn a_playback_may_move_while_its_token_is_good_and_not_for_ever() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let good = grant("abcde-one");
+    let (_, media, _) = play(&gate, &entry(&good, "1"));
+    let from = |address: &str, path: &str| {
+        get(
+            gate.playback,
+            path,
+            &[&format!("X-Forwarded-For: {address}")],
+        )
+    };
+    assert_eq!(from("192.0.2.77", &media).status, 200, "the same /24");
+    assert_eq!(
+        from("198.51.100.1", &media).status,
+        200,
+        "by a new decision"
+    );
+    assert_eq!(from("2001:db8::1", &media).status, 200, "IPv6 beside it");
+    assert_eq!(from("198.51.100.2", &media).status, 200);
+    let mut last = ask(&gate, &media);
+    for turn in 0..9 {
+        last = from(["203.0.113.1", "192.0.2.1"][turn % 2], &media);
+    }
+    assert_eq!((last.status, code(&last)), (403, 4901), "two share a ticket");
+
+    let short = expiring(2);
+    let (_, media, _) = play(&gate, &entry(&short, "2"));
+    wait_for_expiry(&short);
+    assert_eq!(ask(&gate, &media).status, 200);
+    let refused = from("198.51.100.1", &media);
+    assert_eq!((refused.status, code(&refused)), (403, 4903));
+    assert_eq!(ask(&gate, &media).status, 200, "the viewer itself goes on");
+}
+
+#[test]
+fn a_thousand_viewers_cost_what_one_does_and_each_is_checked() {
+    let server = server();
+    let gate = gate_with(
+        &server,
+        "[hls]\ncache_playlist = \"1h\"\ncache_segment = \"1h\"",
+    );
+    let grant = grant("abcde-one");
+    let mut same = Vec::new();
+    for viewer in 0..20 {
+        let (_, media, segments) = play(&gate, &entry(&grant, &viewer.to_string()));
+        same.push(ask(&gate, &media).body);
+        assert_eq!(ask(&gate, &segments[0]).body, "segment one");
+    }
+    same.dedup();
+    assert_eq!(same.len(), 1, "all viewers get the same bytes");
+    assert_eq!(server.asked("/hls/abcde-one/low/1.ts"), 1);
+    assert_eq!(server.asked("/hls/abcde-one/playlist.m3u8"), 1);
+    assert_eq!(
+        ask(&gate, "/h5live/authhttp/~x/y/hls/abcde-one/low/1.ts").status,
+        403
+    );
+}
+
+#[test]
+fn what_is_one_viewers_alone_is_not_shared() {
+    let server = server();
+    let child = "#EXTM3U\nstream.mp4?url=rtmp://localhost/play&stream=abcde-two&cid=9&h5pltc=1\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(child));
+    let gate = gate_with(&server, "");
+    for viewer in ["1", "2"] {
+        let first = ticket(&gate, &entry(&grant("abcde-one"), viewer));
+        let text = ask(&gate, &first);
+        let film = links(&first, &text.body).remove(0);
+        // The stream is the ticket's, whatever the playlist echoes.
+        assert!(
+            film.contains("stream=abcde-one") && !film.contains("abcde-two"),
+            "{film}"
+        );
+        assert_eq!(ask(&gate, &film).body, "progressive");
+    }
+    assert_eq!(server.asked("/hls/abcde-one/stream.mp4"), 2);
+    let own = |head: &String| target(head).contains("cid=1") && head.contains("192.0.2.1");
+    assert!(server.heads().iter().any(own), "{:?}", server.heads());
+    // A segment with a cookie is its viewer's.
+    let cookie = Page {
+        fields: "Content-Type: video/mp2t\r\nSet-Cookie: a=b\r\nServer: x\r\n".to_owned(),
+        ..segment(b"mine")
+    };
+    server.set("/hls/abcde-one/low/1.ts", cookie);
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(MULTI));
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "3"));
+    let before = server.asked("/hls/abcde-one/low/1.ts");
+    for _ in 0..2 {
+        let answer = ask(&gate, &segments[0]);
+        assert_eq!(answer.body, "mine");
+        assert_eq!(header(&answer.head, "set-cookie"), None);
+        assert_eq!(header(&answer.head, "server"), None);
+    }
+    assert!(server.asked("/hls/abcde-one/low/1.ts") >= before + 2);
+}
+
+#[test]
+fn the_progressive_file_needs_no_ticket() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let query = query("abcde-one", &mint(&grant("abcde-one")));
+    let flags = "flags=checkandclose%2Cfaststart";
+    let answer = ask(
+        &gate,
+        &format!("/h5live/authhttp/stream.mp4?{query}&{flags}"),
+    );
+    assert_eq!((answer.status, answer.body.as_str()), (200, "progressive"));
+    let head = server.heads().pop().unwrap();
+    assert!(target(&head).ends_with("&flags=faststart"), "{head}");
+}
+
+#[test]
+fn head_preflight_and_other_methods() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let of = |method, path: &str| request(gate.playback, method, path, &[HERE], "");
+    let text = ask(&gate, &media);
+    let length = |answer: &Answer| header(&answer.head, "content-length").map(str::to_owned);
+    for path in [&media, &segments[0]] {
+        let head = of("HEAD", path);
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(length(&head), length(&ask(&gate, path)), "{path}");
+    }
+    assert!(!text.body.is_empty());
+    let preflight = of("OPTIONS", &media);
+    assert_eq!(preflight.status, 204);
+    assert_eq!(
+        header(&preflight.head, "access-control-allow-headers"),
+        Some("*")
+    );
+    assert_eq!(of("POST", &media).status, 405);
+}
+
+#[test]
+fn the_media_servers_troubles_have_their_status() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    for (status, expected) in [(404, 404), (410, 410), (401, 502), (500, 502), (204, 502)] {
+        let gone = Page {
+            status,
+            ..segment(b"")
+        };
+        server.set("/other/2.ts", gone);
+        let answer = ask(&gate, &segments[1]);
+        assert_eq!(answer.status, expected, "{status}");
+        assert_eq!(
+            header(&answer.head, "access-control-allow-origin"),
+            Some("*")
+        );
+    }
+    server.set(
+        "/hls/abcde-one/low/media.m3u8",
+        playlist("<html>no playlist</html>"),
+    );
+    until("the cached playlist to be old", || {
+        (ask(&gate, &media).status == 502).then_some(())
+    });
+    server.set(
+        "/hls/abcde-one/low/media.m3u8",
+        playlist(&format!("#EXTM3U\n{}", "#\n".repeat(2 << 20))),
+    );
+    assert_eq!(ask(&gate, &media).status, 502, "longer than hls.playlist");
+}
+
+#[test]
+fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let entry = entry(&grant("abcde-one"), "1");
+    let (first, media, _) = play(&gate, &entry);
+    let list = get(gate.admin, "/api/sessions", &[]).body;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let id = list["sessions"][0]["id"].as_str().unwrap();
+    let ended = request(
+        gate.admin,
+        "DELETE",
+        &format!("/api/sessions/{id}"),
+        &[],
+        "",
+    );
+    assert_eq!(ended.status, 204);
+    for path in [&media, &first, &entry] {
+        let refused = ask(&gate, path);
+        assert_eq!((refused.status, code(&refused)), (403, 4901), "{path}");
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 0.0);
+}
+
+#[test]
+fn a_token_that_cuts_ends_the_playback_and_seats_are_counted() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let mut cut = expiring(2);
+    cut.at_expiry = AtExpiry::Cut;
+    let (_, media, _) = play(&gate, &entry(&cut, "1"));
+    let refused = until("the cut", || {
+        Some(ask(&gate, &media)).filter(|a| a.status != 200)
+    });
+    assert_eq!((refused.status, code(&refused)), (403, 4903));
+    let mut once = grant("abcde-one");
+    once.sessions = NonZeroU16::new(1);
+    let open = |pid: &str| {
+        ask(
+            &gate,
+            &entry(&once, "1").replace("pid=7", &format!("pid={pid}")),
+        )
+    };
+    assert_eq!(open("1").status, 302);
+    assert_eq!(open("1").status, 302, "the same viewer");
+    let refused = open("2");
+    assert_eq!((refused.status, code(&refused)), (403, 4901));
+}
+
+#[test]
+fn playbacks_go_on_after_a_restart_with_a_state_directory() {
+    let server = server();
+    let state = std::env::temp_dir().join(format!("h5gate-hls-state-{}", std::process::id()));
+    std::fs::create_dir_all(&state).unwrap();
+    let setup = |server: SocketAddr, state: &str| {
+        Gate::start(&Setup {
+            servers: vec![server],
+            upstream: "http_path = \"/hls/{stream}/\"",
+            before: state,
+            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[timeouts]\ndrain = \"0s\"\n",
+            ..Setup::default()
+        })
+    };
+    let line = format!("state_dir = \"{}\"", state.display());
+    let mut gate = setup(server.address, &line);
+    let short = expiring(3);
+    let entry = entry(&short, "1");
+    let (first, media, _) = play(&gate, &entry);
+    wait_for_expiry(&short);
+    assert_eq!(ask(&gate, &media).status, 200);
+    gate.signal(Signal::TERM);
+    assert!(gate.ended().success());
+
+    let gate = setup(server.address, &line);
+    assert_eq!(
+        ask(&gate, &media).status,
+        200,
+        "expired, and still the same playback"
+    );
+    assert_eq!(ticket(&gate, &entry), first);
+    let elsewhere = get(gate.playback, &media, &["X-Forwarded-For: 203.0.113.9"]);
+    assert_eq!((elsewhere.status, code(&elsewhere)), (403, 4903));
+    drop(gate);
+    std::fs::remove_dir_all(&state).unwrap();
+
+    let gate = setup(server.address, "");
+    let refused = ask(&gate, &media);
+    assert_eq!(
+        (refused.status, code(&refused)),
+        (403, 4903),
+        "nothing was kept"
+    );
+}

@@ -1,0 +1,114 @@
+//! A media server's HTTP side, as a script: what it answers to which path, and what it was asked.
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use super::media_server::read_head;
+
+/// What one path is answered with: the answer's head after the status line, and its body.
+#[derive(Clone)]
+pub struct Page {
+    pub status: u16,
+    pub fields: String,
+    pub body: Vec<u8>,
+}
+
+/// It runs until the test's process ends.
+pub struct HttpServer {
+    pub address: SocketAddr,
+    pages: Arc<Mutex<HashMap<String, Page>>>,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+pub fn playlist(text: &str) -> Page {
+    page("application/vnd.apple.mpegurl", text.as_bytes())
+}
+
+pub fn segment(body: &[u8]) -> Page {
+    page("video/mp2t", body)
+}
+
+pub fn page(kind: &str, body: &[u8]) -> Page {
+    Page {
+        status: 200,
+        fields: format!("Content-Type: {kind}\r\n"),
+        body: body.to_vec(),
+    }
+}
+
+impl HttpServer {
+    /// Answers each path (without the query) with its page, and all others with 404.
+    pub fn start(pages: &[(&str, Page)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pages = pages
+            .iter()
+            .map(|(path, page)| ((*path).to_owned(), page.clone()));
+        let server = Self {
+            address: listener.local_addr().unwrap(),
+            pages: Arc::new(Mutex::new(pages.collect())),
+            heads: Arc::default(),
+        };
+        let (pages, heads) = (Arc::clone(&server.pages), Arc::clone(&server.heads));
+        std::thread::spawn(move || {
+            for socket in listener.incoming().map_while(Result::ok) {
+                let (pages, heads) = (Arc::clone(&pages), Arc::clone(&heads));
+                std::thread::spawn(move || serve(socket, &pages, &heads));
+            }
+        });
+        server
+    }
+
+    /// Changes what a path is answered with.
+    pub fn set(&self, path: &str, page: Page) {
+        self.pages.lock().unwrap().insert(path.to_owned(), page);
+    }
+
+    /// The heads of all requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().unwrap().clone()
+    }
+
+    /// How often a path was asked for.
+    pub fn asked(&self, path: &str) -> usize {
+        let is_it = |head: &&String| target(head).split('?').next() == Some(path);
+        self.heads().iter().filter(is_it).count()
+    }
+}
+
+/// The request target of a head.
+pub fn target(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
+}
+
+fn serve(mut socket: TcpStream, pages: &Mutex<HashMap<String, Page>>, heads: &Mutex<Vec<String>>) {
+    while let Some(head) = read_head(&mut socket) {
+        let path = target(&head)
+            .split('?')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        let is_head = head.starts_with("HEAD ");
+        heads.lock().unwrap().push(head);
+        let nothing = Page {
+            status: 404,
+            fields: String::new(),
+            body: Vec::new(),
+        };
+        let page = pages.lock().unwrap().get(&path).cloned().unwrap_or(nothing);
+        let answer = format!(
+            "HTTP/1.1 {} X\r\nContent-Length: {}\r\n{}\r\n",
+            page.status,
+            page.body.len(),
+            page.fields
+        );
+        let body = if is_head { &[] } else { &page.body[..] };
+        if socket
+            .write_all(&[answer.as_bytes(), body].concat())
+            .is_err()
+        {
+            return;
+        }
+    }
+}
