@@ -61,7 +61,6 @@ impl Upstream {
         for _ in 0..=REDIRECTS {
             let (line, answer) = self.answer(server, request, &target).await?;
             let (head, incoming) = answer.into_parts();
-            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
             if head.headers.len() > FIELD_LIMIT {
                 return Err(UpstreamError::WrongAnswer("its head has too many fields"));
             }
@@ -71,6 +70,7 @@ impl Upstream {
             if head.status.is_server_error() {
                 return Err(UpstreamError::ServerFault(head.status.as_u16()));
             }
+            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
             if !redirect::is_redirect(head.status) {
                 return Ok(Fetched {
                     status: head.status,

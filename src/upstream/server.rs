@@ -82,20 +82,16 @@ impl FromStr for Server {
     }
 }
 
-/// Host, without brackets, and port of an authority; `None` when its port is no number or a user is named.
+/// Host, without brackets, and port of an authority; `None` when its port is none or a user is named.
 pub(super) fn place(authority: &Authority, default: u16) -> Option<(&str, u16)> {
-    if authority.as_str().contains('@') {
-        return None;
-    }
-    let port = match (authority.port(), authority.port_u16()) {
-        (None, _) => default,
-        (Some(_), Some(port)) => port,
-        (Some(_), None) => return None,
+    // `Authority::port` takes a port beyond 65535 for none at all, so what follows the host is read here; a user would
+    // stand before it.
+    let host = authority.host();
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" | ":" => default,
+        port => port.strip_prefix(':')?.parse().ok()?,
     };
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     Some((host, port))
 }
 
