@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fetch_support::{Origin, Step, fetch, get, nobody, ok, permit, read, text, upstream};
 use h5gate::upstream::UpstreamError;
+use h5gate::upstream::server::Server;
 use tokio::time::Instant;
 
 /// Streams, of which some draw each of two servers first.
@@ -110,7 +111,7 @@ async fn the_last_fault_is_told_and_at_most_three_servers_are_asked() {
     let asked: usize = servers.iter().map(|server| server.seen().heads.len()).sum();
     assert_eq!(asked, 3);
     // What a request provokes says little of the server.
-    assert!(upstream.servers().iter().all(|server| server.is_healthy()));
+    assert!(upstream.servers().iter().all(Server::is_healthy));
 }
 
 #[tokio::test]

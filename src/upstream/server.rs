@@ -18,8 +18,7 @@ use crate::token::StreamName;
 /// A media server.
 #[derive(Debug)]
 pub struct Server {
-    /// Unique in this process: what is kept for a server is found by it.
-    id: u64,
+    id: ServerId,
     host: String,
     port: u16,
     /// What `Host` says when this server is asked for itself.
@@ -35,6 +34,24 @@ struct State {
     addresses: Vec<SocketAddr>,
     /// Tried last until then.
     failing_until: Option<Instant>,
+}
+
+/// Unique in this process: what is kept for a server is found by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ServerId(u64);
+
+impl ServerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for ServerId {
+    /// Its number depends on how many servers were read before: it would make two readings of one configuration differ.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerId")
+    }
 }
 
 /// A text that is no server.
@@ -67,9 +84,8 @@ impl FromStr for Server {
             .parse()
             .map(|ip| vec![SocketAddr::new(ip, port)])
             .unwrap_or_default();
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: ServerId::next(),
             host,
             port,
             authority: field,
@@ -131,7 +147,7 @@ impl Server {
         }
     }
 
-    pub(super) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> ServerId {
         self.id
     }
 
