@@ -1,5 +1,7 @@
 //! HTTP requests to media servers: the stream's server is asked, over a connection that is kept where there is one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -45,7 +47,7 @@ impl Upstream {
         // Only an answer that is held back by intent may take the time of the next server.
         let held = match request.patience > self.patience.head {
             true => request.patience,
-            false => std::time::Duration::ZERO,
+            false => Duration::ZERO,
         };
         self.in_turn(permit, held, |server| self.follow(server, &request))
             .await
