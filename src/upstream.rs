@@ -6,9 +6,9 @@ pub mod body;
 pub mod dial;
 pub mod fetch;
 pub mod head;
-pub mod line;
+mod line;
 pub mod pool;
-pub mod redirect;
+mod redirect;
 pub mod server;
 
 use std::time::Duration;

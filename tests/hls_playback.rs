@@ -219,6 +219,7 @@ fn a_ticket_opens_only_what_the_gate_named() {
     let ticket = first.split('/').nth(3).unwrap();
     let signature = segments[0].split('/').nth(4).unwrap();
     let before = server.heads().len();
+    let other_end = if ticket.ends_with('A') { 'Q' } else { 'A' };
     for path in [
         format!("/h5live/authhttp/{ticket}/{signature}/stat"),
         format!("/h5live/authhttp/{ticket}/{signature}/hls/abcde-two/playlist.m3u8"),
@@ -226,7 +227,10 @@ fn a_ticket_opens_only_what_the_gate_named() {
         segments[0].replace("1.ts", "2.ts"),
         segments[1].replace("x=1", "x=2"),
         format!("{}?stream=abcde-two", segments[0]),
-        media.replace(ticket, &format!("{}A", &ticket[..ticket.len() - 1])),
+        media.replace(
+            ticket,
+            &format!("{}{other_end}", &ticket[..ticket.len() - 1]),
+        ),
     ] {
         let refused = ask(&gate, &path);
         assert_eq!((refused.status, code(&refused)), (403, 4901), "{path}");
@@ -264,11 +268,16 @@ fn a_playback_may_move_while_its_token_is_good_and_not_for_ever() {
     );
     assert_eq!(from("2001:db8::1", &media).status, 200, "IPv6 beside it");
     assert_eq!(from("198.51.100.2", &media).status, 200);
-    let mut last = ask(&gate, &media);
+    // Two who share a ticket take turns.
+    let mut refused = Vec::new();
     for turn in 0..9 {
-        last = from(["203.0.113.1", "192.0.2.1"][turn % 2], &media);
+        let answer = from(["203.0.113.1", "192.0.2.1"][turn % 2], &media);
+        refused.extend((answer.status != 200).then(|| code(&answer)));
     }
-    assert_eq!((last.status, code(&last)), (403, 4901), "two share a ticket");
+    assert!(
+        refused.len() >= 3 && refused.iter().all(|code| *code == 4901),
+        "{refused:?}"
+    );
 
     let short = expiring(2);
     let (_, media, _) = play(&gate, &entry(&short, "2"));

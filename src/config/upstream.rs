@@ -192,12 +192,13 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
 }
 
 fn server(text: &str) -> Result<Server, String> {
-    let server = text.parse::<Server>().map_err(|error| error.to_string())?;
-    // `http::Uri` takes any port, and none where it is no number.
-    match text.parse::<Uri>().ok().as_ref().and_then(Uri::authority) {
-        Some(authority) if has_good_port(authority) => Ok(server),
-        _ => Err(BAD_PORT.to_owned()),
+    let uri = text.parse::<Uri>().ok();
+    let authority = uri.as_ref().and_then(Uri::authority);
+    // A port that is none gets a word of its own.
+    if authority.is_some_and(|a| !a.as_str().contains('@') && !has_good_port(a)) {
+        return Err(BAD_PORT.to_owned());
     }
+    text.parse::<Server>().map_err(|error| error.to_string())
 }
 
 /// The whole path of the media servers' WebSocket endpoint.

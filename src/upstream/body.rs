@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::line::Line;
 use super::pool;
+use super::server::ServerId;
 
 /// The body of an answer: its pieces as they are read, never more than one ahead of whoever polls it. When it has ended
 /// the connection is kept for the next request; dropping it before closes the connection. It belongs to the thread that
@@ -35,7 +36,7 @@ pub enum BodyError {
 struct Rest {
     incoming: Incoming,
     line: Box<Line>,
-    server: u64,
+    server: ServerId,
     silence: Silence,
 }
 
@@ -49,7 +50,7 @@ struct Silence {
 
 impl FetchBody {
     pub(super) fn new(
-        server: u64,
+        server: ServerId,
         line: Box<Line>,
         incoming: Incoming,
         idle_limit: Duration,

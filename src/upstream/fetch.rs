@@ -1,5 +1,7 @@
 //! HTTP requests to media servers: the stream's server is asked, over a connection that is kept where there is one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
@@ -45,7 +47,7 @@ impl Upstream {
         // Only an answer that is held back by intent may take the time of the next server.
         let held = match request.patience > self.patience.head {
             true => request.patience,
-            false => std::time::Duration::ZERO,
+            false => Duration::ZERO,
         };
         self.in_turn(permit, held, |server| self.follow(server, &request))
             .await
@@ -61,7 +63,6 @@ impl Upstream {
         for _ in 0..=REDIRECTS {
             let (line, answer) = self.answer(server, request, &target).await?;
             let (head, incoming) = answer.into_parts();
-            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
             if head.headers.len() > FIELD_LIMIT {
                 return Err(UpstreamError::WrongAnswer("its head has too many fields"));
             }
@@ -71,6 +72,7 @@ impl Upstream {
             if head.status.is_server_error() {
                 return Err(UpstreamError::ServerFault(head.status.as_u16()));
             }
+            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
             if !redirect::is_redirect(head.status) {
                 return Ok(Fetched {
                     status: head.status,

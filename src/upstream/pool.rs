@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::line::Line;
+use super::server::ServerId;
 
 /// The most connections that idle, for each server and thread.
 const IDLE_LIMIT: usize = 64;
@@ -16,7 +17,7 @@ const IDLE_LIMIT: usize = 64;
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
 thread_local! {
-    static IDLE: RefCell<HashMap<u64, VecDeque<Idle>>> = RefCell::default();
+    static IDLE: RefCell<HashMap<ServerId, VecDeque<Idle>>> = RefCell::default();
 }
 
 /// A connection that idles; in a server's queue the oldest comes first.
@@ -26,7 +27,7 @@ struct Idle {
 }
 
 /// The connection to a server that idles the shortest, if one is left that the server has not closed.
-pub(super) fn take(server: u64) -> Option<Box<Line>> {
+pub(super) fn take(server: ServerId) -> Option<Box<Line>> {
     IDLE.with_borrow_mut(|idle| {
         let lines = idle.get_mut(&server)?;
         sweep(lines);
@@ -40,7 +41,7 @@ pub(super) fn take(server: u64) -> Option<Box<Line>> {
 }
 
 /// Keeps a connection to a server for the next request, if it can be used again.
-pub(super) fn put(server: u64, mut line: Box<Line>) {
+pub(super) fn put(server: ServerId, mut line: Box<Line>) {
     if !line.is_ready() {
         return;
     }

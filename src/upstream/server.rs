@@ -17,8 +17,7 @@ use crate::token::StreamName;
 
 /// A media server.
 pub struct Server {
-    /// Unique in this process: what is kept for a server is found by it.
-    id: u64,
+    id: ServerId,
     host: String,
     port: u16,
     /// By which name it is drawn for a stream: the same for both sides of a media server.
@@ -36,6 +35,24 @@ struct State {
     addresses: Vec<SocketAddr>,
     /// Tried last until then.
     failing_until: Option<Instant>,
+}
+
+/// Unique in this process: what is kept for a server is found by it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct ServerId(u64);
+
+impl ServerId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for ServerId {
+    /// Its number depends on how many servers were read before: it would make two readings of one configuration differ.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerId")
+    }
 }
 
 /// A text that is no server.
@@ -68,10 +85,9 @@ impl FromStr for Server {
             .parse()
             .map(|ip| vec![SocketAddr::new(ip, port)])
             .unwrap_or_default();
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         Ok(Self {
             drawn_as: (host.clone(), port),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            id: ServerId::next(),
             host,
             port,
             authority: field,
@@ -84,20 +100,16 @@ impl FromStr for Server {
     }
 }
 
-/// Host, without brackets, and port of an authority; `None` when its port is no number or a user is named.
+/// Host, without brackets, and port of an authority; `None` when its port is none or a user is named.
 pub(super) fn place(authority: &Authority, default: u16) -> Option<(&str, u16)> {
-    if authority.as_str().contains('@') {
-        return None;
-    }
-    let port = match (authority.port(), authority.port_u16()) {
-        (None, _) => default,
-        (Some(_), Some(port)) => port,
-        (Some(_), None) => return None,
+    // `Authority::port` takes a port beyond 65535 for none at all, so what follows the host is read here; a user would
+    // stand before it.
+    let host = authority.host();
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" | ":" => default,
+        port => port.strip_prefix(':')?.parse().ok()?,
     };
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']');
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     Some((host, port))
 }
 
@@ -151,7 +163,7 @@ impl Server {
         }
     }
 
-    pub(super) fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> ServerId {
         self.id
     }
 
