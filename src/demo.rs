@@ -25,6 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::config::{
     Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig, WebSocketRefusal,
 };
@@ -32,9 +33,13 @@ use crate::decision::rules::Rules;
 use crate::logging::Log;
 use crate::request::Edge;
 use crate::request::client_address::{AddressHeader, Neighbours};
+use crate::request::query::playback_query;
 use crate::request::rtmp_url::RtmpUrls;
 use crate::serve::{self, Extras, StartError};
-use crate::token::{Key, KeyState, Keyring, KeyringError, Owner, Secret, SecretError};
+use crate::token::{
+    Grant, Key, KeyState, Keyring, KeyringError, Owner, Presented, Scope, Secret, SecretError,
+    TokenId,
+};
 use crate::token_api::api_key::{ApiKey, ApiKeys};
 use front::Front;
 
@@ -45,6 +50,9 @@ pub const ORGANISATION: &str = "demo1";
 const RIVAL: &str = "rival";
 
 /// The source that players name.
+/// What the terminal's HLS line plays.
+const STREAM: &str = "demo1-camera1";
+
 const SOURCE: &str = "rtmp://localhost/play";
 
 /// Why the demonstration does not start.
@@ -84,7 +92,7 @@ pub fn run(address: SocketAddr, log: &Log, say: impl FnOnce(&str)) -> Result<(),
         std::net::TcpListener::bind(address)
             .map_err(|source| StartError::Bind { address, source })?,
     );
-    say(&introduction(address, origin_address, &api_key));
+    say(&introduction(address, &hls_url(address, &keys)?, &api_key));
 
     let stop = CancellationToken::new();
     let serving = stop.clone();
@@ -193,8 +201,25 @@ fn config(
     })
 }
 
+/// A protected HLS URL, good for an hour.
+fn hls_url(address: SocketAddr, keys: &[Key]) -> Result<String, DemoError> {
+    let damaged = |what: &str| DemoError::Damaged(what.to_owned());
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
+    let now = clock::now();
+    let name = STREAM.parse().map_err(|_| damaged("the stream"))?;
+    let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(name));
+    grant.expires = Some(now.saturating_add(Duration::from_secs(3600)));
+    let minted = keyring(keys)?.mint(&owner_of(ORGANISATION)?, &grant);
+    let security = minted.map_err(|_| damaged("the key"))?;
+    let query = playback_query(SOURCE, STREAM, Presented::from(&security));
+    Ok(format!(
+        "http://{address}/h5live/authhttp/playlist.m3u8?{query}"
+    ))
+}
+
 /// What the terminal says.
-fn introduction(address: SocketAddr, origin: SocketAddr, api_key: &str) -> String {
+fn introduction(address: SocketAddr, hls_url: &str, api_key: &str) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write!(
@@ -209,8 +234,8 @@ h5gate demo: a live media server, the gate in front of it, and a page that plays
                       -H 'X-BINTU-APIKEY: {api_key}' -d '{{\"streamname\":\"demo1-camera1\"}}'
                  Prints the security object for a player's configuration.
 
-  Look behind    ffplay 'http://{origin}/h5live/http/playlist.m3u8?stream=demo1-camera1'
-                 The unprotected media server itself, which no viewer should reach.
+  Play HLS       ffplay '{hls_url}'
+                 Protected by the same gate, with a token for an hour. ffmpeg -i plays it, too.
 
   Ctrl-C ends it. Keys are made anew each time.
 "

@@ -120,14 +120,18 @@ fn what_is_minted_is_verified_and_inspected() {
         &place.config(),
         &[&claims[..], &["--url", "ws://gate.test/"]].concat(),
     );
-    let url = text(&url.stdout).trim().to_owned();
+    let urls = text(&url.stdout).trim().to_owned();
+    let (url, hls) = urls.split_once('\n').unwrap();
+    let websocket = "ws://gate.test/h5live/authstream/stream.mp4";
+    let entry = "http://gate.test/h5live/authhttp/playlist.m3u8";
+    assert_eq!(hls, url.replace(websocket, entry));
     assert!(
         url.starts_with(
             "ws://gate.test/h5live/authstream/stream.mp4?url=rtmp%3A%2F%2Flocalhost%2F"
         ),
         "{url}"
     );
-    let verified = with_config(&["token", "verify"], &place.config(), &[&url]);
+    let verified = with_config(&["token", "verify"], &place.config(), &[url]);
     assert!(verified.status.success(), "{verified:?}");
     let shown: Value = serde_json::from_slice(&verified.stdout).unwrap();
     for (key, value) in [

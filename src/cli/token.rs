@@ -145,7 +145,9 @@ fn mint(command: &Mint) -> ExitCode {
                     return fail("upstream.rtmp_urls is empty");
                 };
                 for stream in &command.stream {
-                    say(&playback_url(base, source.as_str(), stream, &security));
+                    for url in playback_urls(base, source.as_str(), stream, &security) {
+                        say(&url);
+                    }
                 }
                 if command.stream.is_empty() {
                     return fail(
@@ -253,14 +255,25 @@ fn grant_json(grant: &Grant) -> Value {
     })
 }
 
-/// The URL of a 4.x or 5.x player (PROTOCOL.md 2); empty values are left out.
-fn playback_url(base: &str, source: &str, stream: &StreamName, security: &Security) -> String {
+/// The URLs of a stream for 4.x and 5.x players and for HLS (PROTOCOL.md 2); empty values are left out. The base may have
+/// either scheme.
+fn playback_urls(
+    base: &str,
+    source: &str,
+    stream: &StreamName,
+    security: &Security,
+) -> [String; 2] {
     let query = playback_query(source, stream.as_str(), Presented::from(security));
-    format!(
-        "{}/h5live/authstream/stream.mp4?{}",
-        base.trim_end_matches('/'),
-        query
-    )
+    let base = base.trim_end_matches('/');
+    let (scheme, place) = base.split_once("://").unwrap_or(("http", base));
+    let (websocket, http) = match scheme {
+        "https" | "wss" => ("wss", "https"),
+        _ => ("ws", "http"),
+    };
+    [
+        format!("{websocket}://{place}/h5live/authstream/stream.mp4?{query}"),
+        format!("{http}://{place}/h5live/authhttp/playlist.m3u8?{query}"),
+    ]
 }
 
 fn fail(message: &str) -> ExitCode {

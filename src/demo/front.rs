@@ -21,11 +21,11 @@ use crate::token::{
 use super::{ORGANISATION, RIVAL, SOURCE};
 
 /// Nothing but the page's own files runs; it may connect to any gate that `?media=` names.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src *; media-src blob:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src *; media-src * blob:; \
     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page's files, carried in the binary.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     (
         "/",
         "text/html; charset=utf-8",
@@ -45,6 +45,11 @@ const FILES: [(&str, &str, &str); 4] = [
         "/player.js",
         "text/javascript; charset=utf-8",
         include_str!("page/player.js"),
+    ),
+    (
+        "/hls.js",
+        "text/javascript; charset=utf-8",
+        include_str!("page/hls.js"),
     ),
 ];
 

@@ -333,6 +333,6 @@ fn spend(left: usize, bytes: usize) -> Result<usize, PlaylistError> {
 /// A decimal number of seconds; an integer by the book, a fraction from clumsy servers.
 fn seconds(value: &[u8]) -> Option<Duration> {
     let number: f64 = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
-    let seconds = Duration::try_from_secs_f64(number).ok()?;
-    Some(seconds.min(TARGET_DURATION_LIMIT))
+    // Bounded first: what no Duration holds is a number, too.
+    Duration::try_from_secs_f64(number.min(TARGET_DURATION_LIMIT.as_secs_f64())).ok()
 }

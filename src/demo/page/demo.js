@@ -1,6 +1,7 @@
 // The demo page. It plays two parts: as a back end it holds the API key and mints; as a player it has the four strings.
 // Tests read `window.demo`; see the end of this file.
 import { LivePlayer, attempt, attemptSwitch, canPlay, inBandVerdict, receiptIn, socketUrl, verdict } from '/player.js';
+import { hlsUrl, playHls, playsHls } from '/hls.js';
 
 const $ = (id) => document.getElementById(id);
 
@@ -23,6 +24,7 @@ let announced = ''; // the token whose expiry was announced
 let playedPast = 0; // seconds played after the expiry
 let lastTime = 0; // the picture's time, and when it last moved
 let movedAt = 0;
+let hls = null; // the HLS playback: { session, expires }, or { code, receipt } of its refusal
 
 const log = []; // newest first
 const results = {}; // what each attempt came to, by its id
@@ -44,6 +46,7 @@ async function load() {
   if (!canPlay) notice('This browser has no Media Source Extensions and cannot play. The rest works.');
   player = new LivePlayer(video, { media, rtmp: info.url }, onPlayer);
   fillStreams();
+  showHlsHint();
   for (const id of ['start', 'sound', 'mint-submit', 'refusals-all']) enable($(id), true);
   showPlayer();
   await loadTiles();
@@ -118,6 +121,7 @@ function wire() {
   $('mint-form').onsubmit = onMint;
   $('mint-form').onchange = showForm;
   onPress($('mint-play'), onMintPlay);
+  onPress($('hls-start'), onHls);
   onPress($('refusals-all'), tryAll);
   onPress($('copy'), copy);
   video.addEventListener('timeupdate', noteMoving);
@@ -279,6 +283,7 @@ function titleOf(stream) {
 // --- the clock: countdown and facts ---
 
 function tick() {
+  showHls();
   if (!player) return;
   noteMoving();
   showToken();
@@ -336,6 +341,43 @@ function showFacts() {
     socket: openedAt === null ? 'closed' : duration(Math.floor((performance.now() - openedAt) / 1000)),
   };
   for (const [name, text] of Object.entries(facts)) write(`fact-${name}`, text);
+}
+
+// --- HLS ---
+
+const HLS_SECONDS = 15;
+
+function showHlsHint() {
+  enable($('hls-start'), playsHls);
+  if (!playsHls) {
+    write('hls-status', 'This browser plays no HLS by itself. The line in the terminal does, with ffplay; so does hls.js on your own page.');
+  }
+}
+
+async function onHls() {
+  const stream = info.streams[0].name;
+  const expires = Math.floor(unixNow() + HLS_SECONDS);
+  write('hls-status', 'Fetching a token…');
+  try {
+    const { status, answer } = await mint({ streamname: stream, expires: String(expires) });
+    if (status !== 200) throw new Error(answer.message ?? `the token API answered ${status}`);
+    const { security } = answer.h5live;
+    const cid = String(Math.floor(Math.random() * 1e9));
+    hls = { ...(await playHls($('hls-video'), hlsUrl(media, { url: info.url, stream, security, cid }))), expires };
+  } catch (error) {
+    return write('hls-status', sentence(error.message));
+  }
+  const { code, receipt, session } = hls;
+  note('hls', code ? `refused: ${code} ${receipt}` : `plays as session ${session}`);
+  write('hls-status', code ? `${code}: ${verdict(code).meaning}. Receipt ${receipt}.` : 'Playing.');
+  write('hls-session', session ?? '–');
+}
+
+function showHls() {
+  if (!hls?.session) return;
+  const left = hls.expires - unixNow();
+  write('hls-time', `${$('hls-video').currentTime.toFixed(1)} s`);
+  write('hls-token', left > 0 ? `expires in ${Math.ceil(left)} s` : `expired ${Math.floor(-left)} s ago, and it plays on`);
 }
 
 // --- the mint form ---
@@ -618,6 +660,9 @@ window.demo = {
   results,
   get info() {
     return info;
+  },
+  get hls() {
+    return hls;
   },
   get minted() {
     return minted;
