@@ -49,10 +49,10 @@ pub const ORGANISATION: &str = "demo1";
 /// Another organisation, whose tokens must not open this one's streams.
 const RIVAL: &str = "rival";
 
-/// The source that players name.
 /// What the terminal's HLS line plays.
 const STREAM: &str = "demo1-camera1";
 
+/// The source that players name.
 const SOURCE: &str = "rtmp://localhost/play";
 
 /// Why the demonstration does not start.
