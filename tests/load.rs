@@ -9,6 +9,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -17,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use support::gate::{API_KEY, Gate, Setup, write_secret};
-use support::media_server::MediaServer;
+use support::media_server::{FromGate, MediaServer, read_head};
 use support::until;
 
 /// An origin of the binary's own; killed when dropped.
@@ -203,6 +204,80 @@ fn hls_viewers_follow_playlists_and_load_segments() {
         found["latency"]["segment_age"]["count"],
         found["hls"]["segments"]
     );
+}
+
+/// A gate's side of HLS as load expects it: the entry leads to a ticket, and what is below that is relative.
+fn hls_gate(mut gate: FromGate) {
+    let mut head = gate.head.clone();
+    loop {
+        let target = head.split(' ').nth(1).unwrap().to_owned();
+        let path = target.split('?').next().unwrap();
+        let (status, body) = match path {
+            "/h5live/authhttp/playlist.m3u8" if target.contains("stream=abcde-two") => {
+                ("403 Forbidden", r#"{"code":4903,"receipt":"r"}"#)
+            }
+            "/h5live/authhttp/playlist.m3u8" => (
+                "302 Found\r\nLocation: ~TICKET/playlist.m3u8?stream=abcde-one",
+                "",
+            ),
+            "/h5live/authhttp/~TICKET/playlist.m3u8" => (
+                "200 OK",
+                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8?t=1\n",
+            ),
+            "/h5live/authhttp/~TICKET/low/media.m3u8" => (
+                "200 OK",
+                "#EXTM3U\n#EXT-X-TARGETDURATION:60\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:60,\n1.m4s\n",
+            ),
+            "/h5live/authhttp/~TICKET/low/init.mp4" | "/h5live/authhttp/~TICKET/low/1.m4s" => {
+                ("200 OK", "media")
+            }
+            _ => ("404 Not Found", ""),
+        };
+        let length = body.len();
+        gate.send_raw(
+            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
+        );
+        match read_head(&mut gate.socket) {
+            Some(next) => head = next,
+            None => return,
+        }
+    }
+}
+
+#[test]
+fn hls_viewers_follow_the_gates_ticket_and_read_its_refusals() {
+    let gate = MediaServer::start(hls_gate);
+    let (_configured, config) = gate_before(gate.address);
+    let arguments = ["--viewers", "4", "--hls", "100", "--config", &config];
+    // Every second viewer plays the stream that is refused.
+    let arguments = [&arguments[..], &["--stream", "abcde-two"]].concat();
+    let (found, code) = document(&test(gate.address, &arguments));
+    assert_eq!(code, Some(1));
+    assert_eq!(
+        found["verdicts"],
+        json!({ "granted": 2, "4903": 2 }),
+        "{found}"
+    );
+    assert_eq!(
+        (&found["failures"], &found["lost"]),
+        (&json!({}), &json!({}))
+    );
+    assert_eq!(found["viewers"]["served"], 2, "{found}");
+    assert_eq!(found["hls"]["segments"], 2);
+    let heads = gate.heads();
+    assert_eq!(
+        heads.len(),
+        4,
+        "each viewer keeps its connection: {heads:#?}"
+    );
+    let ids = |key: &str| {
+        let values = heads.iter().filter_map(|head| {
+            let query = head.split(' ').nth(1)?.split_once('?')?.1;
+            query.split('&').find_map(|pair| pair.strip_prefix(key))
+        });
+        values.collect::<BTreeSet<_>>().len()
+    };
+    assert_eq!((ids("cid="), ids("pid="), ids("token=")), (4, 4, 4));
 }
 
 #[test]

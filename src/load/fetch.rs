@@ -17,7 +17,7 @@ use super::end::Failure;
 use super::target::Target;
 
 /// What one connection reads at a time: thousands of viewers have one each.
-const READ_LIMIT: usize = 32 * 1024;
+const READ_LIMIT: usize = 16 * 1024;
 
 /// One keep-alive connection, opened when it is needed.
 #[derive(Debug)]
