@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod load;
 pub mod token;
 
 use std::io::Write as _;
@@ -36,6 +37,8 @@ enum Command {
     Serve(Serve),
     /// Read a configuration and report everything that is wrong with it (exit code 78)
     Check(ConfigFile),
+    /// A load test of one's own gate: many viewers, and what they noticed
+    Load(Box<load::Load>),
     /// Mint and look at tokens
     #[command(subcommand)]
     Token(token::Command),
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
             say(&format!("{}: no errors", file.config.display()));
             ExitCode::SUCCESS
         }),
+        Command::Load(command) => load::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Key(KeyCommand::New) => new_key(),
     }

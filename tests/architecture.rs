@@ -51,7 +51,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "request", "token", "clock", "config", "demo", "logging", "serve",
+            "request", "token", "clock", "config", "demo", "load", "logging", "serve",
         ],
     ),
     ("clock", &["token"]),
@@ -96,6 +96,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "token_api",
         ],
     ),
+    ("load", &["listener", "request", "token", "relay", "clock"]),
     ("logging", &[]),
     ("metrics", &["relay"]),
     (

@@ -1,0 +1,206 @@
+//! Where viewers' tokens come from: a new one for each viewer and each try, as a page's back end mints them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use http_body_util::Full;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::clock;
+use crate::token::{Grant, Keyring, MintError, Scope, Security, StreamName, TokenId};
+
+use super::HANDSHAKE_LIMIT;
+use super::end::Failure;
+use super::fetch::Fetcher;
+
+/// The most of an answer of the token API.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Who mints.
+#[derive(Clone)]
+pub enum Minter {
+    /// Nobody: a media server asks for no tokens.
+    Nobody,
+    /// The first active key of the stream's owner.
+    Keys(Arc<Keyring>),
+    /// The gate's token API, with this API key.
+    Api(Arc<Zeroizing<String>>),
+}
+
+impl fmt::Debug for Minter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nobody => "Nobody",
+            Self::Keys(_) => "Keys",
+            Self::Api(_) => "Api",
+        })
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The keys do not sign for the stream.
+    #[error("no token for {stream}: {source}")]
+    Mint {
+        /// The stream.
+        stream: StreamName,
+        /// Why.
+        source: MintError,
+    },
+    /// The API answered, and not with a token.
+    #[error("the token API answers {status}: {said}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its body, shortened.
+        said: String,
+    },
+    /// The API did not answer.
+    #[error("the token API does not answer ({0}); does this listener serve \"token-api\"?")]
+    NoAnswer(Failure),
+    /// An API key that no header carries.
+    #[error("the API key has characters that an HTTP header cannot carry")]
+    ApiKey,
+    /// No randomness for a token's id.
+    #[error("the system has no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    h5live: Envelope,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    security: Fields,
+}
+
+#[derive(Deserialize)]
+struct Fields {
+    expires: String,
+    tag: String,
+    token: String,
+    options: String,
+}
+
+/// Mints for one worker, whose requests to the API share one connection.
+#[derive(Debug)]
+pub struct Tokens {
+    minter: Minter,
+    lifetime: Duration,
+    api: Mutex<Fetcher>,
+}
+
+impl Tokens {
+    /// Tokens that are good for `lifetime` from their minting; `api` leads to the gate.
+    #[must_use]
+    pub fn new(minter: Minter, lifetime: Duration, api: Fetcher) -> Self {
+        Self {
+            minter,
+            lifetime,
+            api: Mutex::new(api),
+        }
+    }
+
+    /// A new token for a stream. Not cancel safe: a request to the API that is dropped costs its connection.
+    pub async fn mint(&self, stream: &StreamName) -> Result<Security, TokenError> {
+        match &self.minter {
+            Minter::Nobody => Ok(Security {
+                expires: String::new(),
+                tag: String::new(),
+                token: String::new(),
+                options: String::new(),
+            }),
+            Minter::Keys(keyring) => sign(keyring, stream, self.lifetime),
+            Minter::Api(key) => {
+                let mut api = self.api.lock().await;
+                let asked = ask(&mut api, key, stream, self.lifetime);
+                match timeout(HANDSHAKE_LIMIT, asked).await {
+                    Ok(answer) => answer,
+                    Err(_) => {
+                        api.forget();
+                        Err(TokenError::NoAnswer(Failure::Timeout))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether minting costs a request.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        matches!(self.minter, Minter::Api(_))
+    }
+}
+
+fn sign(
+    keyring: &Keyring,
+    stream: &StreamName,
+    lifetime: Duration,
+) -> Result<Security, TokenError> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id)?;
+    let now = clock::now();
+    let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(stream.clone()));
+    grant.expires = Some(now.saturating_add(lifetime));
+    keyring
+        .mint(&keyring.owner_of(stream), &grant)
+        .map_err(|source| TokenError::Mint {
+            stream: stream.clone(),
+            source,
+        })
+}
+
+/// `POST /secure/token` (PROTOCOL.md 1).
+async fn ask(
+    api: &mut Fetcher,
+    key: &str,
+    stream: &StreamName,
+    lifetime: Duration,
+) -> Result<Security, TokenError> {
+    let expires = clock::now().saturating_add(lifetime).to_string();
+    let body = serde_json::json!({ "streamname": stream.as_str(), "expires": expires });
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(api.path("/secure/token"))
+        .header("content-type", "application/json")
+        .header("x-bintu-apikey", key)
+        .body(Full::new(Bytes::from(body.to_string())))
+        .map_err(|_| TokenError::ApiKey)?;
+    let answer = api.send(request).await.map_err(TokenError::NoAnswer)?;
+    let status = answer.status().as_u16();
+    let body = Fetcher::whole(answer.into_body(), ANSWER_LIMIT)
+        .await
+        .map_err(TokenError::NoAnswer)?;
+    match serde_json::from_slice::<Answer>(&body) {
+        Ok(Answer {
+            h5live: Envelope { security },
+        }) if status == 200 => Ok(Security {
+            expires: security.expires,
+            tag: security.tag,
+            token: security.token,
+            options: security.options,
+        }),
+        _ => Err(TokenError::Refused {
+            status,
+            said: shown(&body),
+        }),
+    }
+}
+
+/// What a terminal may show of an answer.
+fn shown(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let shown = text.trim().chars().take(500);
+    shown
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
