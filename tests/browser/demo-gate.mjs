@@ -95,7 +95,7 @@ export async function freePort() {
 // --- the browsers ---
 
 /**
- * Starts a browser by its name. It opens pages, each with
+ * Starts a browser by its name, with more `flags` (Chromium) or `preferences` (Firefox). It opens pages, each with
  *
  * - `evaluate(fn, argument)`: runs a function in the page; what goes in and out is JSON
  * - `click(selector)`: a real press, once the element can be pressed
@@ -116,8 +116,8 @@ const CHROMIUM_FLAGS = [
   '--disable-sync',
 ];
 
-async function startChromium() {
-  const browser = await chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+async function startChromium({ flags = [] } = {}) {
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: [...CHROMIUM_FLAGS, ...flags] });
   return {
     /** `look`: `{ width, height, dark, phone }` */
     async open(url, look = {}) {
@@ -160,9 +160,9 @@ const FIREFOX_PREFERENCES = {
   'extensions.getAddons.cache.enabled': false,
 };
 
-async function startFirefox() {
+async function startFirefox({ preferences: more = {} } = {}) {
   const profile = await mkdtemp(path.join(tmpdir(), 'h5gate-firefox-'));
-  const preferences = Object.entries(FIREFOX_PREFERENCES).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`);
+  const preferences = Object.entries({ ...FIREFOX_PREFERENCES, ...more }).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`);
   await writeFile(path.join(profile, 'user.js'), preferences.join(''));
   const child = spawn(FIREFOX, ['--headless', '--no-remote', '--remote-debugging-port=0', '--profile', profile], {
     stdio: ['ignore', 'ignore', 'pipe'],

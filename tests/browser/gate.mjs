@@ -13,11 +13,11 @@ import { until } from './until.mjs';
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
 const ORGANISATIONS = ['abcde', 'fghij'];
 
-/** Starts a gate before the media server on `mediaPort`. */
-export async function startGate(mediaPort) {
+/** Starts a gate before the media server on `mediaPort`, with more lines of `[upstream]` and more tables. */
+export async function startGate(mediaPort, more = {}) {
   const program = binary();
   const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-'));
-  const { file, apiKeys } = await writeConfig(folder, mediaPort);
+  const { file, apiKeys } = await writeConfig(folder, mediaPort, more);
   const child = spawn(program, ['serve', '--config', file, '--log-format', 'json'], {
     stdio: ['ignore', 'inherit', 'pipe'],
   });
@@ -95,7 +95,7 @@ function binary() {
   return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
-async function writeConfig(folder, mediaPort) {
+async function writeConfig(folder, mediaPort, { upstream = '', tables = '' }) {
   const apiKeys = {};
   let config = `
 [[listener]]
@@ -109,6 +109,8 @@ address = "127.0.0.1:0"
 servers = ["http://127.0.0.1:${mediaPort}"]
 websocket_path = "/h5live/stream/stream.mp4"
 rtmp_urls = ["rtmp://localhost/play", "rtmp://localhost/splay"]
+${upstream}
+${tables}
 `;
   for (const [index, hash] of ORGANISATIONS.entries()) {
     apiKeys[hash] = randomBytes(24).toString('hex');
