@@ -37,7 +37,7 @@ use shelf::{Found, Shelf};
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheSettings {
-    /// The most bytes that all entries hold together. Each counts its body, its key and 1 KiB for the rest.
+    /// The most bytes that all entries hold together. Each counts its body, its key and 1.5 KiB for the rest.
     pub bytes: usize,
     /// The longest body of one entry, in bytes; what is longer is not shared.
     pub object: usize,

@@ -118,6 +118,27 @@ fn a_body_that_finds_no_room_is_not_shared_but_not_held_against_its_key() {
 }
 
 #[test]
+fn nothing_is_evicted_for_what_finds_no_room_anyway() {
+    let settings = CacheSettings {
+        bytes: 3 * cost("0", 0) + 3_000,
+        object: 3_000,
+        ..SETTINGS
+    };
+    // With all that is finished gone, its cost and its body are free.
+    let free = u64::try_from(cost("0", 100)).unwrap();
+    for (length, room) in [(free + 1, false), (free, true)] {
+        let (cache, now) = (Cache::new(settings), Instant::now());
+        let [(first, _one), (second, _two)] = ["0", "1"].map(|target| fill(&cache, target, now));
+        put(&cache, "2", &[0; 100], now);
+        let _first = first.open("head", Some(2_900), SEGMENT, now).unwrap();
+        let opened = second.open("head", Some(length), SEGMENT, now);
+        assert_eq!(opened.is_ok(), room);
+        let stats = cache.stats();
+        assert_eq!((stats.entries == 0, stats.evicted == 1), (room, room));
+    }
+}
+
+#[test]
 fn what_grows_without_room_breaks_and_gets_through_alone() {
     let settings = CacheSettings {
         bytes: 2 * STEP_BYTES + 4 * ENTRY_BYTES,
@@ -153,6 +174,17 @@ fn an_entry_that_is_read_counts_until_its_last_reader_and_is_passed_over() {
     assert_eq!(cache.stats().bytes, cost("0", 500));
     drop(slow);
     assert_eq!(cache.stats().bytes, 0);
+}
+
+#[test]
+fn who_has_not_begun_to_read_keeps_an_entry_as_well() {
+    let (cache, now) = (Cache::new(room_for(2, 500)), Instant::now());
+    put(&cache, "0", &[0; 500], now);
+    let waiting = share(&cache, "0", now);
+    put(&cache, "1", &[0; 500], now);
+    put(&cache, "2", &[0; 500], now);
+    assert!(is_fresh(&cache, "0", now));
+    drop(waiting);
 }
 
 #[test]
@@ -342,7 +374,7 @@ proptest! {
     #[test]
     fn the_account_is_the_truth_whatever_happens(steps in proptest::collection::vec(step(), 1..150)) {
         let settings = CacheSettings {
-            bytes: 14_000,
+            bytes: 17_000,
             object: 2_500,
             keys: 6,
             ..SETTINGS

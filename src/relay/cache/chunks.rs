@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn a_large_chunk_is_not_moved_for_every_small_one_behind_it() {
+        let mut chunks = Chunks::default();
+        chunks.push(&[1; 16 * 1024]);
+        let place = chunks.list[0].bytes.as_ptr();
+        for _ in 0..1_000 {
+            chunks.push(b"x");
+            assert_eq!(chunks.list[0].bytes.as_ptr(), place);
+        }
+    }
+
+    #[test]
     fn a_chunk_keeps_nothing_to_spare() {
         let mut chunks = Chunks::default();
         chunks.push(&[1; 1_000]);

@@ -1,4 +1,6 @@
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
@@ -158,4 +160,25 @@ async fn an_empty_body_is_a_body() {
     let body = reader.into_body();
     assert!(body.is_end_stream());
     assert!(body.collect().await.unwrap().to_bytes().is_empty());
+}
+
+#[test]
+fn a_reader_that_leaves_takes_its_waker_along() {
+    struct Nothing;
+    impl Wake for Nothing {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (_filler, mut reader) = fill(&cache, "a", now);
+    let mut body = share(&cache, "a", now).into_body();
+    let nothing = Arc::new(Nothing);
+    let waker = Waker::from(Arc::clone(&nothing));
+    let mut cx = Context::from_waker(&waker);
+    assert!(pin!(reader.head()).poll(&mut cx).is_pending());
+    assert!(Pin::new(&mut body).poll_frame(&mut cx).is_pending());
+    assert_eq!(Arc::strong_count(&nothing), 4);
+    drop(reader);
+    assert_eq!(Arc::strong_count(&nothing), 3);
+    drop(body);
+    assert_eq!(Arc::strong_count(&nothing), 2);
 }
