@@ -29,7 +29,7 @@ const WEBSOCKET_PATHS: [&str; 4] = [
 ];
 
 /// The flag of a player that wants the verdict alone.
-const CHECK_AND_CLOSE: &str = "checkandclose";
+pub const CHECK_AND_CLOSE: &str = "checkandclose";
 
 /// Whether a path is the WebSocket endpoint.
 #[must_use]

@@ -60,16 +60,14 @@ fn ask(gate: &Gate, path: &str) -> Answer {
     get(gate.playback, path, &[HERE])
 }
 
-/// Where an entry leads.
-fn ticket(gate: &Gate, entry: &str) -> String {
+/// What an entry is answered with, and the ticket in it.
+fn begin(gate: &Gate, entry: &str) -> (Answer, String) {
     let answer = ask(gate, entry);
-    assert_eq!(answer.status, 302, "{answer:?}");
-    let location = header(&answer.head, "location").unwrap();
-    assert!(
-        location.starts_with('~') && !location.contains("token="),
-        "{location}"
-    );
-    format!("/h5live/authhttp/{location}")
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let ticket = links(entry, &answer.body).remove(0);
+    let ticket = ticket.split('/').nth(3).unwrap().to_owned();
+    assert!(ticket.starts_with('~'), "{ticket}");
+    (answer, ticket)
 }
 
 /// The links of a playlist, as a player resolves them.
@@ -91,16 +89,15 @@ fn links(base: &str, text: &str) -> Vec<String> {
     uris.map(resolve).collect()
 }
 
-/// Plays to the first segment: the ticket's URL, the media playlist's and the segments'.
+/// Plays to the first segment: the ticket, the media playlist's URL and the segments'.
 fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
-    let first = ticket(gate, entry);
-    let multi = ask(gate, &first);
-    assert_eq!(multi.status, 200, "{multi:?}");
-    let media = links(&first, &multi.body).remove(0);
+    let (multi, ticket) = begin(gate, entry);
+    let media = links(entry, &multi.body).remove(0);
     let text = ask(gate, &media);
     assert_eq!(text.status, 200, "{text:?}");
+    assert!(!text.body.contains(&ticket), "a playlist that all share");
     let segments = links(&media, &text.body);
-    (first, media, segments)
+    (ticket, media, segments)
 }
 
 fn code(answer: &Answer) -> u64 {
@@ -163,11 +160,11 @@ fn a_playback_outlives_its_token_and_a_return_does_not() {
     });
     assert_eq!(ask(&gate, &segments[0]).status, 200);
     // A player that reloads the URL it was given goes on, too.
-    assert_eq!(ticket(&gate, &entry), first);
+    assert_eq!(begin(&gate, &entry).1, first);
     // Quiet for the idle time and for three target durations.
     let line = gate.logged("playback ended");
     assert_eq!(line["reason"], "quiet");
-    for path in [&entry, &first, &media, &segments[0]] {
+    for path in [&entry, &media, &segments[0]] {
         let refused = ask(&gate, path);
         assert_eq!((refused.status, code(&refused)), (403, 4903), "{path}");
     }
@@ -215,8 +212,7 @@ fn a_bad_token_is_refused_before_the_media_server_hears_of_it() {
 fn a_ticket_opens_only_what_the_gate_named() {
     let server = server();
     let gate = gate_with(&server, "");
-    let (first, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
-    let ticket = first.split('/').nth(3).unwrap();
+    let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let signature = segments[0].split('/').nth(4).unwrap();
     let before = server.heads().len();
     let other_end = if ticket.ends_with('A') { 'Q' } else { 'A' };
@@ -228,7 +224,7 @@ fn a_ticket_opens_only_what_the_gate_named() {
         segments[1].replace("x=1", "x=2"),
         format!("{}?stream=abcde-two", segments[0]),
         media.replace(
-            ticket,
+            &ticket,
             &format!("{}{other_end}", &ticket[..ticket.len() - 1]),
         ),
     ] {
@@ -237,10 +233,9 @@ fn a_ticket_opens_only_what_the_gate_named() {
     }
     // Another viewer's ticket for another stream of the same organisation.
     let other = query("abcde-two", &mint(&grant("abcde-two")));
-    let answer = ask(&gate, &format!("/h5live/authhttp/playlist.m3u8?{other}"));
-    let location = header(&answer.head, "location").unwrap();
-    let foreign = location.split('/').next().unwrap();
-    let refused = ask(&gate, &media.replace(ticket, foreign));
+    let before = server.heads().len() + 1;
+    let (_, foreign) = begin(&gate, &format!("/h5live/authhttp/playlist.m3u8?{other}"));
+    let refused = ask(&gate, &media.replace(&ticket, &foreign));
     assert_eq!((refused.status, code(&refused)), (403, 4901));
     assert_eq!(server.heads().len(), before);
     // What players add to a blocking reload is no change.
@@ -319,9 +314,8 @@ fn what_is_one_viewers_alone_is_not_shared() {
     server.set("/hls/abcde-one/playlist.m3u8", playlist(child));
     let gate = gate_with(&server, "");
     for viewer in ["1", "2"] {
-        let first = ticket(&gate, &entry(&grant("abcde-one"), viewer));
-        let text = ask(&gate, &first);
-        let film = links(&first, &text.body).remove(0);
+        let entry = entry(&grant("abcde-one"), viewer);
+        let film = links(&entry, &begin(&gate, &entry).0.body).remove(0);
         // The stream is the ticket's, whatever the playlist echoes.
         assert!(
             film.contains("stream=abcde-one") && !film.contains("abcde-two"),
@@ -425,7 +419,7 @@ fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
     let server = server();
     let gate = gate_with(&server, "");
     let entry = entry(&grant("abcde-one"), "1");
-    let (first, media, _) = play(&gate, &entry);
+    let (_, media, _) = play(&gate, &entry);
     let list = get(gate.admin, "/api/sessions", &[]).body;
     let list: serde_json::Value = serde_json::from_str(&list).unwrap();
     let id = list["sessions"][0]["id"].as_str().unwrap();
@@ -437,7 +431,7 @@ fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
         "",
     );
     assert_eq!(ended.status, 204);
-    for path in [&media, &first, &entry] {
+    for path in [&media, &entry] {
         let refused = ask(&gate, path);
         assert_eq!((refused.status, code(&refused)), (403, 4901), "{path}");
     }
@@ -463,8 +457,8 @@ fn a_token_that_cuts_ends_the_playback_and_seats_are_counted() {
             &entry(&once, "1").replace("pid=7", &format!("pid={pid}")),
         )
     };
-    assert_eq!(open("1").status, 302);
-    assert_eq!(open("1").status, 302, "the same viewer");
+    assert_eq!(open("1").status, 200);
+    assert_eq!(open("1").status, 200, "the same viewer");
     let refused = open("2");
     assert_eq!((refused.status, code(&refused)), (403, 4901));
 }
@@ -499,7 +493,7 @@ fn playbacks_go_on_after_a_restart_with_a_state_directory() {
         200,
         "expired, and still the same playback"
     );
-    assert_eq!(ticket(&gate, &entry), first);
+    assert_eq!(begin(&gate, &entry).1, first);
     let elsewhere = get(gate.playback, &media, &["X-Forwarded-For: 203.0.113.9"]);
     assert_eq!((elsewhere.status, code(&elsewhere)), (403, 4903));
     drop(gate);

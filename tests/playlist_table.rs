@@ -130,7 +130,7 @@ fn is_ours(scheme: &str, authority: &str) -> bool {
 }
 
 fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
-    let (mut path, mut query, mut depth) = ("/h5live/http/playlist.m3u8", "", 0);
+    let (mut path, mut query, mut to_ticket) = ("/h5live/http/playlist.m3u8", "", String::new());
     let (mut stream, mut url) = ("abcde-one", "rtmp://localhost/play");
     let mut imported = Definitions::default();
     for pair in case.origin.split_whitespace() {
@@ -138,7 +138,7 @@ fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
         match key {
             "path" => path = value,
             "query" => query = value,
-            "depth" => depth = value.parse().unwrap(),
+            "depth" => to_ticket = "../".repeat(value.parse().unwrap()),
             "stream" => stream = value,
             "url" => url = value,
             "import" => {
@@ -151,7 +151,7 @@ fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
     let context = Context {
         path,
         query,
-        depth,
+        to_ticket: &to_ticket,
         is_ours: &is_ours,
         stream,
         url,

@@ -9,15 +9,12 @@ pub mod wanted;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::{CACHE_CONTROL, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Response, StatusCode};
-use http_body_util::Full;
 
 use crate::gate::Gate;
 use crate::listener::Peer;
-use crate::request::http_playback::{HttpTarget, PLAYLIST};
+use crate::request::http_playback::HttpTarget;
 use crate::session::guard::Kick;
 use crate::session::id::SessionId;
 use crate::upstream::UpstreamError;
@@ -64,31 +61,17 @@ pub async fn answer(
     match target {
         HttpTarget::Playlist => {
             let begun = begin(gate, head, peer)?;
-            let ticket = begun.ticket()?;
-            Ok(to_ticket(&ticket, begun.query()))
+            let wanted = begun.playlist(gate, head)?;
+            content(gate, begun.admitted(), head, &wanted).await
         }
         HttpTarget::Progressive => {
             let begun = begin(gate, head, peer)?;
             let wanted = Wanted::progressive(gate, begun.admitted(), begun.query());
             content(gate, begun.admitted(), head, &wanted).await
         }
-        HttpTarget::Under { ticket, asked } => {
-            let (admitted, wanted) = go_on(gate, head, peer, ticket, asked)?;
+        HttpTarget::Link(link) => {
+            let (admitted, wanted) = go_on(gate, head, peer, link)?;
             content(gate, &admitted, head, &wanted).await
         }
     }
-}
-
-/// Leads to the ticket's own path, so that every relative URI of a playlist stands under it. Relative itself: a proxy in
-/// front may have another prefix.
-fn to_ticket(ticket: &str, query: &str) -> Response<AnswerBody> {
-    let mut response = Response::new(AnswerBody::from(Full::<Bytes>::default()));
-    *response.status_mut() = StatusCode::FOUND;
-    let headers = response.headers_mut();
-    // A ticket is unreserved characters, and the query was percent-encoded by us.
-    if let Ok(location) = HeaderValue::try_from(format!("~{ticket}/{PLAYLIST}?{query}")) {
-        headers.insert(LOCATION, location);
-    }
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

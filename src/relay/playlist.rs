@@ -38,7 +38,7 @@ mod query;
 mod resolve;
 
 pub use definitions::{DEFINITIONS_LIMIT, Definitions};
-pub use link::{Signature, depth, link_parts, link_target};
+pub use link::{Signature, link_target};
 
 use std::ops::Range;
 use std::time::Duration;
@@ -66,8 +66,9 @@ pub struct Context<'a> {
     pub path: &'a str,
     /// Its query as the media server was asked, without `?`; empty when there is none.
     pub query: &'a str,
-    /// How many directories below `~TICKET/` the viewer asked for it; see [`depth`].
-    pub depth: usize,
+    /// What leads from this playlist to the directory `~TICKET/`: one `../` for each directory below it, or the ticket's own
+    /// name.
+    pub to_ticket: &'a str,
     /// Whether a scheme (`http` or `https`) and an authority (`host` or `host:port`, as written) are a configured media
     /// server's. Asked with both schemes for a URI without one.
     pub is_ours: &'a dyn Fn(&str, &str) -> bool,

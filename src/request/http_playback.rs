@@ -16,31 +16,23 @@ pub enum HttpTarget<'a> {
     Playlist,
     /// A playback is to begin, with [`PROGRESSIVE`]. The query has the token.
     Progressive,
-    /// A playback goes on: `~TICKET/…`.
-    Under {
-        /// The ticket, unread.
-        ticket: &'a str,
-        /// What it asks for.
-        asked: Asked<'a>,
-    },
+    /// A playback goes on with what a playlist named: `~TICKET/SIG/PATH`.
+    Link(LinkPath<'a>),
 }
 
-/// What a request under a ticket asks for.
+/// A path under a ticket, taken apart: `~TICKET/SIG/PATH` or `~TICKET/SIG/~DEFINITIONS/PATH`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked<'a> {
-    /// The playlist that the playback began with.
-    Playlist,
-    /// What a playlist named: `SIG/PATH` or `SIG/~DEFINITIONS/PATH`.
-    Link {
-        /// The signature, unread.
-        signature: &'a str,
-        /// The definitions that the playlist handed on; empty without any.
-        definitions: &'a str,
-        /// The path on the media server, without its leading `/`.
-        path: &'a str,
-        /// How many segments stand between the ticket and the last `/`.
-        depth: usize,
-    },
+pub struct LinkPath<'a> {
+    /// The ticket, unread.
+    pub ticket: &'a str,
+    /// The signature, unread.
+    pub signature: &'a str,
+    /// The definitions that the playlist handed on; empty without any.
+    pub definitions: &'a str,
+    /// The path on the media server, without its leading `/`.
+    pub path: &'a str,
+    /// How many segments stand between the ticket and the last `/`.
+    pub depth: usize,
 }
 
 impl<'a> HttpTarget<'a> {
@@ -52,30 +44,21 @@ impl<'a> HttpTarget<'a> {
             PROGRESSIVE => Some(Self::Progressive),
             rest => {
                 let (ticket, rest) = rest.strip_prefix('~')?.split_once('/')?;
-                let asked = Asked::read(rest)?;
-                Some(Self::Under { ticket, asked })
+                let depth = rest.bytes().filter(|byte| *byte == b'/').count();
+                let (signature, rest) = rest.split_once('/')?;
+                let (definitions, path) = match rest.strip_prefix('~') {
+                    Some(rest) => rest.split_once('/')?,
+                    None => ("", rest),
+                };
+                Some(Self::Link(LinkPath {
+                    ticket,
+                    signature,
+                    definitions,
+                    path,
+                    depth,
+                }))
             }
         }
-    }
-}
-
-impl<'a> Asked<'a> {
-    fn read(rest: &'a str) -> Option<Self> {
-        if rest == PLAYLIST {
-            return Some(Self::Playlist);
-        }
-        let depth = rest.bytes().filter(|byte| *byte == b'/').count();
-        let (signature, rest) = rest.split_once('/')?;
-        let (definitions, path) = match rest.strip_prefix('~') {
-            Some(rest) => rest.split_once('/')?,
-            None => ("", rest),
-        };
-        Some(Self::Link {
-            signature,
-            definitions,
-            path,
-            depth,
-        })
     }
 }
 
@@ -84,26 +67,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_one_of_four_or_none() {
+    fn a_path_is_one_of_three_or_none() {
         let link = |definitions, path, depth| {
-            Some(HttpTarget::Under {
+            Some(HttpTarget::Link(LinkPath {
                 ticket: "T",
-                asked: Asked::Link {
-                    signature: "S",
-                    definitions,
-                    path,
-                    depth,
-                },
-            })
+                signature: "S",
+                definitions,
+                path,
+                depth,
+            }))
         };
-        let under = Some(HttpTarget::Under {
-            ticket: "T",
-            asked: Asked::Playlist,
-        });
         for (path, target) in [
             ("playlist.m3u8", Some(HttpTarget::Playlist)),
             ("stream.mp4", Some(HttpTarget::Progressive)),
-            ("~T/playlist.m3u8", under),
             ("~T/S/a.ts", link("", "a.ts", 1)),
             ("~T/S/a/b/c.ts", link("", "a/b/c.ts", 3)),
             ("~T/S/~D/a/c.m3u8", link("D", "a/c.m3u8", 3)),
@@ -116,6 +92,7 @@ mod tests {
             ("x.ts", None),
             ("~T", None),
             ("~T/", None),
+            ("~T/playlist.m3u8", None),
             ("~T/a.ts", None),
             ("~T/stream.mp4", None),
         ] {

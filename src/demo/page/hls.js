@@ -21,6 +21,6 @@ export async function playHls(video, entry) {
   if (!response.ok) return response.json().catch(() => ({ code: response.status, receipt: '' }));
   video.src = entry;
   await video.play();
-  // The gate has led to the playback's own path, which begins with the session's name.
-  return { session: /\/~(\w{16})\./.exec(response.url)?.[1] ?? '' };
+  // All links lead to the playback's own path, which begins with the session's name.
+  return { session: /^~(\w{16})\./m.exec(await response.text())?.[1] ?? '' };
 }

@@ -11,9 +11,10 @@ use crate::decision::{Facts, decide, resume};
 use crate::gate::{Gate, Policy};
 use crate::listener::Peer;
 use crate::request::client_address::ClientAddress;
-use crate::request::http_playback::Asked;
+use crate::request::http_playback::LinkPath;
+use crate::request::query::Query;
 use crate::request::referer::Referer;
-use crate::request::{Malformed, PlaybackRequest};
+use crate::request::{CHECK_AND_CLOSE, Malformed, PlaybackRequest};
 use crate::session::Newcomer;
 use crate::session::hls::{HlsSession, Identity, Standing};
 use crate::session::id::SessionId;
@@ -53,11 +54,16 @@ impl Begun {
         &self.query
     }
 
-    /// The ticket's text.
-    pub fn ticket(&self) -> Result<String, Trouble> {
-        let text = self.policy.seals.write(&self.ticket);
+    /// The playlist that it begins with, for the same request.
+    pub fn playlist(&self, gate: &Gate, head: &Parts) -> Result<Wanted, Trouble> {
+        let unread = |reason| unnamed(reason, self.admitted.permit.address());
+        let mut query = Query::parse(head.uri.query().unwrap_or_default())
+            .map_err(|error| unread(Malformed::from(error).into()))?;
+        query.drop_flag(CHECK_AND_CLOSE);
         // Its token has just been verified, so there is a key to seal with.
-        text.ok_or_else(|| unnamed(Reason::Ticket, self.admitted.permit.address()).into())
+        let ticket = self.policy.seals.write(&self.ticket);
+        let ticket = ticket.ok_or_else(|| unread(Reason::Ticket))?;
+        Ok(Wanted::playlist(gate, &self.admitted, &query, ticket))
     }
 }
 
@@ -141,12 +147,11 @@ pub fn go_on(
     gate: &Gate,
     head: &Parts,
     peer: Peer,
-    ticket: &str,
-    asked: Asked<'_>,
+    link: LinkPath<'_>,
 ) -> Result<(Admitted, Wanted), Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
-    let opened = policy.seals.open(ticket);
+    let opened = policy.seals.open(link.ticket);
     let OpenTicket { ticket, owner } = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
     let urls = &policy.edge.rtmp_urls;
     let url = match ticket.url.as_str() {
@@ -159,13 +164,12 @@ pub fn go_on(
         address,
         referer: Referer::of_http(&head.headers),
     };
-    let wanted = Wanted::under_ticket(gate, &policy.seals, &owner, &facts, head, asked).map_err(
-        |denial| Refused {
-            denial,
-            address,
-            request: None,
-        },
-    )?;
+    let wanted = Wanted::link(&policy.seals, &owner, &facts, head.uri.query(), link);
+    let wanted = wanted.map_err(|denial| Refused {
+        denial,
+        address,
+        request: None,
+    })?;
     let admitted = return_of(gate, &policy, &ticket, facts)?;
     admitted.session.prove();
     Ok((admitted, wanted))

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use tokio::time::Instant;
 
 use crate::gate::Gate;
@@ -22,7 +22,7 @@ use super::super::body::{AnswerBody, Running};
 use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
-use super::wanted::Wanted;
+use super::wanted::{TICKET_HERE, Wanted};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
@@ -40,14 +40,42 @@ pub async fn content(
         for _ in 0..SHARED_TRIES {
             match share(gate, cache, admitted, wanted, target).await? {
                 Shared::Found(shared, reader) => {
-                    return Ok(from_cache(admitted, head, &shared, reader));
+                    let response = from_cache(admitted, head, &shared, reader);
+                    return for_viewer(response, wanted).await;
                 }
                 Shared::NotForAll => break,
                 Shared::Interrupted => {}
             }
         }
     }
-    alone(gate, admitted, head, wanted).await
+    let response = alone(gate, admitted, head, wanted).await?;
+    for_viewer(response, wanted).await
+}
+
+/// Puts the viewer's ticket into the links of the playlist that its playback begins with.
+async fn for_viewer(
+    response: Response<AnswerBody>,
+    wanted: &Wanted,
+) -> Result<Response<AnswerBody>, Trouble> {
+    let Some(ticket) = &wanted.ticket else {
+        return Ok(response);
+    };
+    let (mut head, body) = response.into_parts();
+    // At most hls.playlist, and complete or about to be.
+    let text = body.collect().await;
+    let text = text.map_err(|_| UpstreamError::Unreachable)?.to_bytes();
+    let mut own = Vec::with_capacity(text.len() + 8 * ticket.len());
+    let mut rest = &text[..];
+    while let Some(at) = memchr::memmem::find(rest, TICKET_HERE.as_bytes()) {
+        let (before, behind) = rest.split_at(at);
+        own.extend_from_slice(before);
+        own.extend_from_slice(format!("~{ticket}/").as_bytes());
+        rest = behind.get(TICKET_HERE.len()..).unwrap_or_default();
+    }
+    own.extend_from_slice(rest);
+    head.headers.remove(CONTENT_LENGTH);
+    let body = AnswerBody::from(Full::new(Bytes::from(own)));
+    Ok(Response::from_parts(head, body))
 }
 
 /// Whether the answer to this request is the same for everybody. Part of a body is asked for by the viewer itself; but
@@ -81,7 +109,7 @@ async fn share(
     // A playlist's links depend on these, too.
     let what = format!(
         "{} {} {} {target}",
-        links.depth, links.definitions, links.url
+        links.to_ticket, links.definitions, links.url
     );
     let key = CacheKey::new(Some(&links.owner.to_string()), links.stream.as_str(), &what);
     let mut reader = match cache.look_up(key, Instant::now()) {

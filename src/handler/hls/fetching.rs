@@ -101,7 +101,7 @@ pub async fn playlist(
     let context = Context {
         path: target.path(),
         query: viewers_query.unwrap_or_else(|| target.query().unwrap_or_default()),
-        depth: links.depth,
+        to_ticket: &links.to_ticket,
         is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
         stream: links.stream.as_str(),
         url: &links.url,

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use http::request::Parts;
-
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::relay::playlist::link_target;
-use crate::request::Malformed;
-use crate::request::http_playback::{Asked, PROGRESSIVE};
+use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
 use crate::token::{Owner, StreamName};
@@ -18,6 +16,9 @@ use super::admission::Admitted;
 
 /// How many target durations a media server may hold a blocking playlist reload back.
 const BLOCKING_TARGETS: u32 = 3;
+
+/// Stands for the ticket in a playlist that all viewers share. No link has such characters.
+pub const TICKET_HERE: &str = "~{ticket}/";
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub links: LinkContext,
     /// Whether the media server may hold the answer back until there is news (`_HLS_msn`).
     pub blocking: bool,
+    /// The ticket that a playlist's links lead to, where it is not in the request.
+    pub ticket: Option<String>,
 }
 
 /// What the links of a playlist depend on, beside its text.
@@ -42,12 +45,26 @@ pub struct LinkContext {
     pub stream: StreamName,
     /// The source.
     pub url: String,
-    /// How many directories below the ticket the playlist is.
-    pub depth: usize,
+    /// What leads from the playlist to the ticket.
+    pub to_ticket: String,
     /// The definitions that came with its own link, encoded.
     pub definitions: String,
     /// Whether a viewer wrote the query: a playlist that depends on it is then this viewer's alone.
     pub from_viewer: bool,
+}
+
+impl LinkContext {
+    /// Of a playback that begins.
+    fn of(permit: &Permit) -> Self {
+        Self {
+            owner: permit.claims().owner.clone(),
+            stream: permit.stream().clone(),
+            url: permit.url().to_string(),
+            to_ticket: String::new(),
+            definitions: String::new(),
+            from_viewer: true,
+        }
+    }
 }
 
 impl Wanted {
@@ -58,81 +75,73 @@ impl Wanted {
         Self {
             alone: format!("{path}{PROGRESSIVE}?{query}"),
             shared: None,
-            links: LinkContext {
-                owner: permit.claims().owner.clone(),
-                stream: permit.stream().clone(),
-                url: permit.url().to_string(),
-                depth: 0,
-                definitions: String::new(),
-                from_viewer: true,
-            },
+            links: LinkContext::of(permit),
             blocking: false,
+            ticket: None,
         }
     }
 
-    /// What is asked for under a ticket, or why the gate did not offer that.
-    pub fn under_ticket(
-        gate: &Gate,
+    /// The playlist that a playback begins with. Its links lead to the viewer's ticket.
+    pub fn playlist(gate: &Gate, admitted: &Admitted, query: &Query<'_>, ticket: String) -> Self {
+        let permit = &admitted.permit;
+        let path = gate.http_playlist.for_stream(permit.stream());
+        let of_source = (permit.url().as_str(), permit.stream().as_str());
+        let alone = query.for_source(of_source, |_| true);
+        let shared = query.for_source(of_source, is_of_hls);
+        let mut links = LinkContext::of(permit);
+        // For all viewers the same; the ticket is put in where the answer leaves.
+        links.to_ticket = TICKET_HERE.to_owned();
+        Self {
+            alone: format!("{path}?{alone}"),
+            shared: Some(format!("{path}?{shared}")),
+            links,
+            blocking: alone.contains("_HLS_msn="),
+            ticket: Some(ticket),
+        }
+    }
+
+    /// What a playlist named, or why the gate did not offer that.
+    pub fn link(
         seals: &Seals,
         owner: &Owner,
         facts: &Facts,
-        head: &Parts,
-        asked: Asked<'_>,
+        query: Option<&str>,
+        asked: LinkPath<'_>,
     ) -> Result<Self, Denial> {
-        let raw = head.uri.query();
-        let mut links = LinkContext {
-            owner: owner.clone(),
-            stream: facts.stream.clone(),
-            url: facts.url.to_string(),
-            depth: 0,
-            definitions: String::new(),
-            from_viewer: true,
+        let LinkPath {
+            signature,
+            definitions,
+            path,
+            depth,
+            ..
+        } = asked;
+        let target = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        let link = Link {
+            owner,
+            stream: &facts.stream,
+            definitions,
+            target: &link_target(&target),
         };
-        let blocking =
-            raw.is_some_and(|raw| raw.split('&').any(|one| one.starts_with("_HLS_msn=")));
-        match asked {
-            Asked::Playlist => {
-                let query = Query::parse(raw.unwrap_or_default()).map_err(Malformed::from)?;
-                let path = gate.http_playlist.for_stream(&facts.stream);
-                let of_ticket = (facts.url.as_str(), facts.stream.as_str());
-                let alone = query.for_source(of_ticket, |_| true);
-                let shared = query.for_source(of_ticket, |key| key.starts_with("_HLS_"));
-                Ok(Self {
-                    alone: format!("{path}?{alone}"),
-                    shared: Some(format!("{path}?{shared}")),
-                    links,
-                    blocking,
-                })
-            }
-            Asked::Link {
-                signature,
-                definitions,
-                path,
-                depth,
-            } => {
-                let target = raw.map_or(path.to_owned(), |raw| format!("{path}?{raw}"));
-                let link = Link {
-                    owner,
-                    stream: &facts.stream,
-                    definitions,
-                    target: &link_target(&target),
-                };
-                if !seals.is_signed(&link, signature) {
-                    return Err(Reason::Link.into());
-                }
-                links.depth = depth;
-                definitions.clone_into(&mut links.definitions);
-                links.from_viewer = false;
-                let target = format!("/{target}");
-                let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
-                Ok(Self {
-                    shared: (!is_progressive).then(|| target.clone()),
-                    alone: target,
-                    links,
-                    blocking,
-                })
-            }
+        if !seals.is_signed(&link, signature) {
+            return Err(Reason::Link.into());
         }
+        let target = format!("/{target}");
+        let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
+        Ok(Self {
+            shared: (!is_progressive).then(|| target.clone()),
+            alone: target,
+            links: LinkContext {
+                owner: owner.clone(),
+                stream: facts.stream.clone(),
+                url: facts.url.to_string(),
+                to_ticket: "../".repeat(depth),
+                definitions: definitions.to_owned(),
+                from_viewer: false,
+            },
+            blocking: query
+                .is_some_and(|query| query.split('&').any(|one| one.starts_with("_HLS_msn="))),
+            ticket: None,
+        })
     }
 
     /// How long the head of the answer may take, when that is longer than usual.
@@ -140,4 +149,9 @@ impl Wanted {
         let target = target.filter(|_| self.blocking).unwrap_or_default();
         target * BLOCKING_TARGETS
     }
+}
+
+/// Parameters that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).
+fn is_of_hls(key: &str) -> bool {
+    key.starts_with("_HLS_")
 }

@@ -66,27 +66,6 @@ fn write_target(path_and_query: &str, out: &mut String) {
     }
 }
 
-/// Takes apart what stands behind `SIG/` in a request: the encoded definitions (empty when there are none; to be given to
-/// the MAC as they are, and decoded only when it verifies), and the path without its leading `/`, with the query.
-/// `None` for definitions with nothing behind them.
-#[must_use]
-pub fn link_parts(behind_signature: &str) -> Option<(&str, &str)> {
-    match behind_signature.strip_prefix('~') {
-        // What stands behind a `?` is the query's.
-        Some(rest) => rest
-            .split_once('/')
-            .filter(|(first, _)| !first.contains('?')),
-        None => Some(("", behind_signature)),
-    }
-}
-
-/// How many directories below `~TICKET/` a request is, from what stands behind `~TICKET/`, with or without the query.
-#[must_use]
-pub fn depth(behind_ticket: &str) -> usize {
-    let path = behind_ticket.split('?').next().unwrap_or_default();
-    path.bytes().filter(|&b| b == b'/').count()
-}
-
 /// Makes links, one after the other, in the same buffers.
 pub(super) struct Links<'a> {
     context: &'a Context<'a>,
@@ -161,15 +140,13 @@ impl Link<'_> {
     /// About how long [`Self::write`] will be; never less without a fragment.
     pub(super) fn len(&self, definitions: &str) -> usize {
         let fragment = self.fragment.map_or(0, |fragment| 3 * fragment.len());
-        let fixed = 3 * self.context.depth + Signature::LENGTH + "/~/#".len();
+        let fixed = self.context.to_ticket.len() + Signature::LENGTH + "/~/#".len();
         fixed + definitions.len() + self.path_and_query.len() + fragment
     }
 
     /// Writes it, relative to the playlist.
     pub(super) fn write(&self, definitions: &str, out: &mut Vec<u8>) {
-        for _ in 0..self.context.depth {
-            out.extend_from_slice(b"../");
-        }
+        out.extend_from_slice(self.context.to_ticket.as_bytes());
         out.extend_from_slice((self.context.sign)(definitions, self.target).as_bytes());
         out.push(b'/');
         // A path that begins with `~` would be taken for definitions.
