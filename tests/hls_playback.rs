@@ -175,10 +175,20 @@ fn a_playback_outlives_its_token_and_a_return_does_not() {
 fn a_return_with_a_valid_token_goes_on_under_the_same_ticket() {
     let server = server();
     let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
-    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let entry = entry(&grant("abcde-one"), "1");
+    let (ticket, media, _) = play(&gate, &entry);
     gate.logged("playback ended");
     assert_eq!(ask(&gate, &media).status, 200);
     assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+    // By its first URL, too: players compare the URIs of segments that they have seen.
+    let ended = || {
+        gate.log()
+            .iter()
+            .filter(|line| line["message"] == "playback ended")
+            .count()
+    };
+    until("the second end", || (ended() == 2).then_some(()));
+    assert_eq!(begin(&gate, &entry).1, ticket);
 }
 
 #[test]

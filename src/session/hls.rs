@@ -55,6 +55,13 @@ impl Identity {
         Self::of(Sha256::new().chain_update(format!("ticket {id}")))
     }
 
+    /// The name of the playback that begins so. It is the same whenever it begins: players compare the URIs of a segment
+    /// that they have seen, and a ticket is a part of them.
+    #[must_use]
+    pub fn session(self) -> SessionId {
+        SessionId::new(self.0)
+    }
+
     fn of(digest: Sha256) -> Self {
         let digest: [u8; 32] = digest.finalize().into();
         let (halves, _) = digest.as_chunks::<16>();

@@ -115,7 +115,13 @@ pub fn begin(gate: &Gate, head: &Parts, peer: Peer) -> Result<Begun, Trouble> {
         None => match known.filter(|id| gate.hls.dormant(*id, address).is_some()) {
             Some(id) => opening.wake(id, claims, &facts).map_err(refused)?,
             None => {
-                let id = SessionId::new(random_wide());
+                // One of this name may play elsewhere by now.
+                let taken = gate.hls.find(identity.session()).is_some();
+                let id = if taken {
+                    SessionId::new(random_wide())
+                } else {
+                    identity.session()
+                };
                 opening
                     .start(id, &policy, claims, &facts)
                     .map_err(refused)?
