@@ -233,6 +233,29 @@ async function tryPage(t, start) {
     assertSameSocket(before, await seen(page, HIGH), 0);
   });
 
+  await t.test('HLS plays past its token where the browser can, and the page says so where not', async () => {
+    const seen = () => page.evaluate(() => ({
+      native: document.createElement('video').canPlayType('application/vnd.apple.mpegurl') !== '',
+      status: document.querySelector('#hls-status').textContent,
+      token: document.querySelector('#hls-token').textContent,
+      session: document.querySelector('#hls-session').textContent,
+      time: document.querySelector('#hls-video').currentTime,
+    }));
+    if (!(await seen()).native) return assert.match((await seen()).status, /plays no HLS by itself/);
+    await page.click('#hls-start');
+    const begun = await until('HLS plays', async () => {
+      const now = await seen();
+      return now.time > 0 && now;
+    });
+    assert.match(begun.session, /^[0-9A-HJKMNP-TV-Z]{16}$/);
+    const expired = await until('the expiry', async () => {
+      const now = await seen();
+      return /^expired/.test(now.token) && now;
+    });
+    await until('it plays on', async () => (await seen()).time > expired.time + 10);
+    await page.evaluate(() => document.querySelector('#hls-video').pause());
+  });
+
   await t.test('no token is in the log, and the browser has nothing to complain about', async () => {
     const { log, security } = await look(page);
     const { minted } = await lookAtForm(page);
