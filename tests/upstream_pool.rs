@@ -126,6 +126,74 @@ async fn a_kept_connection_that_the_server_has_closed_is_not_used() {
     assert_eq!(origin.seen().connections, 3);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_closed_connection_does_not_hide_the_one_below_it() {
+    let origin = Origin::start(|asked| match asked.connection {
+        1 => vec![Step::send(ok("hello"))],
+        _ => vec![
+            Step::send(ok("hello")),
+            Step::Pause(Duration::from_secs(1)),
+            Step::Close,
+        ],
+    })
+    .await;
+    let upstream = upstream(&[origin.address], None);
+    let first = fetch(&upstream, "/").await.unwrap().body;
+    let second = fetch(&upstream, "/").await.unwrap().body;
+    assert_eq!(read(first).await.0, b"hello");
+    assert_eq!(read(second).await.0, b"hello");
+    origin.closed(1).await;
+    assert_eq!(text(&upstream, "/").await, "hello");
+    assert_eq!(origin.seen().connections, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_asked_for_is_nobodys() {
+    let origin = Origin::start(|asked| {
+        let own = Step::send(ok("own"));
+        match asked.connection {
+            1 => vec![
+                own,
+                Step::Pause(Duration::from_secs(1)),
+                Step::send(ok("stray")),
+            ],
+            _ => vec![own],
+        }
+    })
+    .await;
+    let upstream = upstream(&[origin.address], None);
+    assert_eq!(text(&upstream, "/").await, "own");
+    // The kept connection is looked at when it is asked for, when the stray answer has long been there.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(text(&upstream, "/").await, "own");
+    assert_eq!(origin.seen().connections, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tidying_closes_what_the_server_has_closed_and_nothing_else() {
+    let origin = Origin::start(|asked| match asked.connection {
+        1 => vec![Step::send(ok("hello"))],
+        _ => vec![
+            Step::send(ok("hello")),
+            Step::Pause(Duration::from_secs(1)),
+            Step::EndOfSending,
+        ],
+    })
+    .await;
+    let upstream = upstream(&[origin.address], None);
+    let first = fetch(&upstream, "/").await.unwrap().body;
+    let second = fetch(&upstream, "/").await.unwrap().body;
+    assert_eq!(read(first).await.0, b"hello");
+    assert_eq!(read(second).await.0, b"hello");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(origin.seen().closed, 0);
+    pool::tidy();
+    origin.closed(1).await;
+    assert_eq!(text(&upstream, "/").await, "hello");
+    let seen = origin.seen();
+    assert_eq!((seen.connections, seen.closed), (2, 1));
+}
+
 #[tokio::test]
 async fn a_kept_connection_that_ends_under_a_request_is_no_failure_of_the_server() {
     let ends: [fn() -> Vec<Step>; 3] = [

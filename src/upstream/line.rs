@@ -19,8 +19,9 @@ use super::dial::{HEAD_LIMIT, connect};
 use super::server::Server;
 use super::{Patience, UpstreamError};
 
-/// The most that is read at once; hyper begins with 8 KiB and doubles it while reads fill it.
-const READ_LIMIT: usize = 128 * 1024;
+/// The most that is read at once; hyper begins with 8 KiB and doubles it while reads fill it. Measured with bodies of
+/// 1 MiB: half as much costs a fifth more, twice as much saves nothing, and eight times as much costs twice as much.
+const READ_LIMIT: usize = 64 * 1024;
 
 /// A connection, between two requests or under one.
 #[derive(Debug)]

@@ -8,6 +8,7 @@
 )]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
@@ -70,6 +71,8 @@ pub enum Step {
     Close,
     /// Closes so that the gate sees a reset.
     Reset,
+    /// Closes its own half and waits until the gate closes the other.
+    EndOfSending,
     /// Says nothing more until the gate closes.
     Hang,
 }
@@ -124,16 +127,18 @@ impl Origin {
 
     /// Waits until so many connections have been closed.
     pub async fn closed(&self, count: usize) {
-        let mut seen = self.seen.clone();
-        seen.wait_for(|seen| seen.closed >= count).await.unwrap();
+        self.until(|seen| seen.closed >= count).await;
     }
 
     /// Waits until so many requests have come.
     pub async fn asked(&self, count: usize) {
+        self.until(|seen| seen.heads.len() >= count).await;
+    }
+
+    async fn until(&self, condition: impl FnMut(&Seen) -> bool) {
         let mut seen = self.seen.clone();
-        seen.wait_for(|seen| seen.heads.len() >= count)
-            .await
-            .unwrap();
+        let waited = tokio::time::timeout(Duration::from_secs(20), seen.wait_for(condition)).await;
+        waited.expect("waited in vain").unwrap();
     }
 }
 
@@ -164,6 +169,11 @@ async fn serve(
                 Step::Close => return,
                 Step::Reset => {
                     socket.set_zero_linger().unwrap();
+                    return;
+                }
+                Step::EndOfSending => {
+                    socket.shutdown().await.unwrap();
+                    let _ = socket.read(&mut [0]).await;
                     return;
                 }
                 Step::Hang => {
