@@ -194,15 +194,20 @@ fn every_playlist_becomes_what_the_tables_say() {
     for case in &cases {
         let signer = Signer::default();
         let result = run(case, &signer);
-        let text = result
-            .as_ref()
-            .map_or(&case.expected, |result| &result.text);
-        let text = signer.explain(text);
-        let show = |bytes: &[u8]| bytes.escape_ascii().to_string().replace("\\n", "\n");
-        if verdict(&result) != case.verdict || result.is_ok() && text != case.expected {
-            let (name, is, should) = (&case.name, verdict(&result), &case.verdict);
-            wrong += &format!("= {name}\n! {is}, should be ! {should}\n{}\n", show(&text));
-            wrong += &format!("should be\n{}\n", show(&case.expected));
+        if verdict(&result) != case.verdict {
+            let (is, should) = (verdict(&result), &case.verdict);
+            wrong += &format!("{}: is {is:?}, should be {should:?}\n", case.name);
+        }
+        let Ok(rewritten) = &result else { continue };
+        let text = signer.explain(&rewritten.text);
+        let lines = text.split(|&b| b == b'\n');
+        let expected = case.expected.split(|&b| b == b'\n');
+        if lines.clone().count() != expected.clone().count() {
+            wrong += &format!("{}: another number of lines\n", case.name);
+        }
+        for (is, should) in lines.zip(expected).filter(|(is, should)| is != should) {
+            let (is, should) = (is.escape_ascii(), should.escape_ascii());
+            wrong += &format!("{}:\n  is        {is}\n  should be {should}\n", case.name);
         }
     }
     assert!(wrong.is_empty(), "of {} playlists:\n{wrong}", cases.len());

@@ -56,8 +56,8 @@ pub const GROWTH_LIMIT: usize = 16 * 1024 * 1024;
 /// The most EXT-X-DEFINE that are read.
 const DEFINE_LIMIT: usize = 256;
 
-/// The longest target duration that is believed.
-const TARGET_DURATION_LIMIT: Duration = Duration::from_secs(3_600);
+/// The longest target duration that is believed, in seconds.
+const TARGET_DURATION_LIMIT: f64 = 3_600.0;
 
 /// Where a playlist comes from and for whom.
 #[derive(Clone, Copy)]
@@ -334,6 +334,8 @@ fn spend(left: usize, bytes: usize) -> Result<usize, PlaylistError> {
 /// A decimal number of seconds; an integer by the book, a fraction from clumsy servers.
 fn seconds(value: &[u8]) -> Option<Duration> {
     let number: f64 = std::str::from_utf8(value).ok()?.trim().parse().ok()?;
-    // Bounded first: what no Duration holds is a number, too.
-    Duration::try_from_secs_f64(number.min(TARGET_DURATION_LIMIT.as_secs_f64())).ok()
+    if number.is_nan() {
+        return None;
+    }
+    Duration::try_from_secs_f64(number.min(TARGET_DURATION_LIMIT)).ok()
 }
