@@ -241,6 +241,7 @@ fn a_ticket_opens_only_what_the_gate_named() {
         let refused = ask(&gate, &path);
         assert_eq!((refused.status, code(&refused)), (403, 4901), "{path}");
     }
+    assert_eq!(server.heads().len(), before);
     // Another viewer's ticket for another stream of the same organisation.
     let other = query("abcde-two", &mint(&grant("abcde-two")));
     let before = server.heads().len() + 1;
