@@ -195,6 +195,7 @@ async fn work(
 ) {
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
+    accepting.spawn(handler::hls::keep_thread(stop.clone()));
     for (socket, listener) in sockets {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,

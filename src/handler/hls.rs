@@ -23,7 +23,7 @@ use super::Refused;
 use super::body::AnswerBody;
 use admission::{begin, go_on};
 use content::content;
-pub use house::{keep_house, restore, save};
+pub use house::{keep_house, keep_thread, restore, save};
 use wanted::Wanted;
 
 /// Why a request is not answered with media.

@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::gate::Gate;
 use crate::session::hls::saved::{read, write};
+use crate::upstream::pool;
 
 use super::super::record;
 
 /// How often quiet playbacks are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often connections to media servers are looked at.
+const TIDY: Duration = Duration::from_secs(5);
 
 /// Every how many sweeps the playbacks are saved: what a process that is killed loses.
 const SAVE_EVERY: u32 = 5;
@@ -41,6 +46,17 @@ pub async fn keep_house(gate: Arc<Gate>, state: Option<PathBuf>) {
             // Disks may be slow, and this thread hears the signals.
             let saving = tokio::task::spawn_blocking(move || save(&gate, state.as_deref()));
             let _ = saving.await;
+        }
+    }
+}
+
+/// Runs on each worker until `stop`: connections to media servers that nobody has used lately, or that the server has
+/// closed, do not wait for the next request to be noticed.
+pub async fn keep_thread(stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(TIDY) => pool::tidy(),
         }
     }
 }
