@@ -125,7 +125,7 @@ impl Signer {
 fn is_ours(scheme: &str, authority: &str) -> bool {
     matches!(
         (scheme, authority),
-        ("http", "media:8181") | ("https", "media.example")
+        ("http", "media:8181" | "user@media:8181") | ("https", "media.example")
     )
 }
 

@@ -87,42 +87,38 @@ impl Meaning {
 }
 
 /// Where the quoted value of an attribute stands, without its quotes. `None` when it is not there, has no quotes, occurs
-/// twice (readers differ in which one counts), or when the list is malformed anywhere.
+/// twice (readers differ in which one counts), or when the list is malformed anywhere, stray quotes and commas included.
 pub(super) fn find(list: &[u8], name: &[u8]) -> Option<Range<usize>> {
     if name.is_empty() {
         return None;
     }
     let mut found = None;
     let mut at = 0;
-    while at < list.len() {
-        let rest = list.get(at..)?;
-        let Some(equals) = rest.iter().position(|&b| b == b'=' || b == b',') else {
-            return found;
-        };
+    while let Some(rest) = list.get(at..).filter(|rest| !rest.trim_ascii().is_empty()) {
+        let equals = memchr::memchr(b'=', rest)?;
+        let given = rest.get(..equals)?;
         let value_at = at + equals + 1;
-        if rest.get(equals) == Some(&b',') {
-            at = value_at;
-            continue;
-        }
         let value = list.get(value_at..)?;
-        let ours = rest.get(..equals)?.trim_ascii() == name;
-        let length = if value.first() == Some(&b'"') {
-            let inner = memchr::memchr(b'"', value.get(1..)?)?;
-            if ours && found.replace(value_at + 1..value_at + 1 + inner).is_some() {
+        if memchr::memchr2(b'"', b',', given).is_some() {
+            return None;
+        }
+        let ours = given.trim_ascii() == name;
+        let end = if value.first() == Some(&b'"') {
+            let end = 1 + memchr::memchr(b'"', value.get(1..)?)?;
+            if ours && found.replace(value_at + 1..value_at + end).is_some() {
                 return None;
             }
-            let behind = value.get(inner + 2..)?;
-            let blanks = behind.len() - behind.trim_ascii_start().len();
-            if !matches!(behind.get(blanks), None | Some(b',')) {
-                return None;
-            }
-            inner + 2 + blanks
+            let behind = value.get(end + 1..)?;
+            end + 1 + behind.len() - behind.trim_ascii_start().len()
         } else if ours {
             return None;
         } else {
-            value.iter().position(|&b| b == b',').unwrap_or(value.len())
+            memchr::memchr2(b'"', b',', value).unwrap_or(value.len())
         };
-        at = value_at + length + 1;
+        if !matches!(value.get(end), None | Some(b',')) {
+            return None;
+        }
+        at = value_at + end + 1;
     }
     found
 }
