@@ -200,7 +200,7 @@ async fn a_body_that_is_cut_short_never_ends_cleanly() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_pauses_too_long_inside_a_body_is_given_up_and_one_that_pauses_often_is_not()
 {
     let origin = Origin::start(|_| {
@@ -216,15 +216,13 @@ async fn a_server_that_pauses_too_long_inside_a_body_is_given_up_and_one_that_pa
     .await;
     let upstream = upstream(&[origin.address], None);
     let body = fetch(&upstream, "/").await.unwrap().body;
-    tokio::time::pause();
     let start = Instant::now();
     assert_eq!(read(body).await, (vec![b'x'; 10], Err(BodyError::Idle)));
     assert_eq!(start.elapsed().as_secs(), 10 * 59 + 60);
-    tokio::time::resume();
     origin.closed(1).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_viewer_that_pauses_is_no_silence_of_the_server() {
     let origin = Origin::start(|_| {
         vec![
@@ -237,7 +235,6 @@ async fn a_viewer_that_pauses_is_no_silence_of_the_server() {
     let upstream = upstream(&[origin.address], None);
     let mut body: FetchBody = fetch(&upstream, "/").await.unwrap().body;
     body.frame().await.unwrap().unwrap();
-    tokio::time::pause();
     // Nobody asks for 99 s, so that the server's own pause counts from there.
     tokio::time::sleep(Duration::from_secs(99)).await;
     assert_eq!(read(body).await, (b"hello".to_vec(), Ok(())));
