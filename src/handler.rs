@@ -22,6 +22,7 @@ use crate::decision::permit::Permit;
 use crate::decision::{Facts, decide};
 use crate::gate::{Gate, Policy};
 use crate::listener::{Incoming, Peer};
+use crate::random;
 use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
@@ -282,11 +283,11 @@ impl Refused {
 
 /// Random bits for a receipt.
 fn random() -> u64 {
-    getrandom::u64().unwrap_or_default()
+    u64::from_ne_bytes(random::bytes().unwrap_or_default())
 }
 
 /// Random bits for a session's name. Without the system's randomness names would collide; a process that cannot have
 /// any cannot mint masks or handshake keys either, and serves nobody.
 fn random_wide() -> u128 {
-    u128::from(random()) << 64 | u128::from(random())
+    u128::from_ne_bytes(random::bytes().unwrap_or_default())
 }

@@ -44,6 +44,8 @@ pub mod logging;
 #[cfg(feature = "gate")]
 pub mod metrics;
 #[cfg(feature = "gate")]
+pub mod random;
+#[cfg(feature = "gate")]
 pub mod serve;
 #[cfg(feature = "gate")]
 pub mod token_api;

@@ -15,9 +15,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("session", &["request", "decision", "token"]),
     (
         "upstream",
-        &["listener", "request", "token", "decision", "session"],
+        &[
+            "listener", "request", "token", "decision", "session", "random",
+        ],
     ),
-    ("relay", &["request", "token", "session"]),
+    ("relay", &["request", "token", "session", "random"]),
     (
         "refusal",
         &[
@@ -39,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "gate",
             "metrics",
+            "random",
             "token_api",
         ],
     ),
@@ -99,13 +102,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("load", &["listener", "request", "token", "relay", "clock"]),
     ("logging", &[]),
     ("metrics", &["relay"]),
+    ("random", &[]),
     (
         "serve",
         &[
             "listener", "handler", "admin", "config", "gate", "logging", "metrics",
         ],
     ),
-    ("token_api", &["token", "decision", "request", "clock"]),
+    (
+        "token_api",
+        &["token", "decision", "request", "clock", "random"],
+    ),
 ];
 
 fn files(below: &Path) -> Vec<PathBuf> {

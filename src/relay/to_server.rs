@@ -6,6 +6,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use crate::random;
+
 use super::frame::{self, opcode};
 use super::message::{Message, NotAnEvent, Playing, hides_switch};
 use super::outbox::Outbox;
@@ -158,10 +160,9 @@ where
     }
 
     fn send_to_server(&mut self, opcode: u8, payload: &[u8]) -> Result<(), Violation> {
-        let mut mask = [0; 4];
         // A mask protects the network between us and the media server from a browser's choice of bytes (RFC 6455
         // section 10.3). Without randomness we do not send.
-        getrandom::fill(&mut mask).map_err(|_| "no randomness")?;
+        let mask = random::bytes().ok_or("no randomness")?;
         let frame = frame::from_client(opcode, mask, payload);
         self.sent_to_server += frame.len() as u64;
         self.to_server.push(&frame);

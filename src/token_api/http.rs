@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::decision::rules::Rules;
+use crate::random;
 use crate::token::{Keyring, TokenId};
 
 use super::api_key::{ApiKey, ApiKeys};
@@ -168,9 +169,7 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 fn random_id() -> Option<TokenId> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(TokenId::new(bytes))
+    random::bytes().map(TokenId::new)
 }
 
 fn granted(api_key: &ApiKey, minted: &mint::Answer) -> Answered {

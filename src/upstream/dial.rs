@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::listener::set_stream_options;
+use crate::random;
 
 use super::head::RequestHead;
 use super::server::Server;
@@ -61,8 +62,7 @@ async fn reach(server: &Server, patience: Duration) -> Result<TcpStream, Upstrea
 
 /// Sends the request and reads exactly one answer; what follows its head is returned.
 async fn handshake(socket: &mut TcpStream, head: &RequestHead) -> Result<Vec<u8>, UpstreamError> {
-    let mut nonce = [0; 16];
-    getrandom::fill(&mut nonce).map_err(|_| UpstreamError::Unreachable)?;
+    let nonce: [u8; 16] = random::bytes().ok_or(UpstreamError::Unreachable)?;
     let key = base64::engine::general_purpose::STANDARD.encode(nonce);
     socket
         .write_all(&head.with_key(&key))
