@@ -37,35 +37,37 @@ use dialling::dial;
 use in_band::InBand;
 
 /// One connection, from the socket to its end.
-pub async fn connection(
+pub fn connection(
     gate: Arc<Gate>,
     listener: ListenerConfig,
     incoming: Incoming,
     stop: CancellationToken,
-) {
+) -> impl Future<Output = ()> {
     // Boxed, so that a playback does not carry the room that its beginning needed.
-    let beginning = Box::pin(converse(&gate, &listener, incoming, stop));
-    let Some(opened) = beginning.await else {
-        return;
-    };
-    let conversation::Opened {
-        mut socket,
-        early,
-        verdict,
-        permit: _place,
-    } = opened;
-    match verdict {
-        Verdict::Play(playback) => play(&gate, &mut socket, early, playback).await,
-        Verdict::Close(farewell) => {
-            Box::pin(leave(&gate, &mut socket, farewell, Instant::now())).await;
+    let beginning = Box::pin(converse(Arc::clone(&gate), listener, incoming, stop));
+    async move {
+        let Some(opened) = beginning.await else {
+            return;
+        };
+        let conversation::Opened {
+            mut socket,
+            early,
+            verdict,
+            permit: _place,
+        } = opened;
+        match verdict {
+            Verdict::Play(playback) => play(&gate, &mut socket, early, playback).await,
+            Verdict::Close(farewell) => {
+                Box::pin(leave(&gate, &mut socket, farewell, Instant::now())).await;
+            }
         }
     }
 }
 
 /// Step 1, and HTTP until a request is a WebSocket.
 async fn converse(
-    gate: &Arc<Gate>,
-    listener: &ListenerConfig,
+    gate: Arc<Gate>,
+    listener: ListenerConfig,
     incoming: Incoming,
     stop: CancellationToken,
 ) -> Option<conversation::Opened> {
@@ -78,7 +80,7 @@ async fn converse(
     // A connection must not keep a policy, and the keys in it, that a reload has replaced.
     drop(policy);
     match prepared {
-        Ok(accepted) => conversation::hold(gate, listener, accepted, stop).await,
+        Ok(accepted) => conversation::hold(&gate, &listener, accepted, stop).await,
         Err(error) => {
             tracing::debug!(%from, %error, "connection refused");
             None
@@ -109,9 +111,15 @@ pub struct Playback {
     permit: Permit,
     guard: SessionGuard,
     head: RequestHead,
-    facts: Facts,
     security: Security,
     flags: Flags,
+}
+
+impl Playback {
+    /// What stays when the media server has answered; the rest is given back to the allocator.
+    fn begun(self: Box<Self>) -> (SessionGuard, Security, Flags) {
+        (self.guard, self.security, self.flags)
+    }
 }
 
 /// Steps 2 to 5: whether this playback may start.
@@ -135,7 +143,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         address,
         request: Some(Box::new(request.clone())),
     };
-    let permit = permit(gate, &policy, &request.security, facts.clone()).map_err(refused)?;
+    let permit = permit(gate, &policy, &request.security, facts).map_err(refused)?;
     if request.flags.check_and_close {
         record::checked(gate, &permit);
         let frame = close_frame(CHECK_PASSED, Receipt::new(random()));
@@ -170,7 +178,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
             session: id,
         },
     );
-    record::started(gate, id, "websocket", &permit, &facts);
+    record::started(gate, id, "websocket", &permit);
     let PlaybackRequest {
         security, flags, ..
     } = request;
@@ -178,7 +186,6 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         permit,
         guard,
         head,
-        facts,
         security,
         flags,
     })))
@@ -230,13 +237,7 @@ async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playba
     gate.metrics
         .upstream_connect
         .observe(opened.elapsed().as_secs_f64());
-    let Playback {
-        guard,
-        facts,
-        security,
-        flags,
-        ..
-    } = *playback;
+    let (guard, security, flags) = playback.begun();
     let silence = match flags {
         Flags {
             meta_stream_only: true,
@@ -251,8 +252,8 @@ async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playba
         opened,
         silence,
     };
-    let authority = InBand::new(gate, &guard, facts, security, receipt);
-    let relay = Relay::new(socket, server.socket, &guard, authority, gate.relay, start);
+    let authority = InBand::new(gate, &guard, security, receipt);
+    let relay = Relay::new(socket, server.socket, &guard, authority, &gate.relay, start);
     let end = Box::pin(relay.run()).await;
     record::ended(gate, &guard, &end, receipt);
     drop(guard);

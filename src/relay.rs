@@ -186,7 +186,7 @@ pub struct Relay<'a, V, S, A> {
     server: S,
     authority: A,
     guard: &'a SessionGuard,
-    settings: RelaySettings,
+    settings: &'a RelaySettings,
     opened: Instant,
 
     to_viewer: Outbox,
@@ -197,7 +197,7 @@ pub struct Relay<'a, V, S, A> {
     /// Control frames of ours, which only wait for a gap between frames: at most a pong and a ping.
     own_pong: Option<Vec<u8>>,
     own_ping: bool,
-    close: Option<Close>,
+    close: Option<Box<Close>>,
     server_done: bool,
 
     to_server: Outbox,
@@ -258,7 +258,7 @@ where
         server: S,
         guard: &'a SessionGuard,
         authority: A,
-        settings: RelaySettings,
+        settings: &'a RelaySettings,
         start: Start,
     ) -> Self {
         let now = Instant::now();
@@ -377,14 +377,14 @@ where
         } else {
             now
         };
-        self.close = Some(Close {
+        self.close = Some(Box::new(Close {
             cause,
             frame,
             not_before,
             due: not_before <= now,
             give_up: now.max(not_before) + GAP_PATIENCE,
             placed: false,
-        });
+        }));
     }
 
     /// Why it is over when the viewer's socket fails.

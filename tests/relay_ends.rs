@@ -491,7 +491,7 @@ async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future(
         gate_server,
         &guard,
         authority,
-        SETTINGS,
+        &SETTINGS,
         start,
     );
     let mut run = pin!(relay.run());

@@ -30,6 +30,12 @@ impl Permit {
         &self.0.claims
     }
 
+    /// What was decided about.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
+    }
+
     /// The stream that may be played.
     #[must_use]
     pub fn stream(&self) -> &StreamName {

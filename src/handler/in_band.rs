@@ -18,8 +18,6 @@ use super::{permit, record, still_valid};
 pub struct InBand<'a> {
     gate: &'a Gate,
     guard: &'a SessionGuard,
-    /// Of the connect; only the stream and its source change.
-    facts: Facts,
     /// The current token, judged again for a switch that brings none.
     security: Security,
     /// Tokens of switches that the media server has not answered.
@@ -33,14 +31,12 @@ impl<'a> InBand<'a> {
     pub fn new(
         gate: &'a Gate,
         guard: &'a SessionGuard,
-        facts: Facts,
         security: Security,
         receipt: Receipt,
     ) -> Self {
         Self {
             gate,
             guard,
-            facts,
             security,
             pending: Vec::new(),
             receipt,
@@ -55,10 +51,11 @@ impl<'a> InBand<'a> {
                 Unreadable::Malformed(error) => Denial::from(error),
                 Unreadable::Token(error) => Denial::from(error),
             })?;
+        // Where the viewer and its page are is known from the connect.
         let facts = Facts {
             stream: target.stream.clone(),
             url: target.url.clone(),
-            ..self.facts.clone()
+            ..self.guard.permit().facts().clone()
         };
         let security = target.security.as_ref().unwrap_or(&self.security).clone();
         let permit = permit(self.gate, &policy, &security, facts)?;

@@ -4,7 +4,6 @@ use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use crate::decision::Facts;
 use crate::decision::denial::Denial;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
@@ -25,15 +24,9 @@ const GRANTED: Verdict = Verdict {
     code: 0,
 };
 
-pub(super) fn started(
-    gate: &Gate,
-    session: SessionId,
-    over: &'static str,
-    permit: &Permit,
-    facts: &Facts,
-) {
+pub(super) fn started(gate: &Gate, session: SessionId, over: &'static str, permit: &Permit) {
     gate.metrics.verdicts.get_or_create(&GRANTED).inc();
-    let claims = permit.claims();
+    let (claims, facts) = (permit.claims(), permit.facts());
     tracing::info!(
         %session,
         over,

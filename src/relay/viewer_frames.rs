@@ -9,7 +9,8 @@ use super::frame::{
 pub struct ViewerFrames {
     header: [u8; HEADER_LIMIT],
     have: usize,
-    frame: Option<Frame>,
+    /// Boxed: most of the time there is none.
+    frame: Option<Box<Frame>>,
     /// The data message so far, and whether it is text.
     message: Option<(bool, Vec<u8>)>,
     limit: usize,
@@ -64,7 +65,7 @@ impl ViewerFrames {
                     continue;
                 }
                 if let Some(frame) = self.frame.take()
-                    && let Some(whole) = self.finish(frame)?
+                    && let Some(whole) = self.finish(*frame)?
                 {
                     return Ok(Some(whole));
                 }
@@ -82,7 +83,7 @@ impl ViewerFrames {
             );
             if frame.payload.len() < frame.length {
                 self.frame = Some(frame);
-            } else if let Some(whole) = self.finish(frame)? {
+            } else if let Some(whole) = self.finish(*frame)? {
                 return Ok(Some(whole));
             }
         }
@@ -104,12 +105,12 @@ impl ViewerFrames {
         self.have = 0;
         let header = FrameHeader::read(have).ok_or("a frame header that cannot be read")?;
         let (mask, length) = self.check(header)?;
-        self.frame = Some(Frame {
+        self.frame = Some(Box::new(Frame {
             header,
             mask,
             length,
             payload: Vec::new(),
-        });
+        }));
         Ok(())
     }
 

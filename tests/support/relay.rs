@@ -218,7 +218,7 @@ impl Rig {
                 server_socket,
                 &guard,
                 authority,
-                setup.settings,
+                &setup.settings,
                 start,
             );
             let mut run = pin!(relay.run());

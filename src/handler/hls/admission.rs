@@ -269,7 +269,7 @@ impl Opening<'_> {
             &revocations,
             clock::now(),
         )?;
-        self.open(id, permit, facts)
+        self.open(id, permit)
     }
 
     /// A playback goes on that ran when the gate was restarted.
@@ -280,10 +280,10 @@ impl Opening<'_> {
             &self.gate.revocations(),
             clock::now(),
         )?;
-        self.open(id, permit, facts)
+        self.open(id, permit)
     }
 
-    fn open(&self, id: SessionId, permit: Permit, facts: &Facts) -> Result<Admitted, Denial> {
+    fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
         let newcomer = Newcomer {
             id,
             player: self.player.to_owned(),
@@ -297,7 +297,7 @@ impl Opening<'_> {
             self.gate.hls.withdraw(&session);
             return Err(denial);
         }
-        record::started(self.gate, id, "http", &permit, facts);
+        record::started(self.gate, id, "http", &permit);
         Ok(Admitted { session, permit })
     }
 }
