@@ -249,7 +249,11 @@ class FloorShared(Floor):
     name = "floor-shared"
 
 
-ALL = {proxy.name: proxy for proxy in (Gate, Nginx, HAProxy, Envoy, FloorCopy, FloorShared)}
+class FloorSplice(Floor):
+    name = "floor-splice"
+
+
+ALL = {proxy.name: proxy for proxy in (Gate, Nginx, HAProxy, Envoy, FloorCopy, FloorShared, FloorSplice)}
 
 
 class Tools:

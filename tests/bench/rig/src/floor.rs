@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
-use crate::Result;
+use crate::{Result, splice};
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; 64 * 1024].into_boxed_slice());
@@ -18,20 +18,25 @@ thread_local! {
 
 /// Relays between viewers at `listen` and the media server until the process is killed.
 pub fn run(kind: &str, listen: &str, server: &str) -> Result<()> {
-    let shared = match kind {
-        "copy" => false,
-        "shared" => true,
-        _ => return Err("the floor is copy or shared".into()),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if !["copy", "shared", "splice"].contains(&kind) {
+        return Err("the floor is copy, shared or splice".into());
+    }
+    let kind = kind.to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind(listen).await?;
         loop {
             let (viewer, _) = listener.accept().await?;
-            let server = server.to_owned();
+            let (server, kind) = (server.to_owned(), kind.clone());
             // What a relay ends with does not matter here.
             tokio::task::spawn_local(async move {
-                let _ = if shared { share(viewer, &server).await } else { copy(viewer, &server).await };
+                let _ = match kind.as_str() {
+                    "copy" => copy(viewer, &server).await,
+                    "shared" => share(viewer, &server).await,
+                    _ => splice::relay(viewer, &server).await,
+                };
             });
         }
     })
@@ -39,10 +44,12 @@ pub fn run(kind: &str, listen: &str, server: &str) -> Result<()> {
 
 async fn copy(mut viewer: TcpStream, server: &str) -> io::Result<()> {
     let mut server = dial(&viewer, server).await?;
-    copy_bidirectional(&mut viewer, &mut server).await.map(|_| ())
+    copy_bidirectional(&mut viewer, &mut server)
+        .await
+        .map(|_| ())
 }
 
-async fn dial(viewer: &TcpStream, server: &str) -> io::Result<TcpStream> {
+pub async fn dial(viewer: &TcpStream, server: &str) -> io::Result<TcpStream> {
     viewer.set_nodelay(true)?;
     let server = TcpStream::connect(server).await?;
     server.set_nodelay(true)?;
@@ -63,7 +70,12 @@ async fn share(mut viewer: TcpStream, server: &str) -> io::Result<()> {
 }
 
 /// Moves what can be moved; what `to` would not take is kept in `left`.
-fn pass(from: &mut TcpStream, to: &mut TcpStream, left: &mut Vec<u8>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+fn pass(
+    from: &mut TcpStream,
+    to: &mut TcpStream,
+    left: &mut Vec<u8>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
     loop {
         while !left.is_empty() {
             let written = ready!(Pin::new(&mut *to).poll_write(cx, left))?;

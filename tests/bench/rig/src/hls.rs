@@ -26,11 +26,17 @@ pub fn answer(head: &str) -> &'static [u8] {
     let path = target.split('?').next().unwrap_or_default();
     if path.ends_with(".m3u8") {
         PLAYLIST.get_or_init(|| {
-            let mut text = "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:4711\n".to_owned();
+            let mut text =
+                "#EXTM3U\n#EXT-X-VERSION:6\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:4711\n"
+                    .to_owned();
             for number in 0..SEGMENTS {
                 text += &format!("#EXTINF:2.000,\nsegment-{}.ts\n", 4711 + number);
             }
-            whole("application/vnd.apple.mpegurl", "max-age=1", text.as_bytes())
+            whole(
+                "application/vnd.apple.mpegurl",
+                "max-age=1",
+                text.as_bytes(),
+            )
         })
     } else if path.ends_with(".ts") {
         SEGMENT_ANSWER.get_or_init(|| whole("video/mp2t", "max-age=60", &vec![0x47; SEGMENT]))
@@ -94,20 +100,32 @@ impl Player {
         let mut taken = have - head_length;
         // Only the small bodies are looked at, and those fit.
         while taken < length && length <= self.buffer.len() - head_length {
-            match self.socket.read(&mut self.buffer[head_length + taken..]).await? {
+            match self
+                .socket
+                .read(&mut self.buffer[head_length + taken..])
+                .await?
+            {
                 0 => return Err("closed inside a body".into()),
                 count => taken += count,
             }
         }
         let text = &self.buffer[head_length..(head_length + taken).min(self.buffer.len())];
-        let beginning = if length < 64 * 1024 { String::from_utf8_lossy(text).into_owned() } else { String::new() };
+        let beginning = if length < 64 * 1024 {
+            String::from_utf8_lossy(text).into_owned()
+        } else {
+            String::new()
+        };
         while taken < length {
             match self.socket.read(&mut self.buffer).await? {
                 0 => return Err("closed inside a body".into()),
                 count => taken += count,
             }
         }
-        Ok(Answer { head, beginning, length })
+        Ok(Answer {
+            head,
+            beginning,
+            length,
+        })
     }
 
     async fn get_ok(&mut self, target: &str) -> Result<Answer> {
@@ -123,7 +141,8 @@ impl Player {
         let target = self.settings.target.clone();
         let answer = self.get(&target).await?;
         if answer.head.starts_with("HTTP/1.1 302 ") {
-            let location = wire::header(&answer.head, "location").ok_or("a 302 without Location")?;
+            let location =
+                wire::header(&answer.head, "location").ok_or("a 302 without Location")?;
             return Ok(beside(&target, location));
         }
         Ok(target)
@@ -133,7 +152,9 @@ impl Player {
 /// A URI of a playlist or a `Location`, as a target.
 fn beside(base: &str, uri: &str) -> String {
     if let Some((_, rest)) = uri.split_once("://") {
-        return rest.find('/').map_or("/".into(), |slash| rest[slash..].to_owned());
+        return rest
+            .find('/')
+            .map_or("/".into(), |slash| rest[slash..].to_owned());
     }
     if uri.starts_with('/') {
         return uri.to_owned();
@@ -145,33 +166,53 @@ fn beside(base: &str, uri: &str) -> String {
 
 /// µs of processor time for each request of a playlist.
 pub async fn playlists(settings: &Arc<Settings>) -> Result<Measured> {
-    let (players, count) = (settings.number("players", 8)?, settings.number("count", 20_000)?);
+    let (players, count) = (
+        settings.number("players", 8)?,
+        settings.number("count", 20_000)?,
+    );
     let used = drive(settings, players, count, false).await?;
     Ok(vec![("cost", used.0 / 1e3 / used.1), ("units", used.1)])
 }
 
 /// ms of processor time for each GB of segments.
 pub async fn segments(settings: &Arc<Settings>) -> Result<Measured> {
-    let (players, count) = (settings.number("players", 4)?, settings.number("count", 1500)?);
+    let (players, count) = (
+        settings.number("players", 4)?,
+        settings.number("count", 1500)?,
+    );
     let used = drive(settings, players, count, true).await?;
     let gigabytes = used.1 * SEGMENT as f64 / 1e9;
-    Ok(vec![("cost", used.0 / 1e6 / gigabytes), ("units", gigabytes)])
+    Ok(vec![
+        ("cost", used.0 / 1e6 / gigabytes),
+        ("units", gigabytes),
+    ])
 }
 
 /// Lets `players` make `count` requests; nanoseconds used and requests made.
-async fn drive(settings: &Arc<Settings>, players: usize, count: usize, segments: bool) -> Result<(f64, f64)> {
+async fn drive(
+    settings: &Arc<Settings>,
+    players: usize,
+    count: usize,
+    segments: bool,
+) -> Result<(f64, f64)> {
     let each = count / players;
     let mut ready = Vec::new();
     for _ in 0..players {
         let mut player = Player::connect(settings).await?;
         let playlist = player.enter().await?;
         let body = player.get_ok(&playlist).await?.beginning;
-        let named: Vec<_> = body.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        let named: Vec<_> = body
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .collect();
         if named.len() != SEGMENTS {
             return Err(format!("a playlist of {SEGMENTS} segments came as {body:?}").into());
         }
         // A peer's token opens all that its location serves; a path of the gate's own carries its own.
-        let query = settings.target.split_once('?').map_or("", |(_, query)| query);
+        let query = settings
+            .target
+            .split_once('?')
+            .map_or("", |(_, query)| query);
         let peer = playlist == settings.target;
         let target = |uri: &&str| match (peer, segments) {
             (_, false) => playlist.clone(),

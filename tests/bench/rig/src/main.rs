@@ -2,7 +2,7 @@
 //! starts it; see `../README.md`.
 //!
 //! ```text
-//! rig floor copy|shared LISTEN MEDIA_SERVER            a bare relay, until killed
+//! rig floor copy|shared|splice LISTEN MEDIA_SERVER            a bare relay, until killed
 //! rig measure ROW key=value…                           one measurement, printed as one line of JSON
 //! ```
 
@@ -12,6 +12,7 @@ mod origin;
 mod process;
 mod rows;
 mod settings;
+mod splice;
 mod viewer;
 mod wire;
 
@@ -30,7 +31,10 @@ fn main() -> ExitCode {
         ["measure", row, rest @ ..] => Settings::read(rest)
             .and_then(|settings| rows::measure(row, settings))
             .map(|result| println!("{result}")),
-        _ => Err("usage: rig floor copy|shared LISTEN MEDIA_SERVER | rig measure ROW key=value…".into()),
+        _ => Err(
+            "usage: rig floor copy|shared|splice LISTEN MEDIA_SERVER | rig measure ROW key=value…"
+                .into(),
+        ),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,7 +50,12 @@ impl Origin {
 
     /// The WebSockets that are open.
     fn on_stage(&self) -> Vec<Arc<TcpStream>> {
-        self.stage.lock().expect("whole").values().cloned().collect()
+        self.stage
+            .lock()
+            .expect("whole")
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Sends every viewer `rate` frames of `size` bytes a second until the process ends, each stamped with the time, all
@@ -77,7 +82,9 @@ impl Origin {
     /// Sends every viewer one frame.
     pub fn send_once(&self, size: usize) {
         let frame = wire::frame(size);
-        self.on_stage().iter().for_each(|socket| send_whole(socket, &frame));
+        self.on_stage()
+            .iter()
+            .for_each(|socket| send_whole(socket, &frame));
     }
 
     /// Sends every viewer `count` frames of `size` bytes as fast as it takes them.
@@ -133,7 +140,10 @@ impl Origin {
         socket.write_all(answer.as_bytes()).await?;
         socket.write_all(&wire::frame(GREETING)).await?;
         let (id, socket) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(socket));
-        self.stage.lock().expect("whole").insert(id, Arc::clone(&socket));
+        self.stage
+            .lock()
+            .expect("whole")
+            .insert(id, Arc::clone(&socket));
         let mut buffer = [0; 256];
         loop {
             socket.readable().await?;

@@ -51,7 +51,10 @@ pub type Measured = Vec<(&'static str, f64)>;
 
 /// µs of processor time for each connection until its first frame, and for its end.
 async fn connect(settings: &Arc<Settings>) -> Result<Measured> {
-    let (count, batch) = (settings.number("count", 3000)?, settings.number("batch", 250)?);
+    let (count, batch) = (
+        settings.number("count", 3000)?,
+        settings.number("batch", 250)?,
+    );
     open_all(settings, batch).await?.leave_all().await?;
     let (mut opening, mut leaving, mut done) = (0, 0, 0);
     while done < count {
@@ -67,14 +70,22 @@ async fn connect(settings: &Arc<Settings>) -> Result<Measured> {
         done += batch;
     }
     let each = |used: u64| used as f64 / 1e3 / done as f64;
-    Ok(vec![("cost", each(opening)), ("leaving", each(leaving)), ("units", done as f64)])
+    Ok(vec![
+        ("cost", each(opening)),
+        ("leaving", each(leaving)),
+        ("units", done as f64),
+    ])
 }
 
 struct Audience(Vec<Viewer>);
 
 impl Audience {
     async fn leave_all(self) -> Result<()> {
-        let leaving: Vec<_> = self.0.into_iter().map(|viewer| tokio::spawn(viewer.leave())).collect();
+        let leaving: Vec<_> = self
+            .0
+            .into_iter()
+            .map(|viewer| tokio::spawn(viewer.leave()))
+            .collect();
         for one in leaving {
             one.await??;
         }
@@ -149,20 +160,30 @@ async fn refusal(settings: &Arc<Settings>) -> Result<Measured> {
     refused(count).await?;
     sleep(SETTLE).await;
     let used = process::cpu(settings.pid)? - before;
-    Ok(vec![("cost", used as f64 / 1e3 / count as f64), ("units", count as f64)])
+    Ok(vec![
+        ("cost", used as f64 / 1e3 / count as f64),
+        ("units", count as f64),
+    ])
 }
 
 /// µs of processor time for each frame at a given rate, and how long frames were under way.
 async fn frames(settings: &Arc<Settings>, origin: &Arc<Origin>) -> Result<Measured> {
     let viewers = settings.number("viewers", 150)?;
-    let (rate, size) = (settings.number("rate", 30.0)?, settings.number("size", 8192)?);
+    let (rate, size) = (
+        settings.number("rate", 30.0)?,
+        settings.number("size", 8192)?,
+    );
     let time = Duration::from_secs_f64(settings.number("seconds", 5.0)?);
     let seen = open_all(settings, viewers).await?.watch();
     sleep(SETTLE).await;
     origin.send_at(rate, size);
     sleep(Duration::from_secs(1)).await;
     seen.timing.store(true, Relaxed);
-    let (cpu, count, start) = (process::cpu(settings.pid)?, seen.frames.load(Relaxed), Instant::now());
+    let (cpu, count, start) = (
+        process::cpu(settings.pid)?,
+        seen.frames.load(Relaxed),
+        Instant::now(),
+    );
     sleep(time).await;
     let used = process::cpu(settings.pid)? - cpu;
     let count = (seen.frames.load(Relaxed) - count) as f64;
@@ -171,10 +192,14 @@ async fn frames(settings: &Arc<Settings>, origin: &Arc<Origin>) -> Result<Measur
     latencies.sort_unstable();
     let at = |share: f64| {
         let index = (latencies.len() as f64 * share) as usize;
-        latencies.get(index).map_or(f64::NAN, |&latency| latency as f64 / 1e3)
+        latencies
+            .get(index)
+            .map_or(f64::NAN, |&latency| latency as f64 / 1e3)
     };
     if count < expected * 0.98 {
-        return Err(format!("{count} frames of {expected:.0} came: too much for this machine").into());
+        return Err(
+            format!("{count} frames of {expected:.0} came: too much for this machine").into(),
+        );
     }
     Ok(vec![
         ("cost", used as f64 / 1e3 / count),
@@ -208,7 +233,11 @@ async fn bulk(settings: &Arc<Settings>, origin: &Arc<Origin>) -> Result<Measured
     let bytes = pour(megabytes).await? as f64;
     let used = (process::cpu(settings.pid)? - before) as f64;
     let speed = bytes / 1e9 / (start.elapsed() - SETTLE).as_secs_f64();
-    Ok(vec![("cost", used / 1e6 / (bytes / 1e9)), ("units", bytes / 1e9), ("gigabytes_per_second", speed)])
+    Ok(vec![
+        ("cost", used / 1e6 / (bytes / 1e9)),
+        ("units", bytes / 1e9),
+        ("gigabytes_per_second", speed),
+    ])
 }
 
 /// kB of memory for each viewer that has had its greeting and one frame, and to whom nothing comes.
@@ -233,7 +262,10 @@ async fn quiet(settings: &Arc<Settings>, origin: &Arc<Origin>) -> Result<Measure
     sleep(Duration::from_secs(1)).await;
     let idle = process::cpu(settings.pid)? - cpu;
     Ok(vec![
-        ("cost", after.saturating_sub(before) as f64 / 1e3 / viewers as f64),
+        (
+            "cost",
+            after.saturating_sub(before) as f64 / 1e3 / viewers as f64,
+        ),
         ("units", viewers as f64),
         ("before_kb", before as f64 / 1e3),
         ("idle_us_per_second", idle as f64 / 1e3),

@@ -42,7 +42,9 @@ impl Settings {
     pub fn number<T: FromStr>(&self, key: &str, default: T) -> Result<T> {
         match self.rest.get(key) {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| format!("{key}={text} is no number").into()),
+            Some(text) => text
+                .parse()
+                .map_err(|_| format!("{key}={text} is no number").into()),
         }
     }
 }

@@ -127,7 +127,9 @@ pub async fn be_refused(settings: &Settings) -> Result<()> {
     let mut bytes = Vec::with_capacity(2048);
     let head = read_head(&mut socket, &mut bytes).await?;
     if head.starts_with("HTTP/1.1 4") {
-        let length: usize = wire::header(&head, "content-length").unwrap_or("0").parse()?;
+        let length: usize = wire::header(&head, "content-length")
+            .unwrap_or("0")
+            .parse()?;
         while bytes.len() < length {
             if socket.read_buf(&mut bytes).await? == 0 {
                 return Err("half a refusal".into());

@@ -59,7 +59,10 @@ pub fn accept_key(key: &str) -> String {
 
 /// The length of a complete head at the beginning of `bytes`.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
-    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+    bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map(|at| at + 4)
 }
 
 /// A header's value.
@@ -85,7 +88,8 @@ impl Frames {
     pub fn follow(&mut self, mut bytes: &[u8], mut seen: impl FnMut(u8, u64)) {
         while let Some((&first, rest)) = bytes.split_first() {
             if self.inside {
-                let taken = usize::try_from(self.remaining).map_or(bytes.len(), |all| all.min(bytes.len()));
+                let taken =
+                    usize::try_from(self.remaining).map_or(bytes.len(), |all| all.min(bytes.len()));
                 let wanted = (8 - self.stamp.len()).min(taken);
                 self.stamp.extend_from_slice(&bytes[..wanted]);
                 self.remaining -= taken as u64;
@@ -93,12 +97,17 @@ impl Frames {
             } else {
                 self.header.push(first);
                 bytes = rest;
-                let Some(length) = length(&self.header) else { continue };
+                let Some(length) = length(&self.header) else {
+                    continue;
+                };
                 (self.inside, self.remaining) = (true, length);
                 self.stamp.clear();
             }
             if self.remaining == 0 {
-                let stamp = self.stamp.first_chunk().map_or(0, |stamp| u64::from_le_bytes(*stamp));
+                let stamp = self
+                    .stamp
+                    .first_chunk()
+                    .map_or(0, |stamp| u64::from_le_bytes(*stamp));
                 seen(self.header[0] & 0x0f, stamp);
                 self.inside = false;
                 self.header.clear();
@@ -111,7 +120,9 @@ impl Frames {
 fn length(header: &[u8]) -> Option<u64> {
     match (header.get(1)?, header.len()) {
         (126, 4) => Some(u64::from(u16::from_be_bytes([header[2], header[3]]))),
-        (127, 10) => header[2..].first_chunk().map(|length| u64::from_be_bytes(*length)),
+        (127, 10) => header[2..]
+            .first_chunk()
+            .map(|length| u64::from_be_bytes(*length)),
         (126 | 127, _) => None,
         (&short, _) => Some(u64::from(short)),
     }
