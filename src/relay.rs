@@ -19,6 +19,7 @@ pub mod frame;
 pub mod json;
 pub mod message;
 pub mod outbox;
+pub mod passage;
 pub mod playlist;
 pub mod switch;
 pub mod viewer_frames;
@@ -30,13 +31,14 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use crate::session::guard::{Kick, PendingId, SessionGuard};
 use follower::Follower;
 use frame::opcode;
 use outbox::Outbox;
+use passage::Side;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
@@ -244,8 +246,8 @@ struct Close {
 
 impl<'a, V, S, A> Relay<'a, V, S, A>
 where
-    V: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    V: Side,
+    S: Side,
     A: Authority,
 {
     /// Puts the pieces together; nothing moves yet.

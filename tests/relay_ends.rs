@@ -21,7 +21,7 @@ use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use support::{NOW, Rig, SETTINGS, Script, Setup, frames, session};
+use support::{Counting, NOW, Rig, SETTINGS, Script, Setup, frames, session};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -472,8 +472,13 @@ async fn bytes_are_counted_in_both_directions() {
 
 #[tokio::test(start_paused = true)]
 async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future() {
-    let (viewer, mut gate_viewer) = tokio::io::duplex(1000);
+    let counting = |socket| Counting {
+        socket,
+        counts: Arc::default(),
+    };
+    let (viewer, gate_viewer) = tokio::io::duplex(1000);
     let (mut server, gate_server) = tokio::io::duplex(1000);
+    let mut gate_viewer = counting(gate_viewer);
     let (_sessions, guard) = session(|_| {});
     let authority = Script {
         guard: &guard,
@@ -488,7 +493,7 @@ async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future(
     };
     let relay = Relay::new(
         &mut gate_viewer,
-        gate_server,
+        counting(gate_server),
         &guard,
         authority,
         &SETTINGS,

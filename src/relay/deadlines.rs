@@ -1,9 +1,9 @@
 //! When something is due, and what is done then. Every wait of a relay has a deadline, and meeting one always moves it:
 //! a deadline that stayed in the past would spin.
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::passage::Side;
 use super::{Authority, Cause, Relay, Silence, ViewerSide};
 
 /// Unanswered pings after which a quiet viewer is gone.
@@ -11,8 +11,8 @@ const PINGS_UNANSWERED: u8 = 2;
 
 impl<V, S, A> Relay<'_, V, S, A>
 where
-    V: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    V: Side,
+    S: Side,
     A: Authority,
 {
     /// The nearest time at which something is due.

@@ -4,6 +4,7 @@
 use super::frame::{
     CONTROL_LIMIT, FrameHeader, HEADER_LIMIT, apply_mask, header_length, is_control, opcode,
 };
+use super::passage::LARGE;
 
 /// The longest text message that is looked at for the answer to a switch; longer ones are no answer.
 const WATCH_LIMIT: usize = 16 * 1024;
@@ -23,6 +24,7 @@ pub struct Follower {
     /// The close frame is complete: nothing behind it counts.
     closed: bool,
     watching: bool,
+    last_was_large: bool,
     /// The text message that is being watched.
     text: Option<Vec<u8>>,
 }
@@ -69,6 +71,29 @@ impl Follower {
         self.watching = on;
         if !on {
             self.text = None;
+        }
+    }
+
+    /// How much of a large frame is still to come, when nobody has to look at it.
+    #[must_use]
+    pub fn rest_of_large(&self) -> u64 {
+        let large = self.frame.filter(|frame| frame.length >= LARGE);
+        large
+            .filter(|_| !self.watching)
+            .map_or(0, |_| self.remaining)
+    }
+
+    /// Whether the next frame is probably large, too, and need not be looked at.
+    #[must_use]
+    pub fn expects_large(&self) -> bool {
+        self.last_was_large && !self.watching && self.between_frames() && self.close.is_none()
+    }
+
+    /// Follows payload of a large frame that nobody has looked at, at most [`rest_of_large`](Self::rest_of_large).
+    pub fn skip(&mut self, count: usize) {
+        self.remaining = self.remaining.saturating_sub(count as u64);
+        if self.remaining == 0 {
+            self.frame = None;
         }
     }
 
@@ -129,6 +154,7 @@ impl Follower {
         self.remaining = frame.length;
         self.frame = Some(frame);
         if !is_control(frame.opcode) {
+            self.last_was_large = frame.length >= LARGE;
             if frame.opcode != opcode::CONTINUATION {
                 self.text = (self.watching && frame.opcode == opcode::TEXT).then(Vec::new);
             }

@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::random;
@@ -11,6 +10,7 @@ use crate::random;
 use super::frame::{self, opcode};
 use super::message::{Message, NotAnEvent, Playing, hides_switch};
 use super::outbox::Outbox;
+use super::passage::Side;
 use super::switch::SwitchRequest;
 use super::viewer_frames::{FromViewer, Violation};
 use super::{
@@ -19,8 +19,8 @@ use super::{
 
 impl<V, S, A> Relay<'_, V, S, A>
 where
-    V: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    V: Side,
+    S: Side,
     A: Authority,
 {
     /// Moves what can be moved. The viewer is read only when nothing waits for the media server, and when its answers

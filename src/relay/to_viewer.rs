@@ -3,18 +3,18 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::follower::ServerClose;
-use super::frame::{self, opcode};
+use super::frame::{self, HEADER_LIMIT, opcode};
+use super::passage::{self, Side};
 use super::switch::Answer;
 use super::{Authority, BUFFER, Cause, PING, Relay, ViewerSide, poll_read};
 
 impl<V, S, A> Relay<'_, V, S, A>
 where
-    V: AsyncRead + AsyncWrite + Unpin,
-    S: AsyncRead + AsyncWrite + Unpin,
+    V: Side,
+    S: Side,
     A: Authority,
 {
     /// Moves what can be moved. The media server is read only when nothing waits for the viewer.
@@ -49,6 +49,11 @@ where
             if self.server_done {
                 return Poll::Pending;
             }
+            match ready!(self.poll_pass(cx)) {
+                Ok(0) => {}
+                Ok(_) => continue,
+                Err(_) => return Poll::Ready(self.viewer_lost()),
+            }
             let read = BUFFER.with_borrow_mut(|buffer| {
                 let read = ready!(poll_read(&mut self.server, cx, buffer));
                 let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
@@ -70,6 +75,39 @@ where
                 }
             }
         }
+    }
+
+    /// Lets a large frame pass unseen, but for its header; ready with 0 when the media server has to be read.
+    fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let (Some(viewer), Some(server)) = (self.viewer.tcp(), self.server.tcp()) else {
+            return Poll::Ready(Ok(0));
+        };
+        let mut header = [0; HEADER_LIMIT];
+        let frame = match self.follower.rest_of_large() {
+            0 if self.follower.expects_large() => {
+                ready!(passage::poll_large_frame(server, cx, &mut header))
+            }
+            rest => Some((0, rest)),
+        };
+        let Some((header_length, payload)) = frame else {
+            return Poll::Ready(Ok(0));
+        };
+        let most = payload.saturating_add(header_length as u64);
+        let moved = ready!(passage::poll_pass(
+            server,
+            viewer,
+            most,
+            &mut self.to_viewer,
+            cx
+        ))?;
+        if moved > 0 {
+            let seen = header_length.min(moved);
+            self.follower.follow(header.get(..seen).unwrap_or_default());
+            self.follower.skip(moved - seen);
+            self.sent_to_viewer += moved as u64;
+            self.last_media = Instant::now();
+        }
+        Poll::Ready(Ok(moved))
     }
 
     /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is

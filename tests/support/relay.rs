@@ -26,6 +26,7 @@ use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
 use h5gate::refusal::Refusal;
 use h5gate::relay::frame::{self, FrameHeader, apply_mask, header_length, opcode};
+use h5gate::relay::passage::Side;
 use h5gate::relay::switch::{SwitchRequest, Unreadable};
 use h5gate::relay::{
     Authority, Cause, Farewell, Granted, NotGranted, Relay, RelayEnd, RelaySettings, Silence, Start,
@@ -42,6 +43,7 @@ use h5gate::token::{
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
 };
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -105,9 +107,9 @@ pub struct Log {
 }
 
 /// A running relay, and the far ends of its sockets.
-pub struct Rig {
-    pub viewer: DuplexStream,
-    pub server: DuplexStream,
+pub struct Rig<W = DuplexStream> {
+    pub viewer: W,
+    pub server: W,
     pub log: Arc<Mutex<Log>>,
     pub sessions: Arc<Sessions>,
     pub playing: Arc<Playing>,
@@ -121,6 +123,8 @@ pub struct Rig {
 pub struct Counts {
     pub polls: AtomicUsize,
     pub reads: AtomicUsize,
+    /// Bytes that were read.
+    pub bytes: AtomicUsize,
 }
 
 impl Counts {
@@ -184,9 +188,40 @@ pub fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard)
 }
 
 impl Rig {
+    /// A relay between sockets that are memory, so that time can stand still.
     pub fn start(setup: Setup) -> Self {
-        let (viewer, gate_viewer) = duplex(setup.viewer_room);
-        let (server, gate_server) = duplex(setup.server_room);
+        let viewer = duplex(setup.viewer_room);
+        let server = duplex(setup.server_room);
+        Self::between(viewer, server, setup)
+    }
+}
+
+impl Rig<TcpStream> {
+    /// A relay between sockets of the system, the viewer's with room for little.
+    pub async fn over_tcp(setup: Setup) -> Self {
+        let viewer = tcp_pair(Some(64 * 1024)).await;
+        let server = tcp_pair(None).await;
+        Self::between(viewer, server, setup)
+    }
+}
+
+/// Both ends of a connection, the first of which is to receive `room` bytes before it reads.
+async fn tcp_pair(room: Option<u32>) -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    if let Some(room) = room {
+        socket.set_recv_buffer_size(room).unwrap();
+    }
+    let far = socket.connect(listener.local_addr().unwrap()).await;
+    (far.unwrap(), listener.accept().await.unwrap().0)
+}
+
+impl<W> Rig<W>
+where
+    W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Counting<W>: Side,
+{
+    fn between((viewer, gate_viewer): (W, W), (server, gate_server): (W, W), setup: Setup) -> Self {
         let (sessions, guard) = session(setup.change);
         let playing = sessions.find(guard.id()).unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
@@ -329,7 +364,7 @@ impl Frame {
 }
 
 /// The next frame; `None` at the end of the connection, even inside a frame.
-pub async fn read_frame(socket: &mut DuplexStream) -> Option<Frame> {
+pub async fn read_frame(socket: &mut (impl AsyncRead + Unpin)) -> Option<Frame> {
     let mut bytes = vec![0; 2];
     socket.read_exact(&mut bytes).await.ok()?;
     let header = header_length(&bytes);
@@ -446,23 +481,39 @@ impl Authority for Script<'_> {
 }
 
 /// A socket whose reads are counted.
-struct Counting {
-    socket: DuplexStream,
-    counts: Arc<Counts>,
+pub struct Counting<W> {
+    pub socket: W,
+    pub counts: Arc<Counts>,
 }
 
-impl AsyncRead for Counting {
+impl Side for Counting<DuplexStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl Side for Counting<TcpStream> {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(&self.socket)
+    }
+}
+
+impl<W: AsyncRead + Unpin> AsyncRead for Counting<W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         Counts::count(&self.counts.reads);
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        let count = buffer.filled().len() - before;
+        self.counts.bytes.fetch_add(count, Ordering::Relaxed);
+        read
     }
 }
 
-impl AsyncWrite for Counting {
+impl<W: AsyncWrite + Unpin> AsyncWrite for Counting<W> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

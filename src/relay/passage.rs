@@ -1,0 +1,141 @@
+//! Large frames pass through a pipe of the thread by `splice(2)`: their bytes are never copied into the process.
+//!
+//! Like the thread's buffer, the pipe is borrowed between a readiness and the write that follows, and is empty whenever
+//! it is not borrowed: what the viewer's socket would not take is copied to the viewer's outbox.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll, ready};
+
+use rustix::io::retry_on_intr;
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::frame::{FrameHeader, HEADER_LIMIT, header_length, is_control};
+use super::outbox::Outbox;
+
+/// The smallest frame for which two splices cost less than a read and a write.
+pub(super) const LARGE: u64 = 32 * 1024;
+
+/// The most that passes at once, and so the most that a viewer who takes nothing can be left with.
+const PASSAGE_BYTES: usize = 128 * 1024;
+
+/// One side of a relay.
+pub trait Side: AsyncRead + AsyncWrite + Unpin {
+    /// The TCP socket that the side is; `None` where its bytes are not the socket's own, as under TLS.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl Side for TcpStream {
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+struct Pipe {
+    reader: OwnedFd,
+    writer: OwnedFd,
+}
+
+thread_local! {
+    static PIPE: RefCell<Option<Pipe>> = const { RefCell::new(None) };
+}
+
+/// The header of a large data frame that a server's socket has ready; what else is ready must be read.
+pub(super) fn poll_large_frame(
+    server: &TcpStream,
+    cx: &mut Context<'_>,
+    header: &mut [u8; HEADER_LIMIT],
+) -> Poll<Option<(usize, u64)>> {
+    let ready = ready!(server.poll_peek(cx, &mut ReadBuf::new(header)));
+    let bytes = header.get(..ready.unwrap_or_default()).unwrap_or_default();
+    let length = header_length(bytes);
+    let frame = bytes.get(..length).and_then(FrameHeader::read);
+    let large = frame.filter(|frame| !is_control(frame.opcode) && frame.length >= LARGE);
+    Poll::Ready(large.map(|frame| (length, frame.length)))
+}
+
+/// Moves at most `most` bytes from the media server to the viewer, and what the viewer would not take to `outbox`, which
+/// is empty before. Ready with how many have left the server's socket: 0 when it has to be read to know what is wrong.
+/// An error is the viewer's.
+pub(super) fn poll_pass(
+    server: &TcpStream,
+    viewer: &TcpStream,
+    most: u64,
+    outbox: &mut Outbox,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let most = usize::try_from(most).map_or(PASSAGE_BYTES, |most| most.min(PASSAGE_BYTES));
+    PIPE.with_borrow_mut(|kept| {
+        // Without a descriptor for it everything is copied.
+        let Some(pipe) = kept.take().or_else(Pipe::open) else {
+            return Poll::Ready(Ok(0));
+        };
+        let filled = match pipe.poll_fill(server, most, cx) {
+            Poll::Ready(Ok(filled)) => filled,
+            Poll::Ready(Err(_)) => 0,
+            Poll::Pending => {
+                *kept = Some(pipe);
+                return Poll::Pending;
+            }
+        };
+        // An error leaves bytes in the pipe, which is dropped with them.
+        pipe.empty(viewer, filled, outbox)?;
+        *kept = Some(pipe);
+        Poll::Ready(Ok(filled))
+    })
+}
+
+impl Pipe {
+    fn open() -> Option<Self> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        Some(Self { reader, writer })
+    }
+
+    fn poll_fill(
+        &self,
+        server: &TcpStream,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(server.poll_read_ready(cx))?;
+            match server.try_io(Interest::READABLE, || {
+                Ok(retry_on_intr(|| {
+                    splice(server, None, &self.writer, None, most, FLAGS)
+                })?)
+            }) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                filled => return Poll::Ready(filled),
+            }
+        }
+    }
+
+    /// Hands all of the pipe's `filled` bytes on.
+    fn empty(&self, viewer: &TcpStream, mut filled: usize, outbox: &mut Outbox) -> io::Result<()> {
+        while filled > 0 {
+            match viewer.try_io(Interest::WRITABLE, || {
+                Ok(retry_on_intr(|| {
+                    splice(&self.reader, None, viewer, None, filled, FLAGS)
+                })?)
+            }) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(taken) => filled -= taken,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let mut left = vec![0; filled];
+        let mut rest = left.as_mut_slice();
+        while !rest.is_empty() {
+            let read = rustix::io::read(&self.reader, &mut *rest)?;
+            rest = rest.get_mut(read..).unwrap_or_default();
+        }
+        outbox.push(&left);
+        Ok(())
+    }
+}
+
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
