@@ -268,6 +268,9 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of a viewer's message on the socket; 4 KiB to 1 MiB. Default: 16 KiB.
     pub client_message: usize,
+    /// Bytes that the kernel keeps unsent for one viewer before no more are taken from its media server
+    /// (`TCP_NOTSENT_LOWAT`); 16 KiB to 64 MiB. Default: 128 KiB.
+    pub unsent: u32,
 }
 
 /// `[timeouts]`

@@ -24,9 +24,6 @@ use proxy_protocol::ProxyError;
 /// backlog meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The most bytes that the kernel keeps unsent for one connection before it stops taking more (`TCP_NOTSENT_LOWAT`).
-const UNSENT_LIMIT: u32 = 128 * 1024;
-
 /// What a connection beyond the limit is told: it costs no parsing, and a player that retries is let in later.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\
@@ -39,6 +36,8 @@ pub struct SocketOptions {
     pub backlog: u32,
     /// When a peer that acknowledges nothing is given up (`TCP_USER_TIMEOUT`, RFC 5482).
     pub user_timeout: Duration,
+    /// The most bytes that the kernel keeps unsent for one connection before it stops taking more (`TCP_NOTSENT_LOWAT`).
+    pub unsent: u32,
 }
 
 /// Who is on the other side.
@@ -146,6 +145,8 @@ fn open(
     socket.set_reuse_port(shared)?;
     socket.set_nonblocking(true)?;
     set_stream_options(&SockRef::from(&socket), options.user_timeout)?;
+    // A slow viewer's backlog belongs to its media server, not to the kernel's memory.
+    socket.set_tcp_notsent_lowat(options.unsent)?;
     socket.bind(&address.into())?;
     if shared {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
@@ -162,8 +163,6 @@ pub fn set_stream_options(socket: &SockRef<'_>, user_timeout: Duration) -> io::R
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     socket.set_tcp_keepalive(&keepalive)?;
-    // A slow viewer's backlog belongs to its media server, not to the kernel's memory.
-    socket.set_tcp_notsent_lowat(UNSENT_LIMIT)?;
     socket.set_tcp_user_timeout(Some(user_timeout))
 }
 

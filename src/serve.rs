@@ -84,6 +84,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     let options = SocketOptions {
         backlog: gate.limits.backlog,
         user_timeout: gate.timeouts.user_timeout,
+        unsent: gate.limits.unsent,
     };
     let mut addresses = Vec::new();
     for listener in &listeners {

@@ -48,6 +48,7 @@ fields = 0x20
 uri = "5120B"
 body = "8KiB"
 client_message = "1MiB"
+unsent = "16KiB"
 [timeouts]
 head = "1s"
 keep_alive = "2s"
@@ -182,6 +183,7 @@ fn every_value_arrives() {
         ),
         (9216, 32, 5120, 8192, 1 << 20)
     );
+    assert_eq!(limits.unsent, 16 * 1024);
 
     let t = config.timeouts;
     let seconds = [

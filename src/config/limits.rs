@@ -41,6 +41,7 @@ impl Limits {
             uri: 8 * 1024,
             body: 16 * 1024,
             client_message: 16 * 1024,
+            unsent: 128 * 1024,
         }
     }
 }
@@ -71,6 +72,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let uri = Bounds::new(4 * KIB, 32 * KIB, "a token alone may have 2 KiB");
     let body = Bounds::new(4 * KIB, MIB, "a request for sixteen streams must fit in");
     let message = Bounds::new(4 * KIB, MIB, "a change of the stream brings a token");
+    let unsent = Bounds::new(16 * KIB, 64 * MIB, "a frame must find room");
     let connections = count(t, "connections", default.connections, connections);
     let limits = Limits {
         workers: count(t, "workers", default.workers, workers),
@@ -83,6 +85,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
         uri: size(t, "uri", default.uri, uri),
         body: size(t, "body", default.body, body),
         client_message: size(t, "client_message", default.client_message, message),
+        unsent: size(t, "unsent", default.unsent, unsent),
     };
     // The default is never too large: it is the least that `head` may be.
     if limits.uri > limits.head
@@ -124,18 +127,22 @@ where
 }
 
 /// The size of a key, when it is given and within its bounds, else the default.
-pub(super) fn size(
+pub(super) fn size<N>(
     table: &mut Table<'_>,
     key: &'static str,
-    default: usize,
+    default: N,
     bounds: Bounds<u64>,
-) -> usize {
+) -> N
+where
+    N: TryFrom<u64>,
+{
     let bytes = table.take(key).and_then(|value| {
         let bytes = value.parsed_by("a size such as \"16KiB\"", parse_size)?;
         value.accept(bounds.check(bytes, show_size))
     });
+    // The bounds are within every such type.
     bytes
-        .and_then(|bytes| usize::try_from(bytes).ok())
+        .and_then(|bytes| N::try_from(bytes).ok())
         .unwrap_or(default)
 }
 

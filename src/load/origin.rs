@@ -50,6 +50,7 @@ pub const SEGMENT_SECONDS: RangeInclusive<u32> = 1..=60;
 const OPTIONS: SocketOptions = SocketOptions {
     backlog: 4096,
     user_timeout: Duration::from_secs(30),
+    unsent: 128 * 1024,
 };
 
 /// How long the accept loop rests after an error such as having no descriptor left.

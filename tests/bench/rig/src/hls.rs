@@ -199,7 +199,7 @@ async fn drive(
     let mut ready = Vec::new();
     for _ in 0..players {
         let mut player = Player::connect(settings).await?;
-        let playlist = player.enter().await?;
+        let playlist = settings.target.clone();
         let body = player.get_ok(&playlist).await?.beginning;
         let named: Vec<_> = body
             .lines()
