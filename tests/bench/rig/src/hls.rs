@@ -135,21 +135,9 @@ impl Player {
         }
         Ok(answer)
     }
-
-    /// The playlist to reload: where the entry leads, or the entry.
-    async fn enter(&mut self) -> Result<String> {
-        let target = self.settings.target.clone();
-        let answer = self.get(&target).await?;
-        if answer.head.starts_with("HTTP/1.1 302 ") {
-            let location =
-                wire::header(&answer.head, "location").ok_or("a 302 without Location")?;
-            return Ok(beside(&target, location));
-        }
-        Ok(target)
-    }
 }
 
-/// A URI of a playlist or a `Location`, as a target.
+/// A URI of a playlist, as a target.
 fn beside(base: &str, uri: &str) -> String {
     if let Some((_, rest)) = uri.split_once("://") {
         return rest
@@ -208,16 +196,15 @@ async fn drive(
         if named.len() != SEGMENTS {
             return Err(format!("a playlist of {SEGMENTS} segments came as {body:?}").into());
         }
-        // A peer's token opens all that its location serves; a path of the gate's own carries its own.
+        // A peer's token opens all that its location serves; a link of the gate's carries its own ticket.
         let query = settings
             .target
             .split_once('?')
             .map_or("", |(_, query)| query);
-        let peer = playlist == settings.target;
-        let target = |uri: &&str| match (peer, segments) {
-            (_, false) => playlist.clone(),
-            (true, true) => format!("{}?{query}", beside(&playlist, uri)),
-            (false, true) => beside(&playlist, uri),
+        let target = |uri: &&str| match (segments, uri.starts_with('~')) {
+            (false, _) => playlist.clone(),
+            (true, true) => beside(&playlist, uri),
+            (true, false) => format!("{}?{query}", beside(&playlist, uri)),
         };
         let targets: Vec<_> = named.iter().map(target).collect();
         for target in &targets {
