@@ -42,8 +42,8 @@ use passage::Side;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
-/// The thread's buffer: one read moves at most so much.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The thread's buffer: one read moves at most so much, and at most so much media waits for a viewer that takes nothing.
+pub const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Answers of the gate that may wait for a gap; beyond it the viewer is not read until the server has finished a frame.
 const OWN_LIMIT: usize = 16;

@@ -305,7 +305,7 @@ impl<'a> Rewriter<'a> {
             self.left = spend(self.left, self.links.written())?;
             return Ok(());
         };
-        self.rewritten.names_progressive |= link.is_progressive();
+        self.rewritten.names_progressive |= link.is_progressive;
         self.left = spend(self.left, link.len(definitions))?;
         let before = self.text.get(self.copied..range.start);
         self.out.extend_from_slice(before.unwrap_or_default());
@@ -324,7 +324,8 @@ impl<'a> Rewriter<'a> {
 fn has_control(text: &str) -> bool {
     // C1 controls are two bytes, the first of which is 0xC2.
     let suspect = |b: u8| b < 0x20 || b == 0x7f || b == 0xc2;
-    text.bytes().any(suspect) && text.chars().any(char::is_control)
+    // All of them, so that the compiler looks at sixteen at a time.
+    text.bytes().fold(false, |found, b| found | suspect(b)) && text.chars().any(char::is_control)
 }
 
 fn spend(left: usize, bytes: usize) -> Result<usize, PlaylistError> {

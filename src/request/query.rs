@@ -1,7 +1,6 @@
 //! The query of a playback URL (PROTOCOL.md 2), read strictly and rebuilt from what was read.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -208,10 +207,10 @@ fn push(text: &mut String, key: &str, value: Option<&str>) {
     if !text.is_empty() {
         text.push('&');
     }
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{}", utf8_percent_encode(key, COMPONENT));
+    text.extend(utf8_percent_encode(key, COMPONENT));
     if let Some(value) = value {
-        let _ = write!(text, "={}", utf8_percent_encode(value, COMPONENT));
+        text.push('=');
+        text.extend(utf8_percent_encode(value, COMPONENT));
     }
 }
 
@@ -249,6 +248,10 @@ pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {
+    // Most of a query, the token among it.
+    if text.bytes().all(|b| b.is_ascii_graphic() && b != b'%') {
+        return Ok(text.into());
+    }
     let mut rest = text.as_bytes();
     while let Some(at) = rest.iter().position(|&b| b == b'%') {
         match rest.get(at + 1..at + 3) {

@@ -63,32 +63,33 @@ impl RtmpUrls {
         let given = Canonical::of(given)?;
         self.0
             .iter()
-            .find(|url| Canonical::of(url.as_str()).as_ref() == Some(&given))
+            .find(|url| Canonical::of(url.as_str()).is_some_and(|url| url.means(&given)))
             .cloned()
     }
 }
 
-#[derive(PartialEq, Eq)]
 struct Canonical<'a> {
-    scheme: String,
-    host: String,
+    scheme: &'a str,
+    host: &'a str,
     path: &'a str,
 }
 
 impl<'a> Canonical<'a> {
     fn of(text: &'a str) -> Option<Self> {
         let (scheme, rest) = text.split_once("://")?;
-        let scheme = scheme.to_ascii_lowercase();
-        if !matches!(scheme.as_str(), "rtmp" | "rtmps" | "rtmpt") {
+        let known = ["rtmp", "rtmps", "rtmpt"];
+        if !known.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return None;
         }
         let (authority, path) = rest.split_at(rest.find('/')?);
-        let authority = authority.to_ascii_lowercase();
-        let host = authority
-            .strip_suffix(":1935")
-            .unwrap_or(&authority)
-            .to_owned();
+        let host = authority.strip_suffix(":1935").unwrap_or(authority);
         Some(Self { scheme, host, path })
+    }
+
+    fn means(&self, other: &Self) -> bool {
+        self.scheme.eq_ignore_ascii_case(other.scheme)
+            && self.host.eq_ignore_ascii_case(other.host)
+            && self.path == other.path
     }
 }
 

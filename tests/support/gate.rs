@@ -157,6 +157,29 @@ impl Gate {
         until("the gate's end", || self.child.try_wait().unwrap())
     }
 
+    /// The bytes of memory that the process holds of its own, files not counted.
+    pub fn memory(&self) -> usize {
+        let status = self.process("status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes.unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    /// The processor time of the process so far, in the kernel's ticks.
+    pub fn cpu_ticks(&self) -> u64 {
+        let stat = self.process("stat");
+        // Fields 14 and 15 of proc_pid_stat(5): behind the name are the third and those after it.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let times = fields.split(' ').skip(11).take(2);
+        times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    fn process(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+    }
+
     /// The value of one series of `/metrics`, such as `h5gate_sessions`; 0 when it is not there.
     pub fn metric(&self, series: &str) -> f64 {
         let text = super::viewer::get(self.admin, "/metrics", &[]).body;

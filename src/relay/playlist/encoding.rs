@@ -20,7 +20,7 @@ pub(super) fn is_unreserved(byte: u8) -> bool {
 }
 
 /// Appends `text`, encoding each byte that is not allowed, and each `%` that encodes nothing.
-pub(super) fn encode(text: &str, allowed: fn(u8) -> bool, out: &mut String) {
+pub(super) fn encode(text: &str, allowed: impl Fn(u8) -> bool, out: &mut String) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| !allowed(b)) {
         let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));

@@ -85,6 +85,8 @@ pub(super) struct Link<'l> {
     path_and_query: &'l str,
     target: &'l str,
     fragment: Option<&'l str>,
+    /// Whether the file is `stream.mp4`.
+    pub(super) is_progressive: bool,
 }
 
 impl<'a> Links<'a> {
@@ -104,6 +106,8 @@ impl<'a> Links<'a> {
         let context = self.context;
         let Reference { query, fragment } =
             resolve(uri, self.base.as_deref(), context.is_ours, &mut self.link)?;
+        let file = self.link.rsplit('/').next();
+        let is_progressive = file == Some("stream.mp4");
         if let Some(query) = query {
             append_child(query, &self.front, &mut self.scratch, &mut self.link);
         }
@@ -121,6 +125,7 @@ impl<'a> Links<'a> {
             path_and_query: &self.link,
             target,
             fragment,
+            is_progressive,
         })
     }
 
@@ -131,12 +136,6 @@ impl<'a> Links<'a> {
 }
 
 impl Link<'_> {
-    /// Whether the file is `stream.mp4`.
-    pub(super) fn is_progressive(&self) -> bool {
-        let path = self.path_and_query.split('?').next().unwrap_or_default();
-        path.rsplit('/').next() == Some("stream.mp4")
-    }
-
     /// About how long [`Self::write`] will be; never less without a fragment.
     pub(super) fn len(&self, definitions: &str) -> usize {
         let fragment = self.fragment.map_or(0, |fragment| 3 * fragment.len());

@@ -48,7 +48,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (char, &str)> {
     std::iter::from_fn(move || {
         let text = rest?;
         let before = separator;
-        let end = text.find(['&', ';']);
+        let end = memchr::memchr2(b'&', b';', text.as_bytes());
         let parameter = text.get(..end.unwrap_or(text.len()))?;
         rest = end.and_then(|end| {
             separator = if text.as_bytes().get(end) == Some(&b';') {
@@ -67,7 +67,7 @@ fn parameters(query: &str) -> impl Iterator<Item = (char, &str)> {
 fn is_guarded(parameter: &str) -> bool {
     let key = parameter.split('=').next().unwrap_or_default();
     let is_name = |key: &str| !matches!(guarded(key), Ok(None));
-    if !key.contains(['%', '+']) {
+    if !key.bytes().any(|b| matches!(b, b'%' | b'+')) {
         return is_name(key);
     }
     let key = key.replace('+', " ");

@@ -97,7 +97,8 @@ fn authority(text: &str) -> Option<(&str, &str)> {
         return None;
     }
     let rest = text.get(2..)?;
-    let (authority, path) = rest.split_at_checked(rest.find(is_slash).unwrap_or(rest.len()))?;
+    let end = memchr::memchr2(b'/', b'\\', rest.as_bytes());
+    let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
     (!authority.is_empty() && !authority.contains('@')).then_some((authority, path))
 }
 
@@ -105,7 +106,7 @@ fn authority(text: &str) -> Option<(&str, &str)> {
 fn append(more: &str, path: &mut String) -> Option<()> {
     let mut rest = more.strip_prefix(is_slash).unwrap_or(more);
     loop {
-        let end = rest.find(is_slash);
+        let end = memchr::memchr2(b'/', b'\\', rest.as_bytes());
         let segment = rest.get(..end.unwrap_or(rest.len()))?;
         match segment {
             "." => {}
@@ -137,14 +138,13 @@ fn is_unsafe(segment: &str) -> bool {
         return true;
     }
     let mut dots = 0;
-    let mut rest = segment.split(';').next().unwrap_or_default().as_bytes();
-    while let [first, behind @ ..] = rest {
-        match (first, behind) {
-            (b'.', behind) => rest = behind,
-            (b'%', [b'2', b'e' | b'E', behind @ ..]) => rest = behind,
+    let mut rest = segment.as_bytes();
+    loop {
+        rest = match rest {
+            [b'.', behind @ ..] | [b'%', b'2', b'e' | b'E', behind @ ..] => behind,
+            [] | [b';', ..] => return matches!(dots, 1 | 2),
             _ => return false,
-        }
+        };
         dots += 1;
     }
-    matches!(dots, 1 | 2)
 }
