@@ -289,10 +289,14 @@ impl Opening<'_> {
             player: self.player.to_owned(),
             now: clock::now(),
         };
-        let session = self
+        let begun = self
             .gate
             .hls
             .open(newcomer, self.identity, permit.clone())?;
+        let session = begun.session;
+        if !begun.is_new {
+            return Ok(Admitted { session, permit });
+        }
         if let Err(denial) = still_valid(self.gate, &permit) {
             self.gate.hls.withdraw(&session);
             return Err(denial);
