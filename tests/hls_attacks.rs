@@ -1,0 +1,369 @@
+//! What people try who want to watch or pass on what they may not, or to end it for everybody: none of it works.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::num::NonZeroU16;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use h5gate::session::id::SessionId;
+use h5gate::session::ticket::{Link, Seals, Ticket};
+use h5gate::token::{Key, KeyState, Keyring, Secret, UnixSeconds};
+use rustix::process::Signal;
+
+use support::gate::{Gate, Setup, grant, mint, now};
+use support::hls::{HERE, ask, begin, code, entry, gate_with, links, play, server};
+use support::http_server::{HttpServer, Page, playlist, segment, target};
+use support::media_server::header;
+use support::until;
+use support::viewer::{Answer, connect, exchange, get, query, request};
+
+/// A request from another place.
+fn from(gate: &Gate, address: &str, path: &str) -> Answer {
+    let header = format!("X-Forwarded-For: {address}");
+    get(gate.playback, path, &[&header])
+}
+
+fn outcome(answer: &Answer) -> (u16, u64) {
+    (answer.status, code(answer))
+}
+
+/// A second organisation's stream on the same media server.
+fn with_neighbour() -> HttpServer {
+    let server = server();
+    let text = "#EXTM3U\n#EXTINF:1,\n1.ts\n";
+    server.set("/hls/fghij-one/playlist.m3u8", playlist(text));
+    server.set("/hls/fghij-one/1.ts", segment(b"the neighbour's"));
+    server
+}
+
+/// An organisation that mints by itself has its key, and this library.
+fn own_seals() -> Seals {
+    let secret = Secret::new(vec![1; 32]).unwrap();
+    let (id, owner) = ("abcde-1".parse().unwrap(), "abcde".parse().unwrap());
+    let key = Key::new(id, owner, KeyState::Active, &secret);
+    Seals::new(&Keyring::new([], [key]).unwrap(), None)
+}
+
+#[test]
+fn tickets_and_links_of_another_organisation_open_nothing() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
+    let neighbours = format!("/h5live/authhttp/playlist.m3u8?{neighbours}");
+    let (text, foreign) = begin(&gate, &neighbours);
+    let film = links(&neighbours, &text.body).remove(0);
+    assert_eq!(ask(&gate, &film).body, "the neighbour's");
+    let before = server.heads().len();
+    let signature = |link: &str| link.split('/').nth(4).unwrap().to_owned();
+    for path in [
+        film.replace(&foreign, &ticket),
+        media.replace(&ticket, &foreign),
+        segments[0].replace(&ticket, &foreign),
+        // Each with the other's signature.
+        film.replace(&signature(&film), &signature(&segments[0])),
+        segments[0].replace(&signature(&segments[0]), &signature(&media)),
+        media.replace(&signature(&media), &signature(&segments[0])),
+    ] {
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{path}");
+    }
+    assert_eq!(server.heads().len(), before);
+}
+
+#[test]
+fn who_has_the_key_of_one_organisation_signs_no_link_to_anothers_stream() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (ticket, ..) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let owner = "abcde".parse().unwrap();
+    let seals = own_seals();
+    let before = server.heads().len();
+    for target in ["hls/fghij-one/1.ts", "stat"] {
+        let forged = seals.sign(&Link {
+            owner: &owner,
+            stream: &"abcde-one".parse().unwrap(),
+            definitions: "",
+            target,
+        });
+        let forged = URL_SAFE_NO_PAD.encode(forged);
+        let path = format!("/h5live/authhttp/{ticket}/{forged}/{target}");
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{target}");
+    }
+    assert_eq!(server.heads().len(), before);
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_anywhere_else() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let root = "/h5live/authhttp";
+    let film = &segments[0];
+    let under = film.strip_suffix("1.ts").unwrap();
+    let before = server.heads().len();
+    let mut tried = 0;
+    for path in [
+        format!("{root}/stat"),
+        format!("{root}/~x/../../../stat"),
+        format!("{root}/{ticket}/stat"),
+        format!("{root}/{ticket}//stat"),
+        format!("{root}/{ticket}/../../stat"),
+        format!("{root}/{ticket}/{}/stat", "A".repeat(22)),
+        format!("{root}/{ticket}/~/stat"),
+        format!("{under}../../../stat"),
+        format!("{under}..%2f..%2f..%2fstat"),
+        format!("{under}%2e%2e/%2e%2e/%2e%2e/stat"),
+        format!("{under}%252e%252e/stat"),
+        format!("{under}..;/..;/stat"),
+        format!("{under}..\\..\\..\\stat"),
+        format!("{under}/1.ts"),
+        format!("{under}./1.ts"),
+        format!("{under}%31.ts"),
+        format!("{film}%00"),
+        format!("{film}%00.m3u8"),
+        format!("{film}/"),
+        format!("{film};x"),
+        format!("{film}%3Fx"),
+        format!("{film}%23x"),
+        format!("{film}%0d%0aX-Evil:%201"),
+        format!("{film}%c0%ae"),
+        film.replace("/hls/", "//hls/"),
+        film.replace("/hls/", "/%68ls/"),
+        film.replace("/hls/", "/HLS/"),
+        film.replace("/h5live/", "//h5live/"),
+        film.replace("/h5live/", "/H5live/"),
+        film.replace("/authhttp/", "/authhttp/./"),
+        film.replace("/authhttp/", "/authhttp%2f"),
+        film.replace("/~", "/%7e"),
+        film.replace("1.ts", &"a".repeat(7_000)),
+        film.replace("1.ts", &"a".repeat(9_000)),
+        media.replace("media.m3u8", "../../abcde-two/playlist.m3u8"),
+    ] {
+        let answer = ask(&gate, &path);
+        assert!(
+            matches!(answer.status, 400 | 403 | 404 | 414),
+            "{path}: {answer:?}"
+        );
+        tried += 1;
+    }
+    assert!(tried > 30);
+    for target in [
+        format!("http://{}/stat", server.address),
+        format!("http://localhost{film}/../../stat"),
+        "*".to_owned(),
+        format!("localhost:80{film}"),
+        format!("{film}\u{e9}"),
+        format!("{film}\0"),
+    ] {
+        let answer = ask(&gate, &target);
+        assert!(
+            matches!(answer.status, 400 | 403 | 404),
+            "{target:?}: {answer:?}"
+        );
+    }
+    // A fragment is no part of what is asked for.
+    assert_eq!(server.heads().len(), before, "{:?}", server.heads());
+}
+
+#[test]
+fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
+    let server = server();
+    let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
+    let token = grant("abcde-one");
+    let entry = entry(&token, "1");
+    let (_, media, segments) = play(&gate, &entry);
+    let body = format!(
+        "{{\"token_id\":\"{}\",\"organisation\":\"abcde\"}}",
+        token.id
+    );
+    let json = ["Content-Type: application/json"];
+    let revoked = request(gate.admin, "POST", "/api/revocations", &json, &body);
+    assert!(revoked.status < 300, "{revoked:?}");
+    // At once; and from the cache no more than from the media server.
+    for path in [&segments[0], &media, &entry] {
+        assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 0.0);
+    // Also when it was quiet for long enough to be forgotten, from wherever, and with another name.
+    let quiet = || {
+        let again = ask(&gate, &media);
+        assert_eq!(outcome(&again), (403, 4901));
+        let told = gate.log();
+        told.iter()
+            .any(|line| line["reason"] == "revoked" && line["message"] == "playback ended")
+            .then_some(())
+    };
+    until("the end in the log", quiet);
+    std::thread::park_timeout(std::time::Duration::from_millis(2_500));
+    for path in [
+        &segments[0],
+        &media,
+        &entry,
+        &entry.replace("cid=1", "cid=2"),
+    ] {
+        assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
+        assert_eq!(outcome(&from(&gate, "198.51.100.7", path)), (403, 4901));
+    }
+}
+
+#[test]
+fn what_two_parsers_could_read_differently_is_not_answered_twice() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let film = &segments[0];
+    let smuggled = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n");
+    let mut tried = 0;
+    for fields in [
+        format!("Content-Length: {}\r\n\r\n", smuggled.len()),
+        format!(
+            "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            smuggled.len()
+        ),
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: identity\r\n\r\n".to_owned(),
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Content-Length: +0\r\n\r\n".to_owned(),
+        "Content-Length: 0\r\nContent-Length: 5\r\n\r\n".to_owned(),
+        "Content-Length: 0, 5\r\n\r\n".to_owned(),
+        "Host: other\r\n\r\n".to_owned(),
+        "X: y\r\n folded: z\r\n\r\n".to_owned(),
+    ] {
+        let one = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n{fields}{smuggled}");
+        let answer = exchange(gate.playback, one.as_bytes());
+        assert_eq!(answer.status, 400, "{fields:?}: {answer:?}");
+        assert!(!answer.body.contains("HTTP/1.1"), "{fields:?}: {answer:?}");
+        tried += 1;
+    }
+    assert!(tried > 5);
+    // Requests in a row are answered in a row, and HTTP/1.0 without a host as well.
+    let two = format!(
+        "GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n\
+         GET {film} HTTP/1.0\r\n{HERE}\r\n\r\n"
+    );
+    let answer = exchange(gate.playback, two.as_bytes());
+    assert_eq!(answer.status, 200);
+    let whole = answer.head + &answer.body;
+    assert_eq!(whole.matches("HTTP/1.").count(), 2, "{whole}");
+    assert_eq!(whole.matches("segment one").count(), 2, "{whole}");
+}
+
+#[test]
+fn nothing_that_a_viewer_sends_splits_a_request_or_an_answer() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let split = "%0d%0aX-Evil:%20yes%0d%0a%0d%0aGET%20/stat%20HTTP/1.1";
+    for path in [
+        format!("{media}?_HLS_msn=1{split}"),
+        format!("{}&_HLS_skip={split}", entry(&grant("abcde-one"), "2")),
+        format!("{}&x={split}", entry(&grant("abcde-one"), "3")),
+    ] {
+        let answer = ask(&gate, &path);
+        assert_eq!(header(&answer.head, "x-evil"), None, "{path}");
+    }
+    for head in server.heads() {
+        assert!(!head.to_lowercase().contains("\nx-evil"), "{head}");
+        assert!(!target(&head).starts_with("/stat"), "{head}");
+    }
+}
+
+#[test]
+fn a_forged_or_broken_file_of_saved_playbacks_harms_nobody() {
+    let server = server();
+    let state = std::env::temp_dir().join(format!("h5gate-attack-state-{}", std::process::id()));
+    std::fs::create_dir_all(&state).unwrap();
+    let file = state.join("hls-sessions");
+    let at = now();
+    let line = format!("{} {:032x} 0.0.0.0/0 ::/0 1", "0".repeat(16), 7);
+    let mut tried = 0;
+    for text in [
+        String::new(),
+        "\0".repeat(4096),
+        format!("h5gate-sessions 1 {at}\n{line} 1\n"),
+        format!("h5gate-sessions 1 99999999999999999999\n{line}\n"),
+        format!("h5gate-sessions 1 {}\n{line}\n", u64::MAX),
+        format!("h5gate-sessions 1 {at}\n{line}\n").repeat(2),
+        format!(
+            "h5gate-sessions 1 {at}\n{}",
+            format!("{line}\n").repeat(10_000)
+        ),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let mut gate = Gate::start(&Setup {
+            servers: vec![server.address],
+            upstream: "http_path = \"/hls/{stream}/\"",
+            before: &format!("state_dir = \"{}\"", state.display()),
+            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[timeouts]\ndrain = \"0s\"\n",
+            ..Setup::default()
+        });
+        play(&gate, &entry(&grant("abcde-one"), "1"));
+        assert_eq!(gate.metric("h5gate_sessions"), 1.0, "{:.60}", text);
+        gate.signal(Signal::TERM);
+        assert!(gate.ended().success());
+        tried += 1;
+    }
+    assert!(tried > 5);
+    std::fs::remove_dir_all(&state).unwrap();
+}
+
+#[test]
+fn a_playlist_that_is_packed_or_only_a_part_is_not_handed_on() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let packed = Page {
+        fields: "Content-Type: application/vnd.apple.mpegurl\r\nContent-Encoding: gzip\r\n"
+            .to_owned(),
+        ..segment(b"\x1f\x8b\x08\0\0\0\0\0")
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", packed);
+    for cid in ["1", "2"] {
+        assert_eq!(ask(&gate, &entry(&grant("abcde-one"), cid)).status, 502);
+    }
+    let part = Page {
+        status: 206,
+        fields: "Content-Type: application/vnd.apple.mpegurl\r\nContent-Range: bytes 0-7/99\r\n"
+            .to_owned(),
+        body: b"#EXTM3U\n".to_vec(),
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", part);
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "3")).status, 502);
+}
+
+#[test]
+fn many_who_begin_one_playback_at_once_are_one_that_can_be_ended() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    for round in 0..20 {
+        let entry = entry(&grant("abcde-one"), &round.to_string());
+        let request = format!(
+            "GET {entry} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{HERE}\r\n\r\n"
+        );
+        let mut sockets: Vec<_> = (0..8).map(|_| connect(gate.playback)).collect();
+        for socket in &mut sockets {
+            std::io::Write::write_all(socket, request.as_bytes()).unwrap();
+        }
+        for socket in &mut sockets {
+            let mut text = String::new();
+            std::io::Read::read_to_string(socket, &mut text).unwrap();
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        }
+        let id = |ticket: &str| ticket[1..17].to_owned();
+        let (_, ticket) = begin(&gate, &entry);
+        let path = format!("/api/sessions/{}", id(&ticket));
+        let ended = request_delete(&gate, &path);
+        assert_eq!(ended.status, 204, "round {round}");
+        assert_eq!(outcome(&ask(&gate, &entry)), (403, 4901));
+    }
+}
+
+fn request_delete(gate: &Gate, path: &str) -> Answer {
+    request(gate.admin, "DELETE", path, &[], "")
+}
