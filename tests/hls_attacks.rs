@@ -100,6 +100,33 @@ fn who_has_the_key_of_one_organisation_signs_no_link_to_anothers_stream() {
 }
 
 #[test]
+fn a_ticket_names_no_playback_of_anybody_else() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (mine, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
+    let (_, foreign) = begin(
+        &gate,
+        &format!("/h5live/authhttp/playlist.m3u8?{neighbours}"),
+    );
+    // By the key of its organisation somebody seals a ticket of an expired token for a playback that runs.
+    let mut expired = grant("abcde-one");
+    expired.expires = Some(UnixSeconds::new(now() - 1));
+    let forged = own_seals().write(&Ticket {
+        session: SessionId::parse(&foreign[1..17]).unwrap(),
+        player: String::new(),
+        url: "rtmp://localhost/play".to_owned(),
+        stream: "abcde-one".parse().unwrap(),
+        security: mint(&expired),
+    });
+    let forged = format!("~{}", forged.unwrap());
+    assert_eq!(
+        outcome(&ask(&gate, &media.replace(&mine, &forged))),
+        (403, 4901)
+    );
+}
+
+#[test]
 fn no_spelling_of_a_path_leads_anywhere_else() {
     let server = server();
     let gate = gate_with(&server, "");

@@ -196,6 +196,10 @@ fn return_of(
     };
     let playing = gate.hls.find(ticket.session);
     if let Some(session) = &playing {
+        // Whoever mints seals tickets, too, with any name in them.
+        if !same_source(session, &facts) {
+            return Err(unnamed(Reason::Ticket, address).into());
+        }
         match gate.hls.standing(session, address) {
             Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
             Standing::Elsewhere => {}
