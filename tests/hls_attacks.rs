@@ -241,6 +241,22 @@ fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
 }
 
 #[test]
+fn a_ticket_of_a_token_for_one_address_is_good_at_that_address_alone() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let mut bound = grant("abcde-one");
+    bound.addresses = vec!["192.0.2.1".parse().unwrap()];
+    let (_, media, segments) = play(&gate, &entry(&bound, "1"));
+    for address in ["192.0.2.2", "192.0.2.255", "198.51.100.1", "2001:db8::1"] {
+        for path in [&media, &segments[0]] {
+            let answer = from(&gate, address, path);
+            assert_eq!(outcome(&answer), (403, 4901), "{address}");
+        }
+    }
+    assert_eq!(ask(&gate, &media).status, 200, "its viewer goes on");
+}
+
+#[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
     let gate = gate_with(&server, "");

@@ -272,7 +272,12 @@ impl HlsSessions {
         state.asked = now;
         match state.life {
             Life::Over { kick, .. } => Standing::Over(kick),
-            Life::Playing(_) if state.places.hold(address, self.bind) => Standing::Plays,
+            // What the operator leaves open the issuer may have closed.
+            Life::Playing(ref guard)
+                if state.places.hold(address, self.bind) && guard.permit().is_good_at(address) =>
+            {
+                Standing::Plays
+            }
             Life::Playing(_) => Standing::Elsewhere,
         }
     }
@@ -290,7 +295,8 @@ impl HlsSessions {
             return Err(Reason::Restless { address }.into());
         }
         let Life::Playing(guard) = &state.life else {
-            return Ok(());
+            // Ended this very moment.
+            return Err(Reason::Restless { address }.into());
         };
         match guard.propose(permit) {
             Ok(id) => guard.accept(id, now),
