@@ -200,6 +200,83 @@ fn no_spelling_of_a_path_leads_anywhere_else() {
 }
 
 #[test]
+fn the_query_of_a_child_is_what_the_playlist_says() {
+    let server = server();
+    let child = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlist.m3u8?stream=abcde-two&x=1;y=2\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(child));
+    let media = "#EXTM3U\n#EXTINF:1,\n1.ts?x=1\n";
+    server.set("/hls/abcde-one/list.m3u8", playlist(media));
+    server.set("/hls/abcde-one/1.ts", segment(b"one"));
+    let gate = gate_with(&server, "");
+    let entry = entry(&grant("abcde-one"), "1");
+    let list = links(&entry, &begin(&gate, &entry).0.body).remove(0);
+    assert!(list.contains("stream=abcde-one") && !list.contains("abcde-two"));
+    let text = ask(&gate, &list);
+    assert_eq!(text.status, 200);
+    let film = links(&list, &text.body).remove(0);
+    assert_eq!(ask(&gate, &film).status, 200);
+    let before = server.heads().len();
+    let bare = list.split('?').next().unwrap();
+    for path in [
+        bare.to_owned(),
+        list.replace("abcde-one&", "abcde-two&"),
+        format!("{list}&stream=abcde-two"),
+        format!("{list}&Stream=abcde-two"),
+        format!("{list}&stream%5B%5D=abcde-two"),
+        format!("{list};stream=abcde-two"),
+        format!("{list}%26stream=abcde-two"),
+        format!("{list}?stream=abcde-two"),
+        format!("{list}&token=x"),
+        format!("{list}&_hls_msn=1"),
+        format!("{list}&HLS_msn=1"),
+        // What a server reads that separates by `;`, behind what is not signed.
+        format!("{list}&_HLS_msn=1;stream=abcde-two"),
+        format!("{list}&_HLS_msn;stream=abcde-two"),
+        format!("{list}&%5FHLS_msn;stream=abcde-two"),
+        format!("{bare}?_HLS_a=1;{}", list.split('?').nth(1).unwrap()),
+        format!("{film}&x=2"),
+        film.replace("x=1", "x=2"),
+        film.replace("?x=1", ""),
+    ] {
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{path}");
+    }
+    assert_eq!(server.heads().len(), before);
+    // hls.js spells it anew when it adds its own.
+    let anew = list.replace("x=1;y=2", "x=1%3By%3D2");
+    assert_eq!(outcome(&ask(&gate, &anew)), (403, 4901));
+    assert_eq!(ask(&gate, &format!("{list}&_HLS_msn=1")).status, 200);
+}
+
+#[test]
+fn a_viewer_multiplies_no_shared_fetches_by_spelling_one_segment_in_many_ways() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let filled = || gate.metric("h5gate_cache_requests_total{reason=\"filled\"}");
+    assert_eq!(ask(&gate, &segments[0]).body, "segment one");
+    assert_eq!(ask(&gate, &segments[1]).body, "segment two");
+    let before = filled();
+    assert!(before >= 4.0, "{before}");
+    for path in [
+        format!("{}?", segments[0]),
+        format!("{}?&", segments[0]),
+        format!("{}?&&&&", segments[0]),
+        format!("{}?_HLS_x=1", segments[0]),
+        format!("{}?_HLS_msn=1", segments[0]),
+        format!("{}&", segments[1]),
+        segments[1].replace("?x", "?&x"),
+        segments[1].replace("x=1", "%78=1"),
+        segments[1].replace("x=1", "x=%31"),
+        format!("{}&_HLS_y=1", segments[1]),
+    ] {
+        let answer = ask(&gate, &path);
+        // It is answered, but at the pace of the one who asks, and nothing is kept for others.
+        assert!(answer.body.starts_with("segment"), "{path}: {answer:?}");
+    }
+    assert_eq!(filled(), before);
+}
+
+#[test]
 fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
     let server = server();
     let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");

@@ -6,7 +6,8 @@ use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::relay::playlist::link_target;
+use crate::relay::cache::rules::is_playlist;
+use crate::relay::playlist::{is_shared_spelling, link_target};
 use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
@@ -93,7 +94,7 @@ impl Wanted {
         links.to_ticket = TICKET_HERE.to_owned();
         Self {
             alone: format!("{path}?{alone}"),
-            shared: Some(format!("{path}?{shared}")),
+            shared: Some(format!("{path}?{shared}")).filter(|target| is_for_many(target)),
             links,
             blocking: alone.contains("_HLS_msn="),
             ticket: Some(ticket),
@@ -128,7 +129,7 @@ impl Wanted {
         let target = format!("/{target}");
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
         Ok(Self {
-            shared: (!is_progressive).then(|| target.clone()),
+            shared: (!is_progressive && is_for_many(&target)).then(|| target.clone()),
             alone: target,
             links: LinkContext {
                 owner: owner.clone(),
@@ -149,6 +150,12 @@ impl Wanted {
         let target = target.filter(|_| self.blocking).unwrap_or_default();
         target * BLOCKING_TARGETS
     }
+}
+
+/// Whether others may ask for the same in the same words.
+fn is_for_many(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    is_shared_spelling(target, is_playlist(None, path))
 }
 
 /// Parameters that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).
