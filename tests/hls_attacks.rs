@@ -8,7 +8,9 @@
 
 mod support;
 
-use std::num::NonZeroU16;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,7 +22,7 @@ use rustix::process::Signal;
 use support::gate::{Gate, Setup, grant, mint, now};
 use support::hls::{HERE, ask, begin, code, entry, gate_with, links, play, server};
 use support::http_server::{HttpServer, Page, playlist, segment, target};
-use support::media_server::header;
+use support::media_server::{header, read_head};
 use support::until;
 use support::viewer::{Answer, connect, exchange, get, query, request};
 
@@ -305,7 +307,7 @@ fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
             .then_some(())
     };
     until("the end in the log", quiet);
-    std::thread::park_timeout(std::time::Duration::from_millis(2_500));
+    std::thread::park_timeout(Duration::from_millis(2_500));
     for path in [
         &segments[0],
         &media,
@@ -331,6 +333,71 @@ fn a_ticket_of_a_token_for_one_address_is_good_at_that_address_alone() {
         }
     }
     assert_eq!(ask(&gate, &media).status, 200, "its viewer goes on");
+}
+
+#[test]
+fn the_ticket_is_put_into_links_and_nowhere_else() {
+    let server = server();
+    let text = "#EXTM3U\n# ~{ticket}/\nhttps://evil.test/~{ticket}/1.ts\n#EXTINF:1,\n~{ticket}/1.ts\n1.ts\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
+    let gate = gate_with(&server, "");
+    let answer = ask(&gate, &entry(&grant("abcde-one"), "1"));
+    let ticket = answer.body.lines().last().unwrap().split('/').next();
+    let ticket = ticket.unwrap();
+    assert!(ticket.len() > 100, "{answer:?}");
+    for line in answer.body.lines() {
+        let told = line.contains(ticket);
+        assert_eq!(told, line.starts_with(ticket), "{line}");
+    }
+}
+
+#[test]
+fn an_entry_that_leads_to_no_playlist_is_no_film() {
+    let server = server();
+    let film = Page {
+        status: 302,
+        fields: "Location: /film.mp4\r\n".to_owned(),
+        body: Vec::new(),
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", film);
+    server.set(
+        "/film.mp4",
+        support::http_server::page("video/mp4", &vec![7; 20 << 20]),
+    );
+    let gate = gate_with(&server, "");
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "1")).status, 502);
+    // Nor one whose tickets alone would fill the memory: 200,000 of them.
+    let many = "#EXTM3U\n".to_owned() + &"a\n".repeat(200_000);
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(&many));
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "2")).status, 502);
+}
+
+#[test]
+fn a_playlist_that_comes_drop_by_drop_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                read_head(&mut socket);
+                let head =
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\n\r\n#EXTM3U\n";
+                let mut sent = socket.write_all(head.as_bytes());
+                while sent.is_ok() {
+                    std::thread::park_timeout(Duration::from_millis(100));
+                    sent = socket.write_all(b"#");
+                }
+            });
+        }
+    });
+    let gate = Gate::start(&Setup {
+        servers: vec![address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: "[timeouts]\nmedia_idle = \"1s\"\n",
+        ..Setup::default()
+    });
+    let entry = entry(&grant("abcde-one"), "1");
+    assert_eq!(get(gate.playback, &entry, &[]).status, 504);
 }
 
 #[test]
@@ -468,7 +535,7 @@ fn many_who_begin_one_playback_at_once_are_one_that_can_be_ended() {
         );
         let mut sockets: Vec<_> = (0..8).map(|_| connect(gate.playback)).collect();
         for socket in &mut sockets {
-            std::io::Write::write_all(socket, request.as_bytes()).unwrap();
+            socket.write_all(request.as_bytes()).unwrap();
         }
         for socket in &mut sockets {
             let mut text = String::new();

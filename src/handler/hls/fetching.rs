@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout;
 
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
@@ -84,7 +85,10 @@ pub async fn playlist(
         return Err(TOO_LONG);
     }
     let Fetched { body, target, .. } = fetched;
-    let body = Limited::new(body, gate.hls_config.playlist).collect().await;
+    let body = Limited::new(body, gate.hls_config.playlist).collect();
+    // All viewers wait for all of it, so that a server must not take its time with each piece.
+    let body = timeout(gate.timeouts.media_idle, body).await;
+    let body = body.map_err(|_| UpstreamError::TooLate)?;
     let text = body.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
             TOO_LONG

@@ -1,5 +1,6 @@
 //! What a request asks of the media server, in the gate's words.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::decision::Facts;
@@ -13,13 +14,16 @@ use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
 use crate::token::{Owner, StreamName};
 
+use super::super::random_wide;
 use super::admission::Admitted;
 
 /// How many target durations a media server may hold a blocking playlist reload back.
 const BLOCKING_TARGETS: u32 = 3;
 
-/// Stands for the ticket in a playlist that all viewers share. No link has such characters.
-pub const TICKET_HERE: &str = "~{ticket}/";
+/// Stands for the ticket in a playlist that all viewers share: no link has such characters, and no media server knows
+/// them, since they are another text in each process.
+pub static TICKET_HERE: LazyLock<String> =
+    LazyLock::new(|| format!("~{{{:032x}}}/", random_wide()));
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
@@ -91,7 +95,7 @@ impl Wanted {
         let shared = query.for_source(of_source, is_of_hls);
         let mut links = LinkContext::of(permit);
         // For all viewers the same; the ticket is put in where the answer leaves.
-        links.to_ticket = TICKET_HERE.to_owned();
+        links.to_ticket.clone_from(&TICKET_HERE);
         Self {
             alone: format!("{path}?{alone}"),
             shared: Some(format!("{path}?{shared}")).filter(|target| is_for_many(target)),
