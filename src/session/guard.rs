@@ -114,7 +114,7 @@ impl SessionGuard {
         let taken = self
             .sessions
             .seats
-            .take(permit.claims(), *id, player, Instant::now());
+            .take(permit, *id, player, Instant::now());
         let (seat, older) = taken.map_err(|Full(limit)| Reason::TooManySessions { limit })?;
         if let Some(older) = older
             && let Some(playing) = self.sessions.find(older.session)
