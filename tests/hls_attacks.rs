@@ -401,6 +401,32 @@ fn a_playlist_that_comes_drop_by_drop_is_not_waited_for() {
 }
 
 #[test]
+fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let healthy = || {
+        gate.metric(&format!(
+            "h5gate_upstream_healthy{{server=\"{}\"}}",
+            server.address
+        ))
+    };
+    assert_eq!(healthy(), 1.0);
+    // What a server says that has held the answer back for long enough.
+    let late = Page {
+        status: 503,
+        ..segment(b"")
+    };
+    server.set("/hls/abcde-one/low/media.m3u8", late);
+    assert_eq!(ask(&gate, &format!("{media}?_HLS_msn=999")).status, 502);
+    assert_eq!(healthy(), 1.0);
+    until("the cached playlist to be old", || {
+        (ask(&gate, &media).status == 502).then_some(())
+    });
+    assert_eq!(healthy(), 0.0, "its own fault");
+}
+
+#[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
     let gate = gate_with(&server, "");

@@ -141,7 +141,7 @@ async fn share(
             let fetch = fill(
                 Arc::clone(gate),
                 admitted.permit.clone(),
-                request.waiting(patience),
+                request.waiting(patience).held_back(wanted.blocking),
                 links.clone(),
                 filler,
             );
@@ -208,7 +208,8 @@ async fn alone(
         is_playlist: is_playlist(None, path),
     };
     let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;
-    let mut request = request.waiting(wanted.patience(session.target()));
+    let patience = wanted.patience(session.target());
+    let mut request = request.waiting(patience).held_back(wanted.blocking);
     // The length of a playlist is known when it is rewritten.
     if head.method == Method::HEAD && !parts.is_playlist {
         request = request.head_only();
