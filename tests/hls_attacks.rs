@@ -427,6 +427,23 @@ fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
 }
 
 #[test]
+fn a_viewer_who_does_not_read_is_gone_after_a_while() {
+    let server = server();
+    server.set("/other/2.ts", segment(&vec![7; 12 << 20]));
+    let gate = gate_with(&server, "[timeouts]\nuser_timeout = \"1s\"");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let mut socket = connect(gate.playback);
+    let head = format!(
+        "GET {} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n",
+        segments[1]
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    let connections = || gate.metric("h5gate_connections");
+    until("the connection", || (connections() == 1.0).then_some(()));
+    until("its end", || (connections() == 0.0).then_some(()));
+}
+
+#[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
     let gate = gate_with(&server, "");
