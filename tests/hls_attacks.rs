@@ -8,8 +8,9 @@
 
 mod support;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -22,9 +23,9 @@ use rustix::process::Signal;
 use support::gate::{Gate, Setup, grant, mint, now};
 use support::hls::{HERE, ask, begin, code, entry, gate_with, links, play, server};
 use support::http_server::{HttpServer, Page, playlist, segment, target};
-use support::media_server::{header, read_head};
-use support::until;
-use support::viewer::{Answer, connect, exchange, get, query, request};
+use support::media_server::{MediaServer, header, read_head};
+use support::viewer::{Answer, Viewer, connect, exchange, get, query, request};
+use support::{PATIENCE, until};
 
 /// A request from another place.
 fn from(gate: &Gate, address: &str, path: &str) -> Answer {
@@ -444,6 +445,41 @@ fn a_viewer_who_does_not_read_is_gone_after_a_while() {
 }
 
 #[test]
+fn who_opens_urls_without_playing_keeps_no_websocket_out() {
+    let media = MediaServer::echo();
+    let server = server();
+    let gate = Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &format!(
+            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/{{stream}}/\"",
+            server.address
+        ),
+        tables: "[limits]\nsessions = 3\n",
+        ..Setup::default()
+    });
+    for cid in 0..10 {
+        let entry = entry(&grant("abcde-one"), "").replace("cid=123456", &format!("cid={cid}"));
+        assert_eq!(get(gate.playback, &entry, &[]).status, 200);
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 3.0);
+    let mut viewers: Vec<_> = (0..3)
+        .map(|_| {
+            Viewer::open(
+                gate.playback,
+                &query("abcde-one", &mint(&grant("abcde-one"))),
+                &[],
+            )
+        })
+        .collect();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.hear(), "hello");
+    }
+    // Those who play make way for nobody.
+    let entry = entry(&grant("abcde-one"), "1");
+    assert_eq!(get(gate.playback, &entry, &[]).status, 503);
+}
+
+#[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
     let gate = gate_with(&server, "");
@@ -582,7 +618,7 @@ fn many_who_begin_one_playback_at_once_are_one_that_can_be_ended() {
         }
         for socket in &mut sockets {
             let mut text = String::new();
-            std::io::Read::read_to_string(socket, &mut text).unwrap();
+            socket.read_to_string(&mut text).unwrap();
             assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         }
         let id = |ticket: &str| ticket[1..17].to_owned();

@@ -234,7 +234,7 @@ impl HlsSessions {
     }
 
     /// Ends the oldest playback that has asked for nothing yet and waits for nothing; whether there was one.
-    fn make_room(&self) -> bool {
+    pub fn make_room(&self) -> bool {
         self.unproven.make_way(|id| {
             let idles = |session: &HlsSession| !session.is_proven() && !session.is_being_answered();
             let removed = self.playing.remove_if(&id, |_, session| idles(session));
