@@ -480,6 +480,45 @@ fn who_opens_urls_without_playing_keeps_no_websocket_out() {
 }
 
 #[test]
+fn a_token_goes_to_no_media_server_that_asks_for_it() {
+    let server = server();
+    let text = "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXT-X-DEFINE:QUERYPARAM=\"pid\"\n\
+                #EXTINF:1,\n1.ts?t={$token}\n#EXTINF:1,\n1.ts?p={$pid}\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
+    server.set("/hls/abcde-one/1.ts", segment(b"one"));
+    let gate = gate_with(&server, "");
+    let entry = entry(&grant("abcde-one"), "1");
+    let links = links(&entry, &begin_any(&gate, &entry));
+    for link in &links {
+        ask(&gate, link);
+    }
+    let asked: Vec<_> = server
+        .heads()
+        .iter()
+        .map(|head| target(head).to_owned())
+        .collect();
+    assert!(
+        asked.iter().any(|target| target.ends_with("1.ts?p=7")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.iter().all(|target| !target.contains("h1.")),
+        "{asked:?}"
+    );
+    let told = gate
+        .log()
+        .iter()
+        .any(|line| line.to_string().contains("h1.abcde-1."));
+    assert!(!told, "a token in the log");
+}
+
+fn begin_any(gate: &Gate, entry: &str) -> String {
+    let answer = ask(gate, entry);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body
+}
+
+#[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
     let gate = gate_with(&server, "");
