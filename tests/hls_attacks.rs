@@ -480,6 +480,55 @@ fn who_opens_urls_without_playing_keeps_no_websocket_out() {
 }
 
 #[test]
+fn a_request_that_waits_for_the_media_server_ends_with_the_last_who_waits_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (held, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let held = held.clone();
+            std::thread::spawn(move || {
+                while let Some(head) = read_head(&mut socket) {
+                    if head.contains("_HLS_msn") {
+                        held.send("begin").unwrap();
+                        let end = socket.read(&mut [0]);
+                        assert!(matches!(end, Ok(0) | Err(_)));
+                        return held.send("end").unwrap();
+                    }
+                    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n";
+                    let head =
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\nContent-Length:";
+                    let answer = format!("{head} {}\r\n\r\n{text}", text.len());
+                    socket.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let gate = Gate::start(&Setup {
+        servers: vec![address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: "[timeouts]\nupstream_head = \"60s\"\nupstream_total = \"60s\"\n",
+        ..Setup::default()
+    });
+    let entry = entry(&grant("abcde-one"), "1");
+    let list = links(&entry, &get(gate.playback, &entry, &[]).body).remove(0);
+    let head = format!("GET {list}?_HLS_msn=9999 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut sockets = [connect(gate.playback), connect(gate.playback)];
+    for socket in &mut sockets {
+        socket.write_all(head.as_bytes()).unwrap();
+    }
+    let [one, other] = sockets;
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok("begin"));
+    drop(one);
+    assert_eq!(
+        ends.recv_timeout(Duration::from_secs(3)),
+        Err(RecvTimeoutError::Timeout)
+    );
+    drop(other);
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok("end"));
+}
+
+#[test]
 fn a_token_goes_to_no_media_server_that_asks_for_it() {
     let server = server();
     let text = "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXT-X-DEFINE:QUERYPARAM=\"pid\"\n\

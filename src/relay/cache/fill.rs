@@ -63,6 +63,15 @@ impl<H, F> Filler<H, F> {
         }
     }
 
+    /// Whether anybody waits for it.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        // The list has it, and this filler.
+        let own = 2;
+        let flight = self.flight.as_ref();
+        flight.is_some_and(|flight| Arc::strong_count(&flight.entry) > own)
+    }
+
     /// The head is there and [`shareable`](super::rules::shareable). All who wait get it; `length` is the body's in bytes, where the head
     /// declares one. The entry is served to newcomers from `now` on for as long as `shareable` says and the settings allow
     /// its kind.
