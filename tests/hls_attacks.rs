@@ -659,7 +659,7 @@ fn a_forged_or_broken_file_of_saved_playbacks_harms_nobody() {
             ..Setup::default()
         });
         play(&gate, &entry(&grant("abcde-one"), "1"));
-        assert_eq!(gate.metric("h5gate_sessions"), 1.0, "{:.60}", text);
+        assert_eq!(gate.metric("h5gate_sessions"), 1.0, "{text:.60}");
         gate.signal(Signal::TERM);
         assert!(gate.ended().success());
         tried += 1;

@@ -129,7 +129,7 @@ impl Row {
     fn take(
         &mut self,
         limit: NonZeroU16,
-        newcomer: Sitting,
+        mut newcomer: Sitting,
         now: Instant,
     ) -> Result<Option<Older>, Full> {
         let session = newcomer.session;
@@ -155,10 +155,8 @@ impl Row {
                 Some(Older { session, grace })
             }
         };
-        self.sitting.push(Sitting {
-            previous: older.map(|older| older.session),
-            ..newcomer
-        });
+        newcomer.previous = older.map(|older| older.session);
+        self.sitting.push(newcomer);
         Ok(older)
     }
 
@@ -275,8 +273,8 @@ mod tests {
     async fn who_finds_no_seat_ends_nobody_and_frees_none() {
         let three = NonZeroU16::new(3).unwrap();
         let mut row = Row::default();
-        for viewer in 1..=3 {
-            let sits = sitting(viewer, viewer as u64, 1);
+        for viewer in 1_u64..=3 {
+            let sits = sitting(viewer.into(), viewer, 1);
             assert_eq!(row.take(three, sits, Instant::now()), Ok(None));
         }
         // The same user's other token has one seat alone, by the name of one who sits here.
