@@ -50,7 +50,7 @@ struct Row {
 struct Sitting {
     session: SessionId,
     /// `None` for a viewer without a name, who is nobody else's second socket.
-    player: Option<u64>,
+    player: Option<PlayerName>,
     /// A digest of where it is.
     place: u64,
     /// A session may hold a seat twice: by its current token and by a pending one.
@@ -83,13 +83,23 @@ pub struct Older {
     pub grace: Duration,
 }
 
+/// A digest of what a player calls itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayerName(u64);
+
 impl Seats {
+    /// The digest of a player's name; `None` for one without.
+    #[must_use]
+    pub fn name(&self, player: &str) -> Option<PlayerName> {
+        (!player.is_empty()).then(|| PlayerName(self.names.hash_one(player)))
+    }
+
     /// Takes a seat where the token limits them. A second socket of one player takes the seat over from the first.
     pub fn take(
         &self,
         permit: &Permit,
         session: SessionId,
-        player: &str,
+        player: Option<PlayerName>,
         now: Instant,
     ) -> Result<(Option<Seat>, Option<Older>), Full> {
         let claims = permit.claims();
@@ -102,7 +112,7 @@ impl Seats {
         };
         let newcomer = Sitting {
             session,
-            player: (!player.is_empty()).then(|| self.names.hash_one(player)),
+            player,
             place: self.names.hash_one(Bind::Prefix.place(permit.address())),
             times: 1,
             leaving: false,
@@ -233,7 +243,7 @@ mod tests {
     fn sitting(session: u128, player: u64, place: u64) -> Sitting {
         Sitting {
             session: SessionId::new(session << 48),
-            player: Some(player),
+            player: Some(PlayerName(player)),
             place,
             times: 1,
             leaving: false,
