@@ -37,8 +37,8 @@ pub fn gate_with(server: &HttpServer, tables: &str) -> Gate {
 }
 
 pub fn entry(grant: &Grant, cid: &str) -> String {
-    let query = query("abcde-one", &mint(grant));
-    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7&cid={cid}")
+    let query = query("abcde-one", &mint(grant)).replace("cid=123456", &format!("cid={cid}"));
+    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7")
 }
 
 pub const HERE: &str = "X-Forwarded-For: 192.0.2.1";
