@@ -158,10 +158,13 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         player: request.player.clone(),
         now: clock::now(),
     };
-    let guard = gate
-        .sessions
-        .open(newcomer, permit.clone())
-        .map_err(refused)?;
+    let open = || gate.sessions.open(newcomer.clone(), permit.clone());
+    let guard = match open() {
+        // Whoever opens the URLs of HLS without playing them keeps nobody out.
+        Err(denial) if *denial.reason() == Reason::Overloaded && gate.hls.make_room() => open(),
+        opened => opened,
+    };
+    let guard = guard.map_err(refused)?;
     still_valid(gate, &permit).map_err(refused)?;
     let path = gate
         .websocket_path

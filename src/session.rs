@@ -77,6 +77,12 @@ impl Sessions {
         }
     }
 
+    /// How many there may be.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {

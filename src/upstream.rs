@@ -140,18 +140,17 @@ impl Upstream {
         permit: &Permit,
         head: &RequestHead,
     ) -> Result<UpstreamConn, UpstreamError> {
-        self.in_turn(permit, Duration::ZERO, |server| {
-            dial(server, head, &self.patience)
-        })
-        .await
+        let dial = |server| dial(server, head, &self.patience);
+        self.in_turn(permit, Duration::ZERO, |_| false, dial).await
     }
 
     /// Tries servers until one works. Each has its share of the time, but never less than `held`, the time for which a
-    /// server may hold an answer back by intent.
+    /// server may hold an answer back by intent. A failure that the viewer has `provoked` is not held against the server.
     async fn in_turn<'a, T, F>(
         &'a self,
         permit: &Permit,
         held: Duration,
+        provoked: impl Fn(&UpstreamError) -> bool,
         attempt: impl Fn(&'a Server) -> F,
     ) -> Result<T, UpstreamError>
     where
@@ -184,7 +183,8 @@ impl Upstream {
                 Err(failed) => {
                     tracing::warn!(server = %server, error = %failed, "media server failed");
                     // What a request provokes says little of the server; that it is not there says all.
-                    if !matches!(failed, UpstreamError::ServerFault(code) if code != 503) {
+                    let fault = matches!(failed, UpstreamError::ServerFault(code) if code != 503);
+                    if !fault && !provoked(&failed) {
                         server.failed(self.patience.backoff);
                     }
                     last = failed;

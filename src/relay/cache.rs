@@ -10,7 +10,8 @@
 //!
 //! **Memory.** [`CacheSettings::bytes`] bounds all that entries hold, finished ones, those being fetched, and those that left
 //! the list while a slow viewer still reads them. Beyond it the least recently used finished entries go; one that is being
-//! read would free nothing and is passed over. When nothing can go, whoever asks fetches for itself ([`LookUp::Alone`]).
+//! read would free nothing and is passed over. One that was stale ten seconds ago and is still read is taken from its readers
+//! then, so that those who read slowly do not take all of the room. When nothing can go, whoever asks fetches for itself ([`LookUp::Alone`]).
 //! What is not shareable is remembered as a hash and a time, so that no query, however long, costs more than that.
 
 pub mod fill;

@@ -236,6 +236,16 @@ pub fn playback_query(source: &str, stream: &str, security: Presented<'_>) -> St
     pairs.collect::<Vec<_>>().join("&")
 }
 
+/// Whether a parameter is the gate's to read and nobody's behind it. A `token` of another kind is not.
+#[must_use]
+pub fn is_security(key: &str, value: &str) -> bool {
+    match guarded(key) {
+        Ok(None | Some("stream" | "url")) => false,
+        Ok(Some("token")) => value.starts_with(OURS),
+        Ok(Some(_)) | Err(_) => true,
+    }
+}
+
 /// Which guarded key this is; an error when it only looks like one. `stream[]` and ` stream` are what some servers take
 /// for `stream`.
 pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {

@@ -12,7 +12,7 @@ use crate::decision::revocation::Revocation;
 use crate::token::{AtExpiry, UnixSeconds};
 
 use super::id::SessionId;
-use super::seats::{Full, Seat};
+use super::seats::{Full, PlayerName, Seat};
 use super::{Newcomer, Sessions};
 
 /// Switches that may wait for the media server's word at once; players have one at a time.
@@ -41,7 +41,8 @@ pub struct PendingId(u32);
 #[derive(Debug)]
 pub struct Playing {
     id: SessionId,
-    player: String,
+    /// A digest of its player's name, which may be as long as a request.
+    player: Option<PlayerName>,
     started: UnixSeconds,
     state: Mutex<State>,
     /// Wakes the relay when `state.end` changed.
@@ -77,6 +78,7 @@ impl SessionGuard {
     /// Puts a new session into the list, without a seat yet.
     pub(super) fn enter(sessions: &Arc<Sessions>, newcomer: Newcomer, permit: Permit) -> Self {
         let Newcomer { id, player, now } = newcomer;
+        let player = sessions.seats.name(&player);
         let cut = cut_at(&permit, now);
         let current = Held { permit, seat: None };
         let state = Mutex::new(State {
@@ -114,7 +116,7 @@ impl SessionGuard {
         let taken = self
             .sessions
             .seats
-            .take(permit.claims(), *id, player, Instant::now());
+            .take(permit, *id, *player, Instant::now());
         let (seat, older) = taken.map_err(|Full(limit)| Reason::TooManySessions { limit })?;
         if let Some(older) = older
             && let Some(playing) = self.sessions.find(older.session)

@@ -3,8 +3,8 @@
 
 pub mod place;
 pub mod saved;
+mod unproven;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use super::id::SessionId;
 use super::{Newcomer, Sessions};
 use place::{Bind, Moves, Places};
 use saved::Saved;
+use unproven::{Fate, Unproven};
 
 /// A session is quiet after at least so many target durations: a player asks once in each.
 const QUIET_TARGETS: u32 = 3;
@@ -76,8 +77,9 @@ pub struct HlsSessions {
     sessions: Arc<Sessions>,
     playing: DashMap<SessionId, Arc<HlsSession>>,
     identities: DashMap<Identity, SessionId>,
-    /// Those that have asked for nothing yet, oldest first: where there is no room they make way for others.
-    unproven: Mutex<VecDeque<SessionId>>,
+    unproven: Unproven,
+    /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
+    beginning: Mutex<()>,
     /// Playbacks of an earlier process that have not asked for anything since.
     dormant: DashMap<SessionId, Saved>,
     dormant_until: Mutex<Option<Instant>>,
@@ -120,6 +122,15 @@ enum Life {
     },
 }
 
+/// A playback that was asked to begin.
+#[derive(Debug)]
+pub struct Begun {
+    /// The playback.
+    pub session: Arc<HlsSession>,
+    /// Whether it begins with this request, and not with another one at the same moment.
+    pub is_new: bool,
+}
+
 /// How a playback stands to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -148,7 +159,8 @@ impl HlsSessions {
             sessions,
             playing: DashMap::new(),
             identities: DashMap::new(),
-            unproven: Mutex::default(),
+            unproven: Unproven::default(),
+            beginning: Mutex::default(),
             dormant: DashMap::new(),
             dormant_until: Mutex::new(None),
             idle,
@@ -163,15 +175,30 @@ impl HlsSessions {
     }
 
     /// Starts a playback, or says why there is no room. One that has asked for nothing yet makes way: whoever opens URLs
-    /// without playing them keeps nobody out.
+    /// without playing them keeps nobody out. Where another request has begun it meanwhile, it is that one's playback.
     pub fn open(
         &self,
         newcomer: Newcomer,
         identity: Identity,
         permit: Permit,
-    ) -> Result<Arc<HlsSession>, Denial> {
+    ) -> Result<Begun, Denial> {
         let id = newcomer.id;
         let address = permit.address();
+        // A second session of this name would put itself in the place of the first, and nobody could end it any more.
+        let _one_at_a_time = lock(&self.beginning);
+        if let Some(session) = self.find(id) {
+            return match self.standing(&session, address) {
+                Standing::Plays => Ok(Begun {
+                    session,
+                    is_new: false,
+                }),
+                Standing::Elsewhere | Standing::Over(_) => Err(Reason::Restless { address }.into()),
+            };
+        }
+        // Those that are over and still asked for have no place among the sessions, but stand here.
+        if self.playing.len() / 2 >= self.sessions.most() {
+            return Err(Reason::Overloaded.into());
+        }
         let guard = match self.sessions.open(newcomer.clone(), permit.clone()) {
             Err(denial) if *denial.reason() == Reason::Overloaded && self.make_room() => {
                 self.sessions.open(newcomer, permit)?
@@ -199,25 +226,28 @@ impl HlsSessions {
         self.playing.insert(id, Arc::clone(&session));
         self.identities.insert(identity, id);
         self.dormant.remove(&id);
-        lock(&self.unproven).push_back(id);
-        Ok(session)
+        self.unproven.push(id);
+        Ok(Begun {
+            session,
+            is_new: true,
+        })
     }
 
-    /// Ends the oldest playback that has asked for nothing yet; whether there was one.
-    fn make_room(&self) -> bool {
-        loop {
-            let Some(id) = lock(&self.unproven).pop_front() else {
-                return false;
-            };
-            let removed = self
-                .playing
-                .remove_if(&id, |_, session| !session.is_proven());
+    /// Ends the oldest playback that has asked for nothing yet and waits for nothing; whether there was one.
+    pub fn make_room(&self) -> bool {
+        self.unproven.make_way(|id| {
+            let idles = |session: &HlsSession| !session.is_proven() && !session.is_being_answered();
+            let removed = self.playing.remove_if(&id, |_, session| idles(session));
             if let Some((_, session)) = removed {
                 self.forget(session.identity, session.id);
                 session.end(Kick::Superseded);
-                return true;
+                return Fate::Goes;
             }
-        }
+            match self.find(id) {
+                Some(session) if !session.is_proven() => Fate::Stays,
+                Some(_) | None => Fate::Forgotten,
+            }
+        })
     }
 
     /// The playback of this name.
@@ -242,7 +272,12 @@ impl HlsSessions {
         state.asked = now;
         match state.life {
             Life::Over { kick, .. } => Standing::Over(kick),
-            Life::Playing(_) if state.places.hold(address, self.bind) => Standing::Plays,
+            // What the operator leaves open the issuer may have closed.
+            Life::Playing(ref guard)
+                if state.places.hold(address, self.bind) && guard.permit().is_good_at(address) =>
+            {
+                Standing::Plays
+            }
             Life::Playing(_) => Standing::Elsewhere,
         }
     }
@@ -260,7 +295,8 @@ impl HlsSessions {
             return Err(Reason::Restless { address }.into());
         }
         let Life::Playing(guard) = &state.life else {
-            return Ok(());
+            // Ended this very moment.
+            return Err(Reason::Restless { address }.into());
         };
         match guard.propose(permit) {
             Ok(id) => guard.accept(id, now),
@@ -302,12 +338,8 @@ impl HlsSessions {
             // Its seat is free from here on, whoever still holds it.
             session.end(Kick::Superseded);
         }
-        let mut unproven = lock(&self.unproven);
-        let is_unproven = |id: &SessionId| self.find(*id).is_some_and(|one| !one.is_proven());
-        while unproven.front().is_some_and(|id| !is_unproven(id)) {
-            unproven.pop_front();
-        }
-        drop(unproven);
+        let is_unproven = |id| self.find(id).is_some_and(|one| !one.is_proven());
+        self.unproven.tidy(self.playing.len(), is_unproven);
         let mut until = lock(&self.dormant_until);
         if until.is_some_and(|until| until <= now) {
             *until = None;
@@ -394,6 +426,10 @@ impl HlsSession {
         self.proven.load(Ordering::Relaxed)
     }
 
+    fn is_being_answered(&self) -> bool {
+        self.unfinished.load(Ordering::Relaxed) > 0
+    }
+
     /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
     pub fn set_target(&self, target: Duration) {
         let target = u32::try_from(target.as_millis()).unwrap_or(u32::MAX);
@@ -442,8 +478,7 @@ impl HlsSession {
 
     fn is_quiet(&self, state: &State, idle: Duration, now: Instant) -> bool {
         let idle = idle.max(self.target().unwrap_or_default() * QUIET_TARGETS);
-        self.unfinished.load(Ordering::Relaxed) == 0
-            && now.saturating_duration_since(state.asked) >= idle
+        !self.is_being_answered() && now.saturating_duration_since(state.asked) >= idle
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -8,8 +8,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 use tokio::time::Instant;
 
-use crate::token::{Claims, Owner, TokenId, User};
+use crate::decision::permit::Permit;
+use crate::token::{Owner, TokenId, User};
 
+use super::hls::place::{Bind, Moves};
 use super::id::SessionId;
 
 /// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
@@ -40,13 +42,17 @@ pub struct Seats {
 struct Row {
     sitting: Vec<Sitting>,
     last_overlap: Option<Instant>,
+    /// How often a seat may still go to another place, where one player's name is used in both.
+    moves: Option<Moves>,
 }
 
 #[derive(Debug)]
 struct Sitting {
     session: SessionId,
     /// `None` for a viewer without a name, who is nobody else's second socket.
-    player: Option<u64>,
+    player: Option<PlayerName>,
+    /// A digest of where it is.
+    place: u64,
     /// A session may hold a seat twice: by its current token and by a pending one.
     times: usize,
     /// A newer socket of the same player has the seat.
@@ -77,15 +83,26 @@ pub struct Older {
     pub grace: Duration,
 }
 
+/// A digest of what a player calls itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlayerName(u64);
+
 impl Seats {
+    /// The digest of a player's name; `None` for one without.
+    #[must_use]
+    pub fn name(&self, player: &str) -> Option<PlayerName> {
+        (!player.is_empty()).then(|| PlayerName(self.names.hash_one(player)))
+    }
+
     /// Takes a seat where the token limits them. A second socket of one player takes the seat over from the first.
     pub fn take(
         &self,
-        claims: &Claims,
+        permit: &Permit,
         session: SessionId,
-        player: &str,
+        player: Option<PlayerName>,
         now: Instant,
     ) -> Result<(Option<Seat>, Option<Older>), Full> {
+        let claims = permit.claims();
         let Some(limit) = claims.grant.sessions else {
             return Ok((None, None));
         };
@@ -93,9 +110,16 @@ impl Seats {
             Some(user) => Holder::User(claims.owner.clone(), user.clone()),
             None => Holder::Token(claims.owner.clone(), claims.grant.id),
         };
-        let player = (!player.is_empty()).then(|| self.names.hash_one(player));
+        let newcomer = Sitting {
+            session,
+            player,
+            place: self.names.hash_one(Bind::Prefix.place(permit.address())),
+            times: 1,
+            leaving: false,
+            previous: None,
+        };
         let mut row = self.rows.entry(holder.clone()).or_default();
-        let taken = row.take(limit, session, player, now);
+        let taken = row.take(limit, newcomer, now);
         drop(row);
         let older = taken?;
         let seats = self.clone();
@@ -115,45 +139,55 @@ impl Row {
     fn take(
         &mut self,
         limit: NonZeroU16,
-        session: SessionId,
-        player: Option<u64>,
+        mut newcomer: Sitting,
         now: Instant,
     ) -> Result<Option<Older>, Full> {
+        let session = newcomer.session;
         if let Some(again) = self.sitting.iter_mut().find(|one| one.session == session) {
             again.times += 1;
             return Ok(None);
         }
-        let same = |one: &&mut Sitting| player.is_some() && one.player == player;
-        let mut older = None;
-        if !self.sitting.iter_mut().filter(same).any(|one| one.leaving)
-            && let Some(first) = self.sitting.iter_mut().find(|one| same(one))
-        {
-            first.leaving = true;
-            let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
-            let grace = if self.last_overlap.is_some_and(lately) {
-                Duration::ZERO
-            } else {
-                OVERLAP
-            };
-            older = Some(Older {
-                session: first.session,
-                grace,
-            });
-            self.last_overlap = Some(now);
-        }
+        let first = self.first_of(&newcomer);
         let seated = self.sitting.iter().filter(|one| !one.leaving).count();
-        if seated >= usize::from(limit.get()) {
+        if seated.saturating_sub(usize::from(first.is_some())) >= usize::from(limit.get()) {
             return Err(Full(limit));
         }
-        let previous = older.map(|older: Older| older.session);
-        self.sitting.push(Sitting {
-            session,
-            player,
-            times: 1,
-            leaving: false,
-            previous,
-        });
+        let older = match first.and_then(|first| self.sitting.get_mut(first)) {
+            None => None,
+            Some(first) => {
+                let moves = self.moves.get_or_insert_with(|| Moves::new(now));
+                if first.place != newcomer.place && !moves.take(now) {
+                    return Err(Full(limit));
+                }
+                first.leaving = true;
+                let session = first.session;
+                let grace = self.grace(now);
+                Some(Older { session, grace })
+            }
+        };
+        newcomer.previous = older.map(|older| older.session);
+        self.sitting.push(newcomer);
         Ok(older)
+    }
+
+    /// Where the socket of the same player stands that makes way; none while another one does.
+    fn first_of(&self, newcomer: &Sitting) -> Option<usize> {
+        let name = newcomer.player?;
+        let same = |one: &Sitting| one.player == Some(name);
+        if self.sitting.iter().any(|one| same(one) && one.leaving) {
+            return None;
+        }
+        self.sitting.iter().position(same)
+    }
+
+    fn grace(&mut self, now: Instant) -> Duration {
+        let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
+        let last = self.last_overlap.replace(now);
+        if last.is_some_and(lately) {
+            Duration::ZERO
+        } else {
+            OVERLAP
+        }
     }
 
     fn leave(&mut self, session: SessionId) -> Option<SessionId> {
@@ -197,5 +231,68 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: NonZeroU16 = NonZeroU16::MIN;
+
+    fn sitting(session: u128, player: u64, place: u64) -> Sitting {
+        Sitting {
+            session: SessionId::new(session << 48),
+            player: Some(PlayerName(player)),
+            place,
+            times: 1,
+            leaving: false,
+            previous: None,
+        }
+    }
+
+    fn leave(row: &mut Row, session: u128) {
+        row.leave(SessionId::new(session << 48));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_places_do_not_take_turns_on_one_seat_by_one_players_name() {
+        let mut row = Row::default();
+        let mut turns = Vec::new();
+        for turn in 0..100 {
+            let place = turn % 8;
+            // Each begins anew, takes what it wants, and the one before has ended by then.
+            let taken = row.take(ONE, sitting(turn.into(), 7, place), Instant::now());
+            if taken.is_ok() {
+                turns.push(place);
+                row.sitting.retain(|one| !one.leaving);
+            }
+        }
+        turns.dedup();
+        // The first one, and as many moves as a playback has; the last one keeps the seat.
+        assert_eq!(turns, [0, 1, 2, 3, 4]);
+        // One player that builds URL after URL at one place is no crowd.
+        let mut row = Row::default();
+        for turn in 0..100 {
+            assert!(row.take(ONE, sitting(turn, 7, 1), Instant::now()).is_ok());
+            row.sitting.retain(|one| !one.leaving);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_finds_no_seat_ends_nobody_and_frees_none() {
+        let three = NonZeroU16::new(3).unwrap();
+        let mut row = Row::default();
+        for viewer in 1_u64..=3 {
+            let sits = sitting(viewer.into(), viewer, 1);
+            assert_eq!(row.take(three, sits, Instant::now()), Ok(None));
+        }
+        // The same user's other token has one seat alone, by the name of one who sits here.
+        let narrow = row.take(ONE, sitting(4, 1, 1), Instant::now());
+        assert_eq!(narrow, Err(Full(ONE)));
+        let fourth = row.take(three, sitting(5, 5, 1), Instant::now());
+        assert_eq!(fourth, Err(Full(three)));
+        leave(&mut row, 2);
+        assert!(row.take(three, sitting(5, 5, 1), Instant::now()).is_ok());
     }
 }

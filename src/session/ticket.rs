@@ -10,8 +10,9 @@
 //! another way. A ticket carries the four strings of the token itself: a return after a pause is decided from the same
 //! bytes by the same code as a start.
 //!
-//! A ticket is sealed by the key that signed its token; a link by its organisation's signing key, over the organisation,
-//! the stream and the path on the media server, so that it is the same for all viewers of a stream.
+//! A ticket is sealed by the key that signed its token; a link by its organisation's signing key joined with another
+//! owner's, over the organisation, the stream and the path on the media server, so that it is the same for all viewers of a
+//! stream. Joined, because an organisation that has its key to mint with could else name the paths of others' streams.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -81,7 +82,20 @@ pub struct Seals {
 struct Sealing {
     owner: Owner,
     tickets: SealKey,
-    links: SealKey,
+    /// The first one seals.
+    links: Vec<SealKey>,
+}
+
+impl Sealing {
+    /// The key is the same, but another owner's that was joined with it may be gone.
+    fn know_links_of(&mut self, earlier: &Self) {
+        let same = |one: &SealKey, other: &SealKey| one.seal(&[]) == other.seal(&[]);
+        for links in &earlier.links {
+            if !self.links.iter().any(|known| same(known, links)) {
+                self.links.push(links.clone());
+            }
+        }
+    }
 }
 
 impl Seals {
@@ -92,7 +106,7 @@ impl Seals {
             keys: HashMap::new(),
             owners: HashMap::new(),
         };
-        let links = keyring.seal_keys("link").map(|(_, _, links)| links);
+        let links = keyring.joined_seal_keys("link").map(|(_, links)| links);
         for ((id, owner, tickets), links) in keyring.seal_keys("ticket").zip(links) {
             seals.add(
                 id,
@@ -104,8 +118,9 @@ impl Seals {
             );
         }
         for (id, sealing) in earlier.into_iter().flat_map(|earlier| &earlier.keys) {
-            if !seals.keys.contains_key(id) {
-                seals.add(id.clone(), sealing.clone());
+            match seals.keys.get_mut(id) {
+                Some(kept) => kept.know_links_of(sealing),
+                None => seals.add(id.clone(), sealing.clone()),
             }
         }
         seals
@@ -161,7 +176,9 @@ impl Seals {
     pub fn sign(&self, link: &Link<'_>) -> [u8; SEAL_BYTES] {
         let first = self.owners.get(link.owner).and_then(|ids| ids.first());
         let key = first.and_then(|id| self.keys.get(id));
-        key.map(|key| key.links.seal(&link.parts()))
+        let links = key.and_then(|key| key.links.first());
+        links
+            .map(|links| links.seal(&link.parts()))
             .unwrap_or_default()
     }
 
@@ -172,8 +189,9 @@ impl Seals {
             return false;
         };
         let ids = self.owners.get(link.owner).into_iter().flatten();
-        let mut keys = ids.filter_map(|id| self.keys.get(id));
-        keys.any(|key| key.links.is_seal(&link.parts(), &seal))
+        let keys = ids.filter_map(|id| self.keys.get(id));
+        let mut links = keys.flat_map(|key| &key.links);
+        links.any(|links| links.is_seal(&link.parts(), &seal))
     }
 }
 
@@ -233,6 +251,8 @@ fn read_seal(text: &str) -> Option<[u8; SEAL_BYTES]> {
 
 #[cfg(test)]
 mod tests {
+    use std::str::FromStr as _;
+
     use super::*;
     use crate::token::{Grant, Key, KeyState, Scope, Secret, TokenId, UnixSeconds};
 
@@ -306,6 +326,35 @@ mod tests {
         // What is written from now on is of the new key.
         assert_ne!(after.sign(&link), before.sign(&link));
         assert!(Seals::new(&new, None).open(&text).is_err());
+    }
+
+    #[test]
+    fn links_outlive_the_other_owners_key_until_the_restart() {
+        let ring = |other: &str, byte| {
+            let key = |id: &str, owner: &str, byte| {
+                let secret = Secret::new(vec![byte; 32]).unwrap();
+                let owner = owner.parse().unwrap();
+                Key::new(id.parse().unwrap(), owner, KeyState::Active, &secret)
+            };
+            Keyring::new([], [key("k1", "abcde", 1), key(other, "fghij", byte)]).unwrap()
+        };
+        let link = Link {
+            owner: &"abcde".parse().unwrap(),
+            stream: &"abcde-one".parse().unwrap(),
+            definitions: "",
+            target: "a/1.ts",
+        };
+        let before = Seals::new(&ring("k2", 2), None);
+        let signature = URL_SAFE_NO_PAD.encode(before.sign(&link));
+        let mut after = Seals::new(&ring("k3", 3), Some(&before));
+        for _ in 0..10 {
+            assert!(after.is_signed(&link, &signature));
+            assert_ne!(after.sign(&link), before.sign(&link));
+            after = Seals::new(&ring("k3", 3), Some(&after));
+        }
+        let id = KeyId::from_str("k1").unwrap();
+        assert_eq!(after.keys[&id].links.len(), 2, "each reload adds nothing");
+        assert!(!Seals::new(&ring("k3", 3), None).is_signed(&link, &signature));
     }
 
     #[test]

@@ -200,6 +200,15 @@ impl Keyring {
         of(KeyState::Active).chain(of(KeyState::Retiring))
     }
 
+    /// The keys of the first owner in the order given that is not this one, in signing order; empty when there is none.
+    #[cfg(feature = "gate")]
+    pub(super) fn other_owners_keys(&self, owner: &Owner) -> impl Iterator<Item = &Key> {
+        let mut keys = self.order.iter().filter_map(|id| self.keys.get(id));
+        let other = keys.find(|key| key.owner != *owner).map(|key| &key.owner);
+        self.in_signing_order()
+            .filter(move |key| Some(&key.owner) == other)
+    }
+
     /// The key of this id; for an unknown one the decoy and `false`, so that both cost the same.
     pub(super) fn lookup(&self, id: &str) -> (&Key, bool) {
         match self.keys.get(id) {

@@ -8,6 +8,16 @@
 //! seal = the first 16 bytes of HMAC-SHA-256(key, L(part) | L(part) | …)     L(x) = length as four bytes, big-endian | x
 //! ```
 //!
+//! An organisation may hold its keys itself, to mint. What it must not be able to seal, such as a path on the media
+//! servers that all share, is sealed by a key that it has but half of. The other half is a key of the first other owner
+//! in the configuration:
+//!
+//! ```text
+//! key  = HMAC-SHA-256(HMAC-SHA-256(key[kid], "h5gate-seal/" purpose), HMAC-SHA-256(key[other], "h5gate-seal/half of " purpose))
+//! ```
+//!
+//! An owner that is alone has whole keys. Two owners who tell each other their keys can seal what the gate can.
+//!
 //! A token's signed message begins with `h5gate-token/`, so that no derivation is a token's signature.
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,15 +37,22 @@ pub struct SealKey {
 
 impl SealKey {
     fn derive(key: &Key, purpose: &str) -> Self {
-        let mut mac = key.mac();
-        mac.update(b"h5gate-seal/");
-        mac.update(purpose.as_bytes());
+        Self::keyed_with(&half(key, "", purpose))
+    }
+
+    /// Of two halves, each of which says nothing of the seals without the other.
+    fn derive_joined(key: &Key, other: &Key, purpose: &str) -> Self {
+        let mut mac = Self::derive(key, purpose).mac;
+        mac.update(&half(other, "half of ", purpose));
+        Self::keyed_with(&mac.finalize().into_bytes().into())
+    }
+
+    fn keyed_with(bytes: &[u8; 32]) -> Self {
         #[expect(
             clippy::expect_used,
             reason = "HMAC takes a key of any length (RFC 2104 section 2)"
         )]
-        let mac = Hmac::new_from_slice(&mac.finalize().into_bytes())
-            .expect("HMAC takes a key of any length");
+        let mac = Hmac::new_from_slice(bytes).expect("HMAC takes a key of any length");
         Self { mac }
     }
 
@@ -60,6 +77,14 @@ impl SealKey {
     }
 }
 
+fn half(key: &Key, prefix: &str, purpose: &str) -> [u8; 32] {
+    let mut mac = key.mac();
+    for part in ["h5gate-seal/", prefix, purpose] {
+        mac.update(part.as_bytes());
+    }
+    mac.finalize().into_bytes().into()
+}
+
 impl std::fmt::Debug for SealKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SealKey(…)")
@@ -76,6 +101,20 @@ impl Keyring {
                 key.owner.clone(),
                 SealKey::derive(key, purpose),
             )
+        })
+    }
+
+    /// Keys for `purpose` that no owner but the only one has whole: for each key of the ring, in the order in which they
+    /// sign, those that it makes with the keys of another owner. The first one is to seal with.
+    pub fn joined_seal_keys(&self, purpose: &str) -> impl Iterator<Item = (KeyId, Vec<SealKey>)> {
+        self.in_signing_order().map(move |key| {
+            let others = self.other_owners_keys(&key.owner);
+            let joined = others.map(|other| SealKey::derive_joined(key, other, purpose));
+            let mut joined: Vec<_> = joined.collect();
+            if joined.is_empty() {
+                joined.push(SealKey::derive(key, purpose));
+            }
+            (key.id.clone(), joined)
         })
     }
 }
@@ -120,6 +159,44 @@ mod tests {
         assert!(!first(&ring, "link").is_seal(&["ab", "c"], &seal));
         let other = ring.seal_keys("ticket").nth(1).unwrap().2;
         assert!(!other.is_seal(&["ab", "c"], &seal));
+    }
+
+    #[test]
+    fn a_joined_key_needs_the_keys_of_two_owners() {
+        let key = |id: &str, owner: &str| {
+            let secret = Secret::new(id.repeat(32).into_bytes()).unwrap();
+            let owner = owner.parse().unwrap();
+            Key::new(id.parse().unwrap(), owner, KeyState::Active, &secret)
+        };
+        let [a, a2, b, c] = [("a", "abcde"), ("a2", "abcde"), ("b", "fghij"), ("c", "*")]
+            .map(|(id, owner)| key(id, owner));
+        // What each key of a ring seals with, and then what else it knows.
+        let seals = |keys: &[&Key]| -> Vec<Vec<_>> {
+            let ring = Keyring::new([], keys.iter().copied().cloned()).unwrap();
+            let keys = ring.joined_seal_keys("link");
+            let seal = |keys: Vec<SealKey>| keys.iter().map(|key| key.seal(&["x"])).collect();
+            keys.map(|(_, keys)| seal(keys)).collect()
+        };
+        let all = seals(&[&a, &b, &c]);
+        assert!(all.iter().all(|one| one.len() == 1));
+        // Alone, or with the key of a third, nobody makes what was made with the first other owner's.
+        for (mine, known) in [
+            (0, &[&a][..]),
+            (0, &[&a, &c]),
+            (1, &[&b]),
+            (1, &[&b, &c]),
+            (2, &[&c]),
+        ] {
+            let made = seals(known);
+            assert!(
+                made.iter().flatten().all(|seal| *seal != all[mine][0]),
+                "{mine}"
+            );
+        }
+        // The other owner's keys may come and go one after the other.
+        let rotated = seals(&[&b, &a, &a2]);
+        assert_eq!(rotated[0].len(), 2);
+        assert!(rotated[0].contains(&seals(&[&b, &a])[0][0]));
     }
 
     #[test]

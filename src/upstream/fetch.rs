@@ -49,8 +49,14 @@ impl Upstream {
             true => request.patience,
             false => Duration::ZERO,
         };
-        self.in_turn(permit, held, |server| self.follow(server, &request))
-            .await
+        let provoked = |error: &UpstreamError| match error {
+            UpstreamError::TooLate | UpstreamError::ServerFault(_) => request.held_back,
+            UpstreamError::Unreachable
+            | UpstreamError::WrongStatus(_)
+            | UpstreamError::WrongAnswer(_) => false,
+        };
+        let follow = |server| self.follow(server, &request);
+        self.in_turn(permit, held, provoked, follow).await
     }
 
     /// Asks one server, and again where it redirects to.

@@ -124,6 +124,7 @@ pub struct FetchRequest {
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
     pub(super) patience: Duration,
+    pub(super) held_back: bool,
 }
 
 /// What a viewer's request is made from, beside the permit.
@@ -184,6 +185,7 @@ impl FetchRequest {
             target: parse_target(target).ok_or(NotATarget)?,
             headers,
             patience: Duration::ZERO,
+            held_back: false,
         })
     }
 
@@ -194,6 +196,13 @@ impl FetchRequest {
             method: Method::HEAD,
             ..self
         }
+    }
+
+    /// The same, when a viewer has asked for what is not there yet: that the answer is late, or 503 in the end, says
+    /// nothing of the server then.
+    #[must_use]
+    pub fn held_back(self, held_back: bool) -> Self {
+        Self { held_back, ..self }
     }
 
     /// The same with at least this long for the answer's head, when a server holds it back by intent, such as that of a

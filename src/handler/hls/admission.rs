@@ -196,6 +196,10 @@ fn return_of(
     };
     let playing = gate.hls.find(ticket.session);
     if let Some(session) = &playing {
+        // Whoever mints seals tickets, too, with any name in them.
+        if !same_source(session, &facts) {
+            return Err(unnamed(Reason::Ticket, address).into());
+        }
         match gate.hls.standing(session, address) {
             Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
             Standing::Elsewhere => {}
@@ -289,10 +293,14 @@ impl Opening<'_> {
             player: self.player.to_owned(),
             now: clock::now(),
         };
-        let session = self
+        let begun = self
             .gate
             .hls
             .open(newcomer, self.identity, permit.clone())?;
+        let session = begun.session;
+        if !begun.is_new {
+            return Ok(Admitted { session, permit });
+        }
         if let Err(denial) = still_valid(self.gate, &permit) {
             self.gate.hls.withdraw(&session);
             return Err(denial);

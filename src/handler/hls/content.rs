@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tokio::time::Instant;
 
 use crate::gate::Gate;
@@ -15,6 +15,7 @@ use crate::relay::cache::LookUp;
 use crate::relay::cache::key::CacheKey;
 use crate::relay::cache::reader::{Outcome, Reader};
 use crate::relay::cache::rules::is_playlist;
+use crate::relay::playlist::GROWTH_LIMIT;
 use crate::upstream::UpstreamError;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
@@ -41,7 +42,7 @@ pub async fn content(
             match share(gate, cache, admitted, wanted, target).await? {
                 Shared::Found(shared, reader) => {
                     let response = from_cache(admitted, head, &shared, reader);
-                    return for_viewer(response, wanted).await;
+                    return for_viewer(gate, response, wanted).await;
                 }
                 Shared::NotForAll => break,
                 Shared::Interrupted => {}
@@ -49,11 +50,12 @@ pub async fn content(
         }
     }
     let response = alone(gate, admitted, head, wanted).await?;
-    for_viewer(response, wanted).await
+    for_viewer(gate, response, wanted).await
 }
 
 /// Puts the viewer's ticket into the links of the playlist that its playback begins with.
 async fn for_viewer(
+    gate: &Gate,
     response: Response<AnswerBody>,
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
@@ -61,21 +63,39 @@ async fn for_viewer(
         return Ok(response);
     };
     let (mut head, body) = response.into_parts();
-    // At most hls.playlist, and complete or about to be.
-    let text = body.collect().await;
-    let text = text.map_err(|_| UpstreamError::Unreachable)?.to_bytes();
-    let mut own = Vec::with_capacity(text.len() + 8 * ticket.len());
-    let mut rest = &text[..];
-    while let Some(at) = memchr::memmem::find(rest, TICKET_HERE.as_bytes()) {
-        let (before, behind) = rest.split_at(at);
-        own.extend_from_slice(before);
-        own.extend_from_slice(format!("~{ticket}/").as_bytes());
-        rest = behind.get(TICKET_HERE.len()..).unwrap_or_default();
-    }
-    own.extend_from_slice(rest);
+    // A playlist is complete or about to be. What else a media server answers with may have no end.
+    let limit = gate.hls_config.playlist.saturating_add(GROWTH_LIMIT);
+    let text = Limited::new(body, limit).collect().await;
+    let text = text.map_err(|error| match error.is::<LengthLimitError>() {
+        true => TOO_LONG,
+        false => UpstreamError::Unreachable,
+    })?;
+    let own = with_ticket(&text.to_bytes(), ticket, limit).ok_or(TOO_LONG)?;
     head.headers.remove(CONTENT_LENGTH);
     let body = AnswerBody::from(Full::new(Bytes::from(own)));
     Ok(Response::from_parts(head, body))
+}
+
+const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("too long for a playlist to begin with");
+
+/// The text with the ticket in its places; `None` when it is longer than `limit` then.
+fn with_ticket(text: &[u8], ticket: &str, limit: usize) -> Option<Vec<u8>> {
+    let place = TICKET_HERE.as_bytes();
+    let ticket = format!("~{ticket}/");
+    let places = memchr::memmem::find_iter(text, place).count();
+    let length = text.len() + places * ticket.len();
+    if length > limit {
+        return None;
+    }
+    let mut own = Vec::with_capacity(length);
+    let mut copied = 0;
+    for at in memchr::memmem::find_iter(text, place) {
+        own.extend_from_slice(text.get(copied..at)?);
+        own.extend_from_slice(ticket.as_bytes());
+        copied = at + place.len();
+    }
+    own.extend_from_slice(text.get(copied..)?);
+    Some(own)
 }
 
 /// Whether the answer to this request is the same for everybody. Part of a body is asked for by the viewer itself; but
@@ -121,7 +141,7 @@ async fn share(
             let fetch = fill(
                 Arc::clone(gate),
                 admitted.permit.clone(),
-                request.waiting(patience),
+                request.waiting(patience).held_back(wanted.blocking),
                 links.clone(),
                 filler,
             );
@@ -188,7 +208,8 @@ async fn alone(
         is_playlist: is_playlist(None, path),
     };
     let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;
-    let mut request = request.waiting(wanted.patience(session.target()));
+    let patience = wanted.patience(session.target());
+    let mut request = request.waiting(patience).held_back(wanted.blocking);
     // The length of a playlist is known when it is rewritten.
     if head.method == Method::HEAD && !parts.is_playlist {
         request = request.head_only();

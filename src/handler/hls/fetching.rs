@@ -1,6 +1,7 @@
 //! Step 6 for HTTP, and the rewriting of playlists: one answer of a media server, for one viewer or for all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -9,6 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use tokio::time::{sleep, timeout};
 
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
@@ -84,7 +86,10 @@ pub async fn playlist(
         return Err(TOO_LONG);
     }
     let Fetched { body, target, .. } = fetched;
-    let body = Limited::new(body, gate.hls_config.playlist).collect().await;
+    let body = Limited::new(body, gate.hls_config.playlist).collect();
+    // All viewers wait for all of it, so that a server must not take its time with each piece.
+    let body = timeout(gate.timeouts.media_idle, body).await;
+    let body = body.map_err(|_| UpstreamError::TooLate)?;
     let text = body.map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {
             TOO_LONG
@@ -128,7 +133,22 @@ pub fn playlist_headers(from: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Fetches for all who wait. Runs to its end whoever goes away meanwhile.
+/// How often a fetch looks whether anybody still waits for it.
+const LOOK_AROUND: Duration = Duration::from_millis(500);
+
+/// Resolves when nobody waits any more. Whoever comes this very moment begins anew.
+async fn forsaken(filler: &Filler<Arc<SharedHead>, Failure>) {
+    loop {
+        sleep(LOOK_AROUND).await;
+        if !filler.is_awaited() {
+            return;
+        }
+    }
+}
+
+/// Fetches for all who wait. When there is an answer it runs to its end whoever goes away meanwhile; but a media server that
+/// does not answer is waited for only as long as somebody waits, so that viewers who come and go hold no more connections
+/// to it than they have themselves.
 pub async fn fill(
     gate: Arc<Gate>,
     permit: Permit,
@@ -136,7 +156,11 @@ pub async fn fill(
     links: LinkContext,
     filler: Filler<Arc<SharedHead>, Failure>,
 ) {
-    let fetched = match gate.http_upstream.fetch(&permit, request).await {
+    let fetched = tokio::select! {
+        fetched = gate.http_upstream.fetch(&permit, request) => fetched,
+        () = forsaken(&filler) => return,
+    };
+    let fetched = match fetched {
         Ok(fetched) => fetched,
         Err(error) => return filler.fail(Failure::Upstream(error)),
     };

@@ -1,24 +1,29 @@
 //! What a request asks of the media server, in the gate's words.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::relay::playlist::link_target;
+use crate::relay::cache::rules::is_playlist;
+use crate::relay::playlist::{is_shared_spelling, link_target};
 use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
 use crate::token::{Owner, StreamName};
 
+use super::super::random_wide;
 use super::admission::Admitted;
 
 /// How many target durations a media server may hold a blocking playlist reload back.
 const BLOCKING_TARGETS: u32 = 3;
 
-/// Stands for the ticket in a playlist that all viewers share. No link has such characters.
-pub const TICKET_HERE: &str = "~{ticket}/";
+/// Stands for the ticket in a playlist that all viewers share: no link has such characters, and no media server knows
+/// them, since they are another text in each process.
+pub static TICKET_HERE: LazyLock<String> =
+    LazyLock::new(|| format!("~{{{:032x}}}/", random_wide()));
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
@@ -90,10 +95,10 @@ impl Wanted {
         let shared = query.for_source(of_source, is_of_hls);
         let mut links = LinkContext::of(permit);
         // For all viewers the same; the ticket is put in where the answer leaves.
-        links.to_ticket = TICKET_HERE.to_owned();
+        links.to_ticket.clone_from(&TICKET_HERE);
         Self {
             alone: format!("{path}?{alone}"),
-            shared: Some(format!("{path}?{shared}")),
+            shared: Some(format!("{path}?{shared}")).filter(|target| is_for_many(target)),
             links,
             blocking: alone.contains("_HLS_msn="),
             ticket: Some(ticket),
@@ -128,7 +133,7 @@ impl Wanted {
         let target = format!("/{target}");
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
         Ok(Self {
-            shared: (!is_progressive).then(|| target.clone()),
+            shared: (!is_progressive && is_for_many(&target)).then(|| target.clone()),
             alone: target,
             links: LinkContext {
                 owner: owner.clone(),
@@ -149,6 +154,12 @@ impl Wanted {
         let target = target.filter(|_| self.blocking).unwrap_or_default();
         target * BLOCKING_TARGETS
     }
+}
+
+/// Whether others may ask for the same in the same words.
+fn is_for_many(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    is_shared_spelling(target, is_playlist(None, path))
 }
 
 /// Parameters that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).

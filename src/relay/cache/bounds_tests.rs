@@ -2,6 +2,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http_body_util::{BodyExt as _, Collected};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
@@ -201,6 +202,38 @@ fn slow_readers_of_everything_leave_newcomers_alone_and_lose_nothing() {
     assert!(targets.iter().all(|target| is_fresh(&cache, target, now)));
     drop(slow);
     let _ = fill(&cache, "x", now);
+}
+
+#[test]
+fn who_reads_slowly_for_long_makes_room_for_others_and_for_no_one_else() {
+    let settings = CacheSettings {
+        bytes: 3 * cost("0", 500) + cost("0", 100),
+        ..room_for(4, 500)
+    };
+    let (cache, now) = (Cache::new(settings), Instant::now());
+    let bodies = ["0", "1", "2"].map(|target| {
+        put(&cache, target, &[0; 500], now);
+        share(&cache, target, now).into_body()
+    });
+    let stale = now + SETTINGS.segment;
+    cache.sweep(stale);
+    let soon = stale + Duration::from_secs(9);
+    assert!(matches!(cache.look_up(key("x"), soon), LookUp::Alone));
+    // One goes for one that comes, the longest stale first.
+    let later = stale + Duration::from_secs(10);
+    put(&cache, "x", &[1; 500], later);
+    assert!(is_fresh(&cache, "x", later));
+    let mut read = bodies.map(|body| body.collect().now_or_never());
+    assert_eq!(
+        read[0].take().unwrap().map(Collected::to_bytes),
+        Err(Broken::TooSlow)
+    );
+    for whole in read.into_iter().skip(1) {
+        let whole = whole.unwrap().map(Collected::to_bytes);
+        assert_eq!(whole, Ok(vec![0; 500].into()));
+    }
+    cache.sweep(later + SETTINGS.segment);
+    assert_eq!(cache.stats().bytes, 0);
 }
 
 #[test]

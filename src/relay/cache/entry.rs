@@ -106,6 +106,19 @@ impl Content {
         });
     }
 
+    /// Gives the bytes of a body that is complete back, whoever still reads them: they have to do with what they have.
+    pub(super) fn let_go(&self) {
+        let freed = self.body.change(|body| {
+            if body.end != Some(Ok(())) {
+                return 0;
+            }
+            body.end = Some(Err(Broken::TooSlow));
+            std::mem::take(&mut body.chunks).length()
+        });
+        self.charge
+            .shrink_to(self.charge.bytes().saturating_sub(freed));
+    }
+
     /// The length of the whole, when all of it is there.
     pub(super) fn whole(&self) -> Option<usize> {
         self.body

@@ -63,6 +63,15 @@ impl<H, F> Filler<H, F> {
         }
     }
 
+    /// Whether anybody waits for it.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        // The list has it, and this filler.
+        let own = 2;
+        let flight = self.flight.as_ref();
+        flight.is_some_and(|flight| Arc::strong_count(&flight.entry) > own)
+    }
+
     /// The head is there and [`shareable`](super::rules::shareable). All who wait get it; `length` is the body's in bytes, where the head
     /// declares one. The entry is served to newcomers from `now` on for as long as `shareable` says and the settings allow
     /// its kind.
@@ -98,7 +107,7 @@ impl<H, F> Filler<H, F> {
         let room = declared.unwrap_or(STEP_BYTES.min(settings.object));
         let grown = {
             let mut shelf = flight.cache.shelf();
-            let grown = shelf.grow(&flight.entry, room);
+            let grown = shelf.grow(&flight.entry, room, now);
             if grown.is_ok() {
                 shelf.opened(&flight.entry, after(now, fresh_for));
             }
@@ -163,7 +172,7 @@ impl<H, F> Writer<H, F> {
             return Ok(());
         }
         let have = self.have.saturating_add(bytes.len());
-        match make_room(flight, have, self.declared, self.room) {
+        match make_room(flight, have, self.declared, self.room, now) {
             Ok(room) => {
                 self.room = room;
                 self.have = have;
@@ -218,6 +227,7 @@ fn make_room<H, F>(
     have: usize,
     declared: Option<usize>,
     room: usize,
+    now: Instant,
 ) -> Result<usize, Broken> {
     let object = flight.cache.settings.object;
     if declared.is_some_and(|declared| have > declared) {
@@ -231,8 +241,8 @@ fn make_room<H, F>(
     }
     let mut shelf = flight.cache.shelf();
     let ample = have.max(room.saturating_add(STEP_BYTES).min(object));
-    if shelf.grow(&flight.entry, ample - room).is_ok() {
+    if shelf.grow(&flight.entry, ample - room, now).is_ok() {
         return Ok(ample);
     }
-    shelf.grow(&flight.entry, have - room).map(|()| have)
+    shelf.grow(&flight.entry, have - room, now).map(|()| have)
 }

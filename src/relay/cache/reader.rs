@@ -45,6 +45,9 @@ pub enum Broken {
     /// The cache is full of what is being fetched and read.
     #[error("the cache has no room for the body")]
     NoRoom,
+    /// It was read for so long that its room was needed for others.
+    #[error("the body was read too slowly to be kept")]
+    TooSlow,
     /// It is longer or shorter than its head declared.
     #[error("the body is not as long as its head declared")]
     WrongLength,

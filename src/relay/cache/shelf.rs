@@ -1,15 +1,15 @@
 //! The list of entries, all of it under one lock: what is finished, what is being fetched, what is not shareable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use lru::LruCache;
 use tokio::time::Instant;
 
 use super::account::{Account, Charge};
-use super::entry::Entry;
+use super::entry::{Content, Entry};
 use super::key::CacheKey;
 use super::reader::Broken;
 use super::{CacheSettings, CacheStats};
@@ -20,6 +20,10 @@ pub(super) const STEP_BYTES: usize = 256 * 1024;
 
 /// How many entries that are being read are passed over in search of one that can go.
 const PASSED_OVER: usize = 32;
+
+/// How long an entry that is stale is kept for those who still read it, where its room is needed: else viewers who read
+/// slowly, segment after segment, would take the room of all that is shared.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// How many stale entries, and marks, one turn of a sweep frees.
 const SWEEP_TURN: usize = 64;
@@ -32,6 +36,8 @@ pub(super) struct Shelf<H, F> {
     /// What the finished entries are charged.
     finished_bytes: usize,
     in_flight: HashMap<CacheKey, InFlight<H, F>>,
+    /// What left the list complete while it was read, the oldest first.
+    lingering: VecDeque<Lingering>,
     /// Keys that are not shareable, as their hashes, until when; the oldest first. That two keys may have one hash costs the
     /// other its sharing for a while, and nobody outside can tell which do.
     marks: LruCache<u64, Instant, RandomState>,
@@ -54,6 +60,12 @@ struct InFlight<H, F> {
     stale_at: Option<Instant>,
 }
 
+#[derive(Debug)]
+struct Lingering {
+    content: Weak<Content>,
+    since: Instant,
+}
+
 /// What a look-up found.
 #[derive(Debug)]
 pub(super) enum Found<H, F> {
@@ -70,6 +82,7 @@ impl<H, F> Shelf<H, F> {
             finished: LruCache::unbounded_with_hasher(RandomState::new()),
             finished_bytes: 0,
             in_flight: HashMap::new(),
+            lingering: VecDeque::new(),
             marks: LruCache::unbounded_with_hasher(RandomState::new()),
             hasher: RandomState::new(),
             stats: CacheStats::default(),
@@ -82,8 +95,9 @@ impl<H, F> Shelf<H, F> {
                 self.stats.hits += 1;
                 return Found::Shared(Arc::clone(&finished.entry));
             }
-            self.finished_bytes -= finished.charged;
-            self.finished.pop(&key);
+            if let Some(finished) = self.finished.pop(&key) {
+                self.leave(&finished, now);
+            }
         }
         if let Some(in_flight) = self.in_flight.get(&key) {
             if in_flight.stale_at.is_none_or(|stale_at| now < stale_at) {
@@ -97,7 +111,7 @@ impl<H, F> Shelf<H, F> {
             self.stats.passes += 1;
             return Found::Nothing;
         }
-        let Some(entry) = self.start(key) else {
+        let Some(entry) = self.start(key, now) else {
             self.stats.crowded += 1;
             return Found::Nothing;
         };
@@ -105,12 +119,12 @@ impl<H, F> Shelf<H, F> {
         Found::Started(entry)
     }
 
-    fn start(&mut self, key: CacheKey) -> Option<Arc<Entry<H, F>>> {
+    fn start(&mut self, key: CacheKey, now: Instant) -> Option<Arc<Entry<H, F>>> {
         let cost = Entry::<H, F>::cost(&key);
         let full = self.finished.len() + self.in_flight.len() >= self.settings.keys;
         // Room for the entry alone would only make its waiters wait for a refusal.
         let first_step = STEP_BYTES.min(self.settings.object);
-        if full && !self.evict_one() || !self.make_room(cost.saturating_add(first_step)) {
+        if full && !self.evict_one() || !self.make_room(cost.saturating_add(first_step), now) {
             return None;
         }
         let charge = Charge::new(&self.account, cost);
@@ -124,8 +138,13 @@ impl<H, F> Shelf<H, F> {
     }
 
     /// Charges an entry for so much more.
-    pub(super) fn grow(&mut self, entry: &Entry<H, F>, more: usize) -> Result<(), Broken> {
-        if !self.make_room(more) {
+    pub(super) fn grow(
+        &mut self,
+        entry: &Entry<H, F>,
+        more: usize,
+        now: Instant,
+    ) -> Result<(), Broken> {
+        if !self.make_room(more, now) {
             return Err(Broken::NoRoom);
         }
         entry.content.charge.grow(more);
@@ -196,14 +215,39 @@ impl<H, F> Shelf<H, F> {
     }
 
     /// Evicts until so much more can be charged. When that cannot be, nothing is evicted in vain.
-    fn make_room(&mut self, more: usize) -> bool {
-        if !self.could_hold(more) {
-            return false;
+    fn make_room(&mut self, more: usize, now: Instant) -> bool {
+        while !self.could_hold(more) {
+            if !self.let_one_go(now) {
+                return false;
+            }
         }
         while self.account.used().saturating_add(more) > self.settings.bytes {
             if !self.evict_one() {
                 return false;
             }
+        }
+        true
+    }
+
+    /// A stale entry leaves the list, and maybe somebody reads it on.
+    fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
+        self.finished_bytes -= finished.charged;
+        if finished.entry.is_in_use() {
+            self.lingering.push_back(Lingering {
+                content: Arc::downgrade(&finished.entry.content),
+                since: now,
+            });
+        }
+    }
+
+    /// Takes what is still read of the entry that left first, if that is long enough ago.
+    fn let_one_go(&mut self, now: Instant) -> bool {
+        let over = |one: &mut Lingering| after(one.since, LINGER) <= now;
+        let Some(slow) = self.lingering.pop_front_if(over) else {
+            return false;
+        };
+        if let Some(content) = slow.content.upgrade() {
+            content.let_go();
         }
         true
     }
@@ -229,13 +273,14 @@ impl<H, F> Shelf<H, F> {
     /// One turn: whether there may be more to free. An entry has at most its freshness to live after its last use, so what is
     /// stale does not stay behind what is fresh for long.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        self.lingering.retain(|one| one.content.strong_count() > 0);
         for _ in 0..SWEEP_TURN {
             let stale = self
                 .finished
                 .peek_lru()
                 .is_some_and(|(_, finished)| finished.stale_at <= now);
             if stale && let Some((_, finished)) = self.finished.pop_lru() {
-                self.finished_bytes -= finished.charged;
+                self.leave(&finished, now);
             }
             let over = self
                 .marks

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
 
+use crate::request::query::is_security;
+
 use super::attributes::find;
 use super::{Context, PlaylistError, URI_LIMIT, has_control, spend};
 
@@ -96,7 +98,8 @@ impl Definitions {
     ) -> Result<bool, PlaylistError> {
         let text = |name: &[u8]| std::str::from_utf8(list.get(find(list, name)?)?).ok();
         if let Some(key) = text(b"QUERYPARAM") {
-            if let Some(value) = parameter(context.query, key) {
+            let value = parameter(context.query, key);
+            if let Some(value) = value.filter(|value| !is_security(key, value)) {
                 *left = spend(*left, value.len())?;
                 let tickets = key == "stream" && value == context.stream
                     || key == "url" && value == context.url;

@@ -6,6 +6,43 @@ use crate::request::query::{encode_component, guarded};
 
 use super::encoding::{encode, escape, in_query, is_unreserved, push_escape};
 
+/// What the names of parameters begin with that players add.
+const ADDED: &str = "_HLS_";
+
+/// Those that a media server answers differently (draft-pantos-hls-rfc8216bis, section 6.2.5), in a live playlist.
+const DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
+
+/// The longest value of one that makes a shared answer: a number, `YES` or `v2`.
+const DIRECTIVE_LIMIT: usize = 12;
+
+/// Whether a query is spelled as players spell it. What it means is settled by [`append_signed`], which reads many
+/// spellings alike, and a viewer that tried them all would make as many shared answers of one: so nothing is empty, nothing
+/// encoded that no player encodes, and only a playlist has directives, each once.
+pub(super) fn is_usual(query: &str, is_playlist: bool) -> bool {
+    let mut seen = [false; DIRECTIVES.len()];
+    query.split('&').all(|parameter| {
+        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if parameter.is_empty() || encodes_in_vain(parameter) {
+            return false;
+        }
+        if !key.starts_with(ADDED) {
+            return true;
+        }
+        let mut known = DIRECTIVES.iter().zip(&mut seen);
+        let first = known.find(|(name, _)| **name == key);
+        let first = first.is_some_and(|(_, seen)| !std::mem::replace(seen, true));
+        let plain = value.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_playlist && first && plain && value.len() <= DIRECTIVE_LIMIT
+    })
+}
+
+/// Whether something is encoded that stands for itself everywhere. `~` does not: browsers' form encoding escapes it.
+fn encodes_in_vain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut escapes = (0..bytes.len()).filter_map(|at| escape(bytes.get(at..)?));
+    escapes.any(|byte| is_unreserved(byte) && byte != b'~')
+}
+
 /// The ticket's `url` and `stream` as they stand at the front of a child's query.
 pub(super) fn front(url: &str, stream: &str) -> String {
     let pairs = format!(
@@ -91,9 +128,11 @@ pub(super) fn append_signed(query: &str, out: &mut String) {
         let start = out.len();
         out.push(separator);
         append_canonical(key, out);
-        if out
-            .get(start + 1..)
-            .is_some_and(|key| key.starts_with("_HLS_"))
+        // Some servers find another parameter behind a `;`, which a viewer may not add.
+        if !parameter.contains(';')
+            && out
+                .get(start + 1..)
+                .is_some_and(|key| key.starts_with(ADDED))
         {
             out.truncate(start);
             continue;
@@ -121,5 +160,35 @@ fn append_canonical(text: &str, out: &mut String) {
             push_escape(byte, out);
         }
         rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_spellings_of_one_query_are_usual() {
+        for (query, of_playlist, of_segment) in [
+            ("x=1", true, true),
+            ("a:b%20c=%c3%BC+d~", true, true),
+            ("url=rtmp%3A%2F%2Fa%7Eb/c&x", true, true),
+            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", true, false),
+            ("_HLS_skip=v2", true, false),
+            ("_HLS_msn=1&_HLS_msn=1", false, false),
+            ("_HLS_msn=1234567890123", false, false),
+            ("_HLS_msn=-1", false, false),
+            ("_HLS_x=1", false, false),
+            ("%5FHLS_msn=1", false, false),
+            ("", false, false),
+            ("&x=1", false, false),
+            ("x=1&", false, false),
+            ("x=1&&y", false, false),
+            ("%78=1", false, false),
+            ("x=%2d", false, false),
+        ] {
+            assert_eq!(is_usual(query, true), of_playlist, "{query}");
+            assert_eq!(is_usual(query, false), of_segment, "{query}");
+        }
     }
 }

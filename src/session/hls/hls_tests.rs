@@ -50,7 +50,8 @@ fn open(sessions: &HlsSessions, name: u128) -> Result<Arc<HlsSession>, Denial> {
         player: String::new(),
         now: UnixSeconds::new(2),
     };
-    sessions.open(newcomer, Identity::of_ticket(id), permit())
+    let begun = sessions.open(newcomer, Identity::of_ticket(id), permit())?;
+    Ok(begun.session)
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,4 +118,76 @@ async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
     }
     tokio::time::advance(IDLE).await;
     assert!(sessions.sweep().is_empty() && sessions.find(session.id()).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_being_answered_plays_and_is_not_evicted() {
+    let all = Sessions::new(2);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    // A progressive file is one long answer, and nothing is ever asked for under a ticket.
+    let film = open(&sessions, 1).unwrap();
+    let answering = film.answer();
+    for name in 2..100 {
+        open(&sessions, name).unwrap();
+        assert!(!film.is_over(), "{name}");
+    }
+    // Only as long as it lasts.
+    drop(answering);
+    open(&sessions, 100).unwrap();
+    open(&sessions, 101).unwrap();
+    assert!(film.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
+    let all = Sessions::new(3);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    // Each of them has looked for the playback and found none.
+    let first = open(&sessions, 1).unwrap();
+    let second = open(&sessions, 1).unwrap();
+    drop(first);
+    assert_eq!(all.count(), 1);
+    let playing = all.find(second.id()).expect("it can still be ended");
+    playing.end_in(Duration::ZERO, Kick::Operator);
+    let over = Standing::Over(Kick::Operator);
+    assert_eq!(sessions.standing(&second, at("192.0.2.1")), over);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_again_and_again() {
+    let all = Sessions::new(1_000);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let opener = open(&sessions, 1).unwrap();
+    for name in 2..1_000 {
+        open(&sessions, name).unwrap().prove();
+    }
+    for _ in 0..4 {
+        tokio::time::advance(IDLE / 2).await;
+        let plays = sessions.standing(&opener, at("192.0.2.1"));
+        assert_eq!(plays, Standing::Plays);
+        sessions.sweep();
+    }
+    assert_eq!(all.count(), 1);
+    let kept = sessions.unproven.len();
+    assert!(kept < 100, "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
+    let all = Sessions::new(3);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let mut begun = 0;
+    for name in 1..100 {
+        let Ok(session) = open(&sessions, name) else {
+            continue;
+        };
+        begun += 1;
+        let playing = all.find(session.id()).unwrap();
+        playing.end_in(Duration::ZERO, Kick::Superseded);
+        let over = Standing::Over(Kick::Superseded);
+        assert_eq!(sessions.standing(&session, at("192.0.2.1")), over);
+    }
+    assert_eq!(begun, 6, "twice as many as may play");
+    tokio::time::advance(IDLE).await;
+    assert!(sessions.sweep().len() == 6 && open(&sessions, 100).is_ok());
 }

@@ -1,0 +1,720 @@
+//! What people try who want to watch or pass on what they may not, or to end it for everybody: none of it works.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use h5gate::session::id::SessionId;
+use h5gate::session::ticket::{Link, Seals, Ticket};
+use h5gate::token::{Key, KeyState, Keyring, Secret, UnixSeconds};
+use rustix::process::Signal;
+
+use support::gate::{Gate, Setup, grant, mint, now};
+use support::hls::{HERE, ask, begin, code, entry, gate_with, links, play, server};
+use support::http_server::{HttpServer, Page, playlist, segment, target};
+use support::media_server::{MediaServer, header, read_head};
+use support::viewer::{Answer, Viewer, connect, exchange, get, query, request};
+use support::{PATIENCE, until};
+
+/// A request from another place.
+fn from(gate: &Gate, address: &str, path: &str) -> Answer {
+    let header = format!("X-Forwarded-For: {address}");
+    get(gate.playback, path, &[&header])
+}
+
+fn outcome(answer: &Answer) -> (u16, u64) {
+    (answer.status, code(answer))
+}
+
+/// A second organisation's stream on the same media server.
+fn with_neighbour() -> HttpServer {
+    let server = server();
+    let text = "#EXTM3U\n#EXTINF:1,\n1.ts\n";
+    server.set("/hls/fghij-one/playlist.m3u8", playlist(text));
+    server.set("/hls/fghij-one/1.ts", segment(b"the neighbour's"));
+    server
+}
+
+/// An organisation that mints by itself has its key, and this library.
+fn own_seals() -> Seals {
+    let secret = Secret::new(vec![1; 32]).unwrap();
+    let (id, owner) = ("abcde-1".parse().unwrap(), "abcde".parse().unwrap());
+    let key = Key::new(id, owner, KeyState::Active, &secret);
+    Seals::new(&Keyring::new([], [key]).unwrap(), None)
+}
+
+#[test]
+fn tickets_and_links_of_another_organisation_open_nothing() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
+    let neighbours = format!("/h5live/authhttp/playlist.m3u8?{neighbours}");
+    let (text, foreign) = begin(&gate, &neighbours);
+    let film = links(&neighbours, &text.body).remove(0);
+    assert_eq!(ask(&gate, &film).body, "the neighbour's");
+    let before = server.heads().len();
+    let signature = |link: &str| link.split('/').nth(4).unwrap().to_owned();
+    for path in [
+        film.replace(&foreign, &ticket),
+        media.replace(&ticket, &foreign),
+        segments[0].replace(&ticket, &foreign),
+        // Each with the other's signature.
+        film.replace(&signature(&film), &signature(&segments[0])),
+        segments[0].replace(&signature(&segments[0]), &signature(&media)),
+        media.replace(&signature(&media), &signature(&segments[0])),
+    ] {
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{path}");
+    }
+    assert_eq!(server.heads().len(), before);
+}
+
+#[test]
+fn who_has_the_key_of_one_organisation_signs_no_link_to_anothers_stream() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (ticket, ..) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let owner = "abcde".parse().unwrap();
+    let seals = own_seals();
+    let before = server.heads().len();
+    for target in ["hls/fghij-one/1.ts", "stat"] {
+        let forged = seals.sign(&Link {
+            owner: &owner,
+            stream: &"abcde-one".parse().unwrap(),
+            definitions: "",
+            target,
+        });
+        let forged = URL_SAFE_NO_PAD.encode(forged);
+        let path = format!("/h5live/authhttp/{ticket}/{forged}/{target}");
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{target}");
+    }
+    assert_eq!(server.heads().len(), before);
+}
+
+#[test]
+fn a_ticket_names_no_playback_of_anybody_else() {
+    let server = with_neighbour();
+    let gate = gate_with(&server, "");
+    let (mine, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
+    let (_, foreign) = begin(
+        &gate,
+        &format!("/h5live/authhttp/playlist.m3u8?{neighbours}"),
+    );
+    // By the key of its organisation somebody seals a ticket of an expired token for a playback that runs.
+    let mut expired = grant("abcde-one");
+    expired.expires = Some(UnixSeconds::new(now() - 1));
+    let forged = own_seals().write(&Ticket {
+        session: SessionId::parse(&foreign[1..17]).unwrap(),
+        player: String::new(),
+        url: "rtmp://localhost/play".to_owned(),
+        stream: "abcde-one".parse().unwrap(),
+        security: mint(&expired),
+    });
+    let forged = format!("~{}", forged.unwrap());
+    assert_eq!(
+        outcome(&ask(&gate, &media.replace(&mine, &forged))),
+        (403, 4901)
+    );
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_anywhere_else() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let root = "/h5live/authhttp";
+    let film = &segments[0];
+    let under = film.strip_suffix("1.ts").unwrap();
+    let before = server.heads().len();
+    let mut tried = 0;
+    for path in [
+        format!("{root}/stat"),
+        format!("{root}/~x/../../../stat"),
+        format!("{root}/{ticket}/stat"),
+        format!("{root}/{ticket}//stat"),
+        format!("{root}/{ticket}/../../stat"),
+        format!("{root}/{ticket}/{}/stat", "A".repeat(22)),
+        format!("{root}/{ticket}/~/stat"),
+        format!("{under}../../../stat"),
+        format!("{under}..%2f..%2f..%2fstat"),
+        format!("{under}%2e%2e/%2e%2e/%2e%2e/stat"),
+        format!("{under}%252e%252e/stat"),
+        format!("{under}..;/..;/stat"),
+        format!("{under}..\\..\\..\\stat"),
+        format!("{under}/1.ts"),
+        format!("{under}./1.ts"),
+        format!("{under}%31.ts"),
+        format!("{film}%00"),
+        format!("{film}%00.m3u8"),
+        format!("{film}/"),
+        format!("{film};x"),
+        format!("{film}%3Fx"),
+        format!("{film}%23x"),
+        format!("{film}%0d%0aX-Evil:%201"),
+        format!("{film}%c0%ae"),
+        film.replace("/hls/", "//hls/"),
+        film.replace("/hls/", "/%68ls/"),
+        film.replace("/hls/", "/HLS/"),
+        film.replace("/h5live/", "//h5live/"),
+        film.replace("/h5live/", "/H5live/"),
+        film.replace("/authhttp/", "/authhttp/./"),
+        film.replace("/authhttp/", "/authhttp%2f"),
+        film.replace("/~", "/%7e"),
+        film.replace("1.ts", &"a".repeat(7_000)),
+        film.replace("1.ts", &"a".repeat(9_000)),
+        media.replace("media.m3u8", "../../abcde-two/playlist.m3u8"),
+    ] {
+        let answer = ask(&gate, &path);
+        assert!(
+            matches!(answer.status, 400 | 403 | 404 | 414),
+            "{path}: {answer:?}"
+        );
+        tried += 1;
+    }
+    assert!(tried > 30);
+    for target in [
+        format!("http://{}/stat", server.address),
+        format!("http://localhost{film}/../../stat"),
+        "*".to_owned(),
+        format!("localhost:80{film}"),
+        format!("{film}\u{e9}"),
+        format!("{film}\0"),
+    ] {
+        let answer = ask(&gate, &target);
+        assert!(
+            matches!(answer.status, 400 | 403 | 404),
+            "{target:?}: {answer:?}"
+        );
+    }
+    // A fragment is no part of what is asked for.
+    assert_eq!(server.heads().len(), before, "{:?}", server.heads());
+}
+
+#[test]
+fn the_query_of_a_child_is_what_the_playlist_says() {
+    let server = server();
+    let child = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlist.m3u8?stream=abcde-two&x=1;y=2\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(child));
+    let media = "#EXTM3U\n#EXTINF:1,\n1.ts?x=1\n";
+    server.set("/hls/abcde-one/list.m3u8", playlist(media));
+    server.set("/hls/abcde-one/1.ts", segment(b"one"));
+    let gate = gate_with(&server, "");
+    let entry = entry(&grant("abcde-one"), "1");
+    let list = links(&entry, &begin(&gate, &entry).0.body).remove(0);
+    assert!(list.contains("stream=abcde-one") && !list.contains("abcde-two"));
+    let text = ask(&gate, &list);
+    assert_eq!(text.status, 200);
+    let film = links(&list, &text.body).remove(0);
+    assert_eq!(ask(&gate, &film).status, 200);
+    let before = server.heads().len();
+    let bare = list.split('?').next().unwrap();
+    for path in [
+        bare.to_owned(),
+        list.replace("abcde-one&", "abcde-two&"),
+        format!("{list}&stream=abcde-two"),
+        format!("{list}&Stream=abcde-two"),
+        format!("{list}&stream%5B%5D=abcde-two"),
+        format!("{list};stream=abcde-two"),
+        format!("{list}%26stream=abcde-two"),
+        format!("{list}?stream=abcde-two"),
+        format!("{list}&token=x"),
+        format!("{list}&_hls_msn=1"),
+        format!("{list}&HLS_msn=1"),
+        // What a server reads that separates by `;`, behind what is not signed.
+        format!("{list}&_HLS_msn=1;stream=abcde-two"),
+        format!("{list}&_HLS_msn;stream=abcde-two"),
+        format!("{list}&%5FHLS_msn;stream=abcde-two"),
+        format!("{bare}?_HLS_a=1;{}", list.split('?').nth(1).unwrap()),
+        format!("{film}&x=2"),
+        film.replace("x=1", "x=2"),
+        film.replace("?x=1", ""),
+    ] {
+        assert_eq!(outcome(&ask(&gate, &path)), (403, 4901), "{path}");
+    }
+    assert_eq!(server.heads().len(), before);
+    // hls.js spells it anew when it adds its own.
+    let anew = list.replace("x=1;y=2", "x=1%3By%3D2");
+    assert_eq!(outcome(&ask(&gate, &anew)), (403, 4901));
+    assert_eq!(ask(&gate, &format!("{list}&_HLS_msn=1")).status, 200);
+}
+
+#[test]
+fn a_viewer_multiplies_no_shared_fetches_by_spelling_one_segment_in_many_ways() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let filled = || gate.metric("h5gate_cache_requests_total{reason=\"filled\"}");
+    assert_eq!(ask(&gate, &segments[0]).body, "segment one");
+    assert_eq!(ask(&gate, &segments[1]).body, "segment two");
+    let before = filled();
+    assert!(before >= 4.0, "{before}");
+    for path in [
+        format!("{}?", segments[0]),
+        format!("{}?&", segments[0]),
+        format!("{}?&&&&", segments[0]),
+        format!("{}?_HLS_x=1", segments[0]),
+        format!("{}?_HLS_msn=1", segments[0]),
+        format!("{}&", segments[1]),
+        segments[1].replace("?x", "?&x"),
+        segments[1].replace("x=1", "%78=1"),
+        segments[1].replace("x=1", "x=%31"),
+        format!("{}&_HLS_y=1", segments[1]),
+    ] {
+        let answer = ask(&gate, &path);
+        // It is answered, but at the pace of the one who asks, and nothing is kept for others.
+        assert!(answer.body.starts_with("segment"), "{path}: {answer:?}");
+    }
+    assert_eq!(filled(), before);
+}
+
+#[test]
+fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
+    let server = server();
+    let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
+    let token = grant("abcde-one");
+    let entry = entry(&token, "1");
+    let (_, media, segments) = play(&gate, &entry);
+    let body = format!(
+        "{{\"token_id\":\"{}\",\"organisation\":\"abcde\"}}",
+        token.id
+    );
+    let json = ["Content-Type: application/json"];
+    let revoked = request(gate.admin, "POST", "/api/revocations", &json, &body);
+    assert!(revoked.status < 300, "{revoked:?}");
+    // At once; and from the cache no more than from the media server.
+    for path in [&segments[0], &media, &entry] {
+        assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 0.0);
+    // Also when it was quiet for long enough to be forgotten, from wherever, and with another name.
+    let (_, later, _) = play(&gate, &self::entry(&grant("abcde-one"), "3"));
+    assert_eq!(ask(&gate, &later).status, 200);
+    until("the end of one that was asked for later", || {
+        let log = gate.log();
+        let quiet = |line: &serde_json::Value| line["reason"] == "quiet";
+        log.iter().any(quiet).then_some(())
+    });
+    for path in [
+        &segments[0],
+        &media,
+        &entry,
+        &entry.replace("cid=1", "cid=2"),
+    ] {
+        assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
+        assert_eq!(outcome(&from(&gate, "198.51.100.7", path)), (403, 4901));
+    }
+}
+
+#[test]
+fn a_ticket_of_a_token_for_one_address_is_good_at_that_address_alone() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let mut bound = grant("abcde-one");
+    bound.addresses = vec!["192.0.2.1".parse().unwrap()];
+    let (_, media, segments) = play(&gate, &entry(&bound, "1"));
+    for address in ["192.0.2.2", "192.0.2.255", "198.51.100.1", "2001:db8::1"] {
+        for path in [&media, &segments[0]] {
+            let answer = from(&gate, address, path);
+            assert_eq!(outcome(&answer), (403, 4901), "{address}");
+        }
+    }
+    assert_eq!(ask(&gate, &media).status, 200, "its viewer goes on");
+}
+
+#[test]
+fn the_ticket_is_put_into_links_and_nowhere_else() {
+    let server = server();
+    let text = "#EXTM3U\n# ~{ticket}/\nhttps://evil.test/~{ticket}/1.ts\n#EXTINF:1,\n~{ticket}/1.ts\n1.ts\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
+    let gate = gate_with(&server, "");
+    let answer = ask(&gate, &entry(&grant("abcde-one"), "1"));
+    let ticket = answer.body.lines().last().unwrap().split('/').next();
+    let ticket = ticket.unwrap();
+    assert!(ticket.len() > 100, "{answer:?}");
+    for line in answer.body.lines() {
+        let told = line.contains(ticket);
+        assert_eq!(told, line.starts_with(ticket), "{line}");
+    }
+}
+
+#[test]
+fn an_entry_that_leads_to_no_playlist_is_no_film() {
+    let server = server();
+    let film = Page {
+        status: 302,
+        fields: "Location: /film.mp4\r\n".to_owned(),
+        body: Vec::new(),
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", film);
+    server.set(
+        "/film.mp4",
+        support::http_server::page("video/mp4", &vec![7; 20 << 20]),
+    );
+    let gate = gate_with(&server, "");
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "1")).status, 502);
+    // Nor one whose tickets alone would fill the memory: 200,000 of them.
+    let many = "#EXTM3U\n".to_owned() + &"a\n".repeat(200_000);
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(&many));
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "2")).status, 502);
+}
+
+#[test]
+fn a_playlist_that_comes_drop_by_drop_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                read_head(&mut socket);
+                let head =
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\n\r\n#EXTM3U\n";
+                let mut sent = socket.write_all(head.as_bytes());
+                while sent.is_ok() {
+                    std::thread::park_timeout(Duration::from_millis(100));
+                    sent = socket.write_all(b"#");
+                }
+            });
+        }
+    });
+    let gate = Gate::start(&Setup {
+        servers: vec![address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: "[timeouts]\nmedia_idle = \"1s\"\n",
+        ..Setup::default()
+    });
+    let entry = entry(&grant("abcde-one"), "1");
+    assert_eq!(get(gate.playback, &entry, &[]).status, 504);
+}
+
+#[test]
+fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let healthy = || {
+        gate.metric(&format!(
+            "h5gate_upstream_healthy{{server=\"{}\"}}",
+            server.address
+        ))
+    };
+    assert_eq!(healthy(), 1.0);
+    // What a server says that has held the answer back for long enough.
+    let late = Page {
+        status: 503,
+        ..segment(b"")
+    };
+    server.set("/hls/abcde-one/low/media.m3u8", late);
+    assert_eq!(ask(&gate, &format!("{media}?_HLS_msn=999")).status, 502);
+    assert_eq!(healthy(), 1.0);
+    until("the cached playlist to be old", || {
+        (ask(&gate, &media).status == 502).then_some(())
+    });
+    assert_eq!(healthy(), 0.0, "its own fault");
+}
+
+#[test]
+fn a_viewer_who_does_not_read_is_gone_after_a_while() {
+    let server = server();
+    server.set("/other/2.ts", segment(&vec![7; 12 << 20]));
+    let gate = gate_with(&server, "[timeouts]\nuser_timeout = \"1s\"");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let mut socket = connect(gate.playback);
+    let head = format!(
+        "GET {} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n",
+        segments[1]
+    );
+    socket.write_all(head.as_bytes()).unwrap();
+    let connections = || gate.metric("h5gate_connections");
+    until("the connection", || (connections() == 1.0).then_some(()));
+    until("its end", || (connections() == 0.0).then_some(()));
+}
+
+#[test]
+fn who_opens_urls_without_playing_keeps_no_websocket_out() {
+    let media = MediaServer::echo();
+    let server = server();
+    let gate = Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &format!(
+            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/{{stream}}/\"",
+            server.address
+        ),
+        tables: "[limits]\nsessions = 3\n",
+        ..Setup::default()
+    });
+    for cid in 0..10 {
+        let entry = entry(&grant("abcde-one"), &cid.to_string());
+        assert_eq!(get(gate.playback, &entry, &[]).status, 200);
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 3.0);
+    let mut viewers: Vec<_> = (0..3)
+        .map(|_| {
+            Viewer::open(
+                gate.playback,
+                &query("abcde-one", &mint(&grant("abcde-one"))),
+                &[],
+            )
+        })
+        .collect();
+    for viewer in &mut viewers {
+        assert_eq!(viewer.hear(), "hello");
+    }
+    // Those who play make way for nobody.
+    let entry = entry(&grant("abcde-one"), "1");
+    assert_eq!(get(gate.playback, &entry, &[]).status, 503);
+}
+
+#[test]
+fn a_request_that_waits_for_the_media_server_ends_with_the_last_who_waits_for_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (held, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map_while(Result::ok) {
+            let held = held.clone();
+            std::thread::spawn(move || {
+                while let Some(head) = read_head(&mut socket) {
+                    if head.contains("_HLS_msn") {
+                        held.send("begin").unwrap();
+                        let end = socket.read(&mut [0]);
+                        assert!(matches!(end, Ok(0) | Err(_)));
+                        return held.send("end").unwrap();
+                    }
+                    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n";
+                    let head =
+                        "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\nContent-Length:";
+                    let answer = format!("{head} {}\r\n\r\n{text}", text.len());
+                    socket.write_all(answer.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+    let gate = Gate::start(&Setup {
+        servers: vec![address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: "[timeouts]\nupstream_head = \"60s\"\nupstream_total = \"60s\"\n",
+        ..Setup::default()
+    });
+    let entry = entry(&grant("abcde-one"), "1");
+    let list = links(&entry, &get(gate.playback, &entry, &[]).body).remove(0);
+    let head = format!("GET {list}?_HLS_msn=9999 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let mut sockets = [connect(gate.playback), connect(gate.playback)];
+    for socket in &mut sockets {
+        socket.write_all(head.as_bytes()).unwrap();
+    }
+    let [one, other] = sockets;
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok("begin"));
+    drop(one);
+    assert_eq!(
+        ends.recv_timeout(Duration::from_secs(3)),
+        Err(RecvTimeoutError::Timeout)
+    );
+    drop(other);
+    assert_eq!(ends.recv_timeout(PATIENCE), Ok("end"));
+}
+
+#[test]
+fn a_token_goes_to_no_media_server_that_asks_for_it() {
+    let server = server();
+    let text = "#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM=\"token\"\n#EXT-X-DEFINE:QUERYPARAM=\"pid\"\n\
+                #EXTINF:1,\n1.ts?t={$token}\n#EXTINF:1,\n1.ts?p={$pid}\n";
+    server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
+    server.set("/hls/abcde-one/1.ts", segment(b"one"));
+    let gate = gate_with(&server, "");
+    let entry = entry(&grant("abcde-one"), "1");
+    let links = links(&entry, &begin_any(&gate, &entry));
+    for link in &links {
+        ask(&gate, link);
+    }
+    let asked: Vec<_> = server
+        .heads()
+        .iter()
+        .map(|head| target(head).to_owned())
+        .collect();
+    assert!(
+        asked.iter().any(|target| target.ends_with("1.ts?p=7")),
+        "{asked:?}"
+    );
+    assert!(
+        asked.iter().all(|target| !target.contains("h1.")),
+        "{asked:?}"
+    );
+    let told = gate
+        .log()
+        .iter()
+        .any(|line| line.to_string().contains("h1.abcde-1."));
+    assert!(!told, "a token in the log");
+}
+
+fn begin_any(gate: &Gate, entry: &str) -> String {
+    let answer = ask(gate, entry);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer.body
+}
+
+#[test]
+fn what_two_parsers_could_read_differently_is_not_answered_twice() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let film = &segments[0];
+    let smuggled = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n");
+    let mut tried = 0;
+    for fields in [
+        format!("Content-Length: {}\r\n\r\n", smuggled.len()),
+        format!(
+            "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            smuggled.len()
+        ),
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: identity\r\n\r\n".to_owned(),
+        "Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Content-Length: +0\r\n\r\n".to_owned(),
+        "Content-Length: 0\r\nContent-Length: 5\r\n\r\n".to_owned(),
+        "Content-Length: 0, 5\r\n\r\n".to_owned(),
+        "Host: other\r\n\r\n".to_owned(),
+        "X: y\r\n folded: z\r\n\r\n".to_owned(),
+    ] {
+        let one = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n{fields}{smuggled}");
+        let answer = exchange(gate.playback, one.as_bytes());
+        assert_eq!(answer.status, 400, "{fields:?}: {answer:?}");
+        assert!(!answer.body.contains("HTTP/1.1"), "{fields:?}: {answer:?}");
+        tried += 1;
+    }
+    assert!(tried > 5);
+    // Requests in a row are answered in a row, and HTTP/1.0 without a host as well.
+    let two = format!(
+        "GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n\
+         GET {film} HTTP/1.0\r\n{HERE}\r\n\r\n"
+    );
+    let answer = exchange(gate.playback, two.as_bytes());
+    assert_eq!(answer.status, 200);
+    let whole = answer.head + &answer.body;
+    assert_eq!(whole.matches("HTTP/1.").count(), 2, "{whole}");
+    assert_eq!(whole.matches("segment one").count(), 2, "{whole}");
+}
+
+#[test]
+fn nothing_that_a_viewer_sends_splits_a_request_or_an_answer() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
+    let split = "%0d%0aX-Evil:%20yes%0d%0a%0d%0aGET%20/stat%20HTTP/1.1";
+    for path in [
+        format!("{media}?_HLS_msn=1{split}"),
+        format!("{}&_HLS_skip={split}", entry(&grant("abcde-one"), "2")),
+        format!("{}&x={split}", entry(&grant("abcde-one"), "3")),
+    ] {
+        let answer = ask(&gate, &path);
+        assert_eq!(header(&answer.head, "x-evil"), None, "{path}");
+    }
+    for head in server.heads() {
+        assert!(!head.to_lowercase().contains("\nx-evil"), "{head}");
+        assert!(!target(&head).starts_with("/stat"), "{head}");
+    }
+}
+
+#[test]
+fn a_forged_or_broken_file_of_saved_playbacks_harms_nobody() {
+    let server = server();
+    let state = std::env::temp_dir().join(format!("h5gate-attack-state-{}", std::process::id()));
+    std::fs::create_dir_all(&state).unwrap();
+    let file = state.join("hls-sessions");
+    let at = now();
+    let line = format!("{} {:032x} 0.0.0.0/0 ::/0 1", "0".repeat(16), 7);
+    let mut tried = 0;
+    for text in [
+        String::new(),
+        "\0".repeat(4096),
+        format!("h5gate-sessions 1 {at}\n{line} 1\n"),
+        format!("h5gate-sessions 1 99999999999999999999\n{line}\n"),
+        format!("h5gate-sessions 1 {}\n{line}\n", u64::MAX),
+        format!("h5gate-sessions 1 {at}\n{line}\n").repeat(2),
+        format!(
+            "h5gate-sessions 1 {at}\n{}",
+            format!("{line}\n").repeat(10_000)
+        ),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let mut gate = Gate::start(&Setup {
+            servers: vec![server.address],
+            upstream: "http_path = \"/hls/{stream}/\"",
+            before: &format!("state_dir = \"{}\"", state.display()),
+            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[timeouts]\ndrain = \"0s\"\n",
+            ..Setup::default()
+        });
+        play(&gate, &entry(&grant("abcde-one"), "1"));
+        assert_eq!(gate.metric("h5gate_sessions"), 1.0, "{text:.60}");
+        gate.signal(Signal::TERM);
+        assert!(gate.ended().success());
+        tried += 1;
+    }
+    assert!(tried > 5);
+    std::fs::remove_dir_all(&state).unwrap();
+}
+
+#[test]
+fn a_playlist_that_is_packed_or_only_a_part_is_not_handed_on() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    let packed = Page {
+        fields: "Content-Type: application/vnd.apple.mpegurl\r\nContent-Encoding: gzip\r\n"
+            .to_owned(),
+        ..segment(b"\x1f\x8b\x08\0\0\0\0\0")
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", packed);
+    for cid in ["1", "2"] {
+        assert_eq!(ask(&gate, &entry(&grant("abcde-one"), cid)).status, 502);
+    }
+    let part = Page {
+        status: 206,
+        fields: "Content-Type: application/vnd.apple.mpegurl\r\nContent-Range: bytes 0-7/99\r\n"
+            .to_owned(),
+        body: b"#EXTM3U\n".to_vec(),
+    };
+    server.set("/hls/abcde-one/playlist.m3u8", part);
+    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "3")).status, 502);
+}
+
+#[test]
+fn many_who_begin_one_playback_at_once_are_one_that_can_be_ended() {
+    let server = server();
+    let gate = gate_with(&server, "");
+    for round in 0..20 {
+        let entry = entry(&grant("abcde-one"), &round.to_string());
+        let request = format!(
+            "GET {entry} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{HERE}\r\n\r\n"
+        );
+        let mut sockets: Vec<_> = (0..8).map(|_| connect(gate.playback)).collect();
+        for socket in &mut sockets {
+            socket.write_all(request.as_bytes()).unwrap();
+        }
+        for socket in &mut sockets {
+            let mut text = String::new();
+            socket.read_to_string(&mut text).unwrap();
+            assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        }
+        let id = |ticket: &str| ticket[1..17].to_owned();
+        let (_, ticket) = begin(&gate, &entry);
+        let path = format!("/api/sessions/{}", id(&ticket));
+        let ended = request_delete(&gate, &path);
+        assert_eq!(ended.status, 204, "round {round}");
+        assert_eq!(outcome(&ask(&gate, &entry)), (403, 4901));
+    }
+}
+
+fn request_delete(gate: &Gate, path: &str) -> Answer {
+    request(gate.admin, "DELETE", path, &[], "")
+}

@@ -1,0 +1,114 @@
+//! An HLS viewer, and a media server with two renditions of a stream: what the tests of playback over HLS share.
+
+use h5gate::token::{Grant, UnixSeconds};
+
+use super::gate::{Gate, Setup, grant, mint, now};
+use super::http_server::{HttpServer, page, playlist, segment};
+use super::media_server::header;
+use super::until;
+use super::viewer::{Answer, get, query};
+
+pub const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\n";
+pub const MEDIA: &str =
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n1.ts\n#EXTINF:1,\n/other/2.ts?x=1\n";
+
+pub fn server() -> HttpServer {
+    HttpServer::start(&[
+        ("/hls/abcde-one/playlist.m3u8", playlist(MULTI)),
+        ("/hls/abcde-one/low/media.m3u8", playlist(MEDIA)),
+        ("/hls/abcde-one/low/1.ts", segment(b"segment one")),
+        ("/other/2.ts", segment(b"segment two")),
+        (
+            "/hls/abcde-one/stream.mp4",
+            page("video/mp4", b"progressive"),
+        ),
+        ("/hls/abcde-two/playlist.m3u8", playlist(MEDIA)),
+        ("/stat", page("text/plain", b"secret")),
+    ])
+}
+
+pub fn gate_with(server: &HttpServer, tables: &str) -> Gate {
+    Gate::start(&Setup {
+        servers: vec![server.address],
+        upstream: "http_path = \"/hls/{stream}/\"",
+        tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+        ..Setup::default()
+    })
+}
+
+pub fn entry(grant: &Grant, cid: &str) -> String {
+    let query = query("abcde-one", &mint(grant)).replace("cid=123456", &format!("cid={cid}"));
+    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7")
+}
+
+pub const HERE: &str = "X-Forwarded-For: 192.0.2.1";
+
+pub fn ask(gate: &Gate, path: &str) -> Answer {
+    get(gate.playback, path, &[HERE])
+}
+
+/// What an entry is answered with, and the ticket in it.
+pub fn begin(gate: &Gate, entry: &str) -> (Answer, String) {
+    let answer = ask(gate, entry);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let ticket = links(entry, &answer.body).remove(0);
+    let ticket = ticket.split('/').nth(3).unwrap().to_owned();
+    assert!(ticket.starts_with('~'), "{ticket}");
+    (answer, ticket)
+}
+
+/// The links of a playlist, as a player resolves them.
+pub fn links(base: &str, text: &str) -> Vec<String> {
+    let mut base: Vec<_> = base.split('?').next().unwrap().split('/').collect();
+    base.pop();
+    let uris = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && !line.is_empty());
+    let resolve = |uri: &str| {
+        let mut path = base.clone();
+        let mut rest = uri;
+        while let Some(up) = rest.strip_prefix("../") {
+            path.pop();
+            rest = up;
+        }
+        format!("{}/{rest}", path.join("/"))
+    };
+    uris.map(resolve).collect()
+}
+
+/// Plays to the first segment: the ticket, the media playlist's URL and the segments'.
+pub fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
+    let (multi, ticket) = begin(gate, entry);
+    let media = links(entry, &multi.body).remove(0);
+    let text = ask(gate, &media);
+    assert_eq!(text.status, 200, "{text:?}");
+    assert!(!text.body.contains(&ticket), "a playlist that all share");
+    let segments = links(&media, &text.body);
+    (ticket, media, segments)
+}
+
+pub fn code(answer: &Answer) -> u64 {
+    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(
+        header(&answer.head, "access-control-allow-origin"),
+        Some("*")
+    );
+    assert_eq!(header(&answer.head, "cache-control"), Some("no-store"));
+    assert_eq!(
+        json["receipt"].as_str(),
+        header(&answer.head, "x-h5gate-receipt")
+    );
+    json["code"].as_u64().unwrap()
+}
+
+pub fn expiring(seconds: u64) -> Grant {
+    let mut grant = grant("abcde-one");
+    grant.expires = Some(UnixSeconds::new(now() + seconds));
+    grant
+}
+
+pub fn wait_for_expiry(grant: &Grant) {
+    until("the expiry", || {
+        (now() >= grant.expires.unwrap().get()).then_some(())
+    });
+}
