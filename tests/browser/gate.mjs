@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { until } from './until.mjs';
 
 const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
-const ORGANISATIONS = ['abcde', 'fghij'];
+const ORGANISATIONS = ['abcde', 'fghij', 'demo1'];
 
 /** Starts a gate before the media server on `mediaPort`, with more lines of `[upstream]` and more tables. */
 export async function startGate(mediaPort, more = {}) {

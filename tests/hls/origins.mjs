@@ -92,6 +92,9 @@ server {
   }
 }
 
+/** Where the gate sees `startFront` come from, so that it cannot be taken for the viewers, who come from 127.0.0.1. */
+export const FRONT = '127.0.0.9';
+
 /** nginx in front of a gate, which hears from it who the viewer is; `{ port, requests, stop }`. */
 export async function startFront(gatePort) {
   const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-front-'));
@@ -103,6 +106,7 @@ server {
   location = / { return 204; }
   location /h5live/ {
     proxy_pass http://127.0.0.1:${gatePort};
+    proxy_bind ${FRONT};
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;

@@ -6,7 +6,7 @@
 const video = document.querySelector('video');
 const errors = []; // { details, fatal, status, body }, in order
 let hls = null;
-let moved = null; // when the picture was last seen to move, and where; null while nobody expects it to
+let moved = null; // when the picture was last seen to move, and where; null before it first does
 let longestGap = 0;
 
 function start(url, how) {
@@ -62,9 +62,14 @@ function sleep() {
 }
 
 function resume() {
-  moved = null; // the pause is no stall
+  moved = { at: performance.now(), time: video.currentTime }; // the pause is no stall
   hls?.startLoad();
   video.play().catch(() => {});
 }
 
-window.player = { start, look, pause, sleep, resume };
+/** The viewer chooses another of the renditions. */
+function otherRendition() {
+  hls.nextLevel = (hls.currentLevel + 1) % hls.levels.length;
+}
+
+window.player = { start, look, pause, sleep, resume, otherRendition };
