@@ -2,19 +2,22 @@
 // demonstration's own. Every process is a child of the tests, on loopback, with its files in a folder of its own.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { freePort, TARGET } from '../browser/demo-gate.mjs';
+import { built } from '../browser/built.mjs';
+import { freePort } from '../browser/demo-gate.mjs';
 import { until } from '../browser/until.mjs';
 
 const run = promisify(execFile);
 const RTMP_MODULE = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
-const FRAME_RATE = 15;
 const SEGMENTS_AT_START = 4; // as many as a player wants to see before it begins
+
+/** Pictures in a second, of nginx's streams and of the demonstration's. */
+export const FRAME_RATE = 15;
+export const DEMO_FRAME_RATE = 25;
 
 /** Live streams of nginx. The first is one media playlist, the second a choice of two renditions. */
 export const LIVE = { ts: 'abcde-ts', fmp4: 'abcde-fmp4', rtmp: 'abcde-rtmp' };
@@ -124,8 +127,7 @@ server {
 
 /** The demonstration's media server; `{ port, stop }`. Its streams are `demo1-camera1` and its like. */
 export async function startDemoOrigin() {
-  const program = ['debug', 'release'].map((profile) => path.join(TARGET, profile, 'examples', 'demo_origin')).find(existsSync);
-  if (!program) throw new Error('no demo_origin: run `cargo build --example demo_origin`');
+  const program = built('examples/demo_origin', 'cargo build --example demo_origin');
   const child = start(program, ['serve', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [address] = await Promise.race([
     once(createInterface({ input: child.process.stdout }), 'line'),

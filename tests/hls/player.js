@@ -1,13 +1,13 @@
 // A page that plays HLS as pages do, with hls.js or with the browser's own player, and what it saw.
 //
-// `window.player` is what tests call. Times are seconds of media, gaps milliseconds of the wall clock.
+// `window.player` is what tests call. Times are in seconds.
 'use strict';
 
 const video = document.querySelector('video');
 const errors = []; // { details, fatal, status, body }, in order
 let hls = null;
 let moved = null; // when the picture was last seen to move, and where; null before it first does
-let longestGap = 0;
+let longestStall = 0;
 
 function start(url, how) {
   if (how === 'native') {
@@ -31,20 +31,24 @@ function textOf(request) {
 
 // `timeupdate` comes four times a second while the picture moves, in the background too.
 video.addEventListener('timeupdate', () => {
-  if (video.paused) return;
-  const now = performance.now();
-  if (moved && video.currentTime > moved.time) longestGap = Math.max(longestGap, now - moved.at);
-  if (!moved || video.currentTime > moved.time) moved = { at: now, time: video.currentTime };
+  if (video.paused || video.currentTime <= (moved?.time ?? 0)) return;
+  longestStall = Math.max(longestStall, stall());
+  moved = { at: performance.now() / 1000, time: video.currentTime };
 });
+
+// How far the picture fell behind the wall clock since it was last seen to move: a page that is late to look is no stall.
+function stall() {
+  if (!moved || video.paused) return 0;
+  return performance.now() / 1000 - moved.at - (video.currentTime - moved.time);
+}
 
 function look() {
   const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
-  const since = moved && !video.paused ? performance.now() - moved.at : 0;
   return {
     time: video.currentTime,
     frames: totalVideoFrames - droppedVideoFrames,
     width: video.videoWidth,
-    longestGap: Math.max(longestGap, since),
+    longestStall: Math.max(longestStall, stall()),
     paused: video.paused,
     errors,
   };
@@ -62,7 +66,7 @@ function sleep() {
 }
 
 function resume() {
-  moved = { at: performance.now(), time: video.currentTime }; // the pause is no stall
+  moved = { at: performance.now() / 1000, time: video.currentTime }; // the pause is no stall
   hls?.startLoad();
   video.play().catch(() => {});
 }

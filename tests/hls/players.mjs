@@ -15,13 +15,12 @@ export const IN_PAGES = [
   ['hls.js in Firefox', 'firefox', 'hls.js'],
 ];
 
-/** Opens a page for the time of the test `t` and begins to play; what it returns is for `watch` and its like. */
-export async function begin(t, browsers, browser, how, url) {
+/** Opens a page with a player for the time of the test `t`; what it returns is for `watch` and its like. */
+export async function open(t, browsers, browser, how) {
   const page = await browsers.open(browser);
   t.after(() => page.close());
-  await page.evaluate(([url, how]) => window.player.start(url, how), [url, how]);
-  const call = (name) => page.evaluate((name) => window.player[name](), name);
-  return { call, look: () => call('look') };
+  const call = (name, ...rest) => page.evaluate(([name, rest]) => window.player[name](...rest), [name, rest]);
+  return { call, play: (url) => call('start', url, how), look: () => call('look') };
 }
 
 /** Waits until the picture has moved by `seconds` from where it is, and returns what is seen then. */
@@ -50,7 +49,7 @@ export function ffmpeg(url, seconds) {
 /** GStreamer's newer demuxer shows so many pictures, each at its time. */
 export function gstreamer(url, pictures) {
   const sink = ['fakesink', 'sync=true', `num-buffers=${pictures}`];
-  return watching('gst-launch-1.0', ['-q', 'uridecodebin3', `uri=${url}`, 'caps=video/x-raw', '!', ...sink]);
+  return watching('gst-launch-1.0', ['-q', 'uridecodebin3', `uri=${url}`, '!', 'video/x-raw', '!', ...sink]);
 }
 
 /** A line for each picture that GStreamer's older demuxer makes of media that ends. */

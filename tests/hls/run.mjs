@@ -7,16 +7,15 @@ import { after, before, describe, test } from 'node:test';
 import { startGate } from '../browser/gate.mjs';
 import { until } from '../browser/until.mjs';
 import { MEDIA, PAGE, startBrowsers } from './browsers.mjs';
-import { FINISHED, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
-import { begin, ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, PATIENCE_MS, watch } from './players.mjs';
+import { DEMO_FRAME_RATE, FINISHED, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
+import { ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
 
 const LOOPBACK = '127.0.0.1'; // where programs find the gate, which know no .test
 const LIFETIME_S = 5; // of the tokens that playbacks outlive
-const WATCHED_S = 20;
-const STALL_MS = 3_000;
+const WATCHED_S = 20; // more than a playlist's twelve and the lifetime: what is seen last was filmed after the expiry
+const STALL_S = 10; // generous: a playback that stands is what fails, not a machine with much to do
 const REST_S = 10; // shorter than a playback may be quiet, which is 30 s
 const IDLE_S = 4; // of the gate whose viewers rest for longer
-const PICTURES_PER_S = 15;
 const AT_A_TIME = 4; // players side by side
 const RECEIPT = /^[0-9A-HJKMNP-TV-Z]{10}$/;
 const DEMO = 'demo1-camera1-low';
@@ -42,20 +41,21 @@ after(async () => {
 // --- playing on ---
 
 const LIVE_STREAMS = [
-  ...Object.entries(LIVE).map(([kind, stream]) => ({ kind: `nginx, ${kind}`, stream, at: () => gate })),
-  { kind: 'the demo', stream: DEMO, at: () => demo },
+  ...Object.entries(LIVE).map(([kind, stream]) => ({ kind: `nginx, ${kind}`, stream, rate: FRAME_RATE, at: () => gate })),
+  { kind: 'the demo', stream: DEMO, rate: DEMO_FRAME_RATE, at: () => demo },
 ];
 
 describe('a live playback outlives its token', { concurrency: AT_A_TIME }, () => {
-  for (const { kind, stream, at } of LIVE_STREAMS) {
+  for (const { kind, stream, rate, at } of LIVE_STREAMS) {
     for (const [name, browser, how] of IN_PAGES) {
       test(`${name}, ${kind}`, async (t) => {
+        const player = await open(t, browsers, browser, how);
         // hls.js says where it plays in Origin, Chromium in Referer.
         const { url, expires } = await entry(stream, { at: at(), referer: PAGE });
-        const player = await begin(t, browsers, browser, how, url);
+        await player.play(url);
         const seen = await watch(player, WATCHED_S);
-        assertExpired(expires, WATCHED_S - LIFETIME_S);
-        assert.ok(seen.longestGap < STALL_MS, `stood still for ${seen.longestGap} ms`);
+        assertExpired(expires);
+        assertSmooth(seen);
         if (how !== 'hls.js' || stream !== LIVE.fmp4) return;
 
         await player.call('otherRendition');
@@ -66,30 +66,30 @@ describe('a live playback outlives its token', { concurrency: AT_A_TIME }, () =>
 
     test(`ffmpeg, ${kind}`, async () => {
       const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
-      const pictures = countPictures(await ffmpeg(url, WATCHED_S));
-      assert.ok(pictures > WATCHED_S * (PICTURES_PER_S - 1), `${pictures} pictures`);
+      assertPictures(await ffmpeg(url, WATCHED_S), rate);
       assertExpired(expires);
     });
 
     test(`GStreamer, ${kind}`, async () => {
       const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
-      await gstreamer(url, WATCHED_S * PICTURES_PER_S);
+      await gstreamer(url, WATCHED_S * rate);
       assertExpired(expires);
     });
   }
 
   test('ffmpeg, the endless file', async () => {
     const { url, expires } = await entry(DEMO, { at: demo, host: LOOPBACK, file: 'stream.mp4' });
-    const pictures = countPictures(await ffmpeg(url, WATCHED_S));
-    assert.ok(pictures > WATCHED_S * (PICTURES_PER_S - 1), `${pictures} pictures`);
+    assertPictures(await ffmpeg(url, WATCHED_S), DEMO_FRAME_RATE);
     assertExpired(expires);
   });
 
   test('hls.js in Chromium, behind another proxy that says who the viewer is', async (t) => {
+    const player = await open(t, browsers, 'chromium', 'hls.js');
     const { url, expires } = await entry(LIVE.fmp4, { ip: LOOPBACK, port: front.port });
-    const seen = await watch(await begin(t, browsers, 'chromium', 'hls.js', url), WATCHED_S);
+    await player.play(url);
+    const seen = await watch(player, WATCHED_S);
     assertExpired(expires);
-    assert.ok(seen.longestGap < STALL_MS, `stood still for ${seen.longestGap} ms`);
+    assertSmooth(seen);
   });
 });
 
@@ -98,7 +98,7 @@ describe('what was filmed is what is seen', { concurrency: AT_A_TIME }, () => {
     for (const [kind, stream] of Object.entries(FINISHED)) {
       test(`${name}, ${kind}`, async () => {
         const direct = await hashes(origin.url(stream));
-        assert.ok(direct.split('\n').length >= 6 * PICTURES_PER_S);
+        assert.ok(direct.split('\n').length >= 6 * FRAME_RATE);
         const { url } = await entry(stream, { host: LOOPBACK });
         assert.equal(await hashes(url), direct);
       });
@@ -124,7 +124,8 @@ describe('a bad token plays nothing', { concurrency: AT_A_TIME }, () => {
     test(`${what}, in pages`, async (t) => {
       const url = await make();
       for (const [, browser, how] of IN_PAGES) {
-        const { look } = await begin(t, browsers, browser, how, url);
+        const { play, look } = await open(t, browsers, browser, how);
+        await play(url);
         const { error, frames } = await until('a fatal error', async () => {
           const { errors, frames } = await look();
           const error = errors.find(({ fatal }) => fatal);
@@ -148,8 +149,9 @@ describe('a bad token plays nothing', { concurrency: AT_A_TIME }, () => {
 describe('a viewer rests', { concurrency: AT_A_TIME }, () => {
   for (const [name, browser, how] of IN_PAGES) {
     test(`for less than the idle time, past the expiry, and goes on: ${name}`, async (t) => {
+      const player = await open(t, browsers, browser, how);
       const { url, expires } = await entry(LIVE.fmp4);
-      const player = await begin(t, browsers, browser, how, url);
+      await player.play(url);
       await watch(player, 2);
       await player.call(how === 'hls.js' ? 'sleep' : 'pause'); // which asks for nothing either
       const from = Date.now();
@@ -160,8 +162,9 @@ describe('a viewer rests', { concurrency: AT_A_TIME }, () => {
     });
 
     test(`for longer, and comes back with a token that is good: ${name}`, async (t) => {
+      const player = await open(t, browsers, browser, how);
       const { url, tag } = await entry(LIVE.ts, { seconds: 600, at: restless });
-      const player = await begin(t, browsers, browser, how, url);
+      await player.play(url);
       await watch(player, 2);
       await player.call(how === 'hls.js' ? 'sleep' : 'pause');
       await quiet(tag, 1);
@@ -171,8 +174,9 @@ describe('a viewer rests', { concurrency: AT_A_TIME }, () => {
     });
 
     test(`for longer, and its token has expired: ${name}`, async (t) => {
+      const player = await open(t, browsers, browser, how);
       const { url, tag, expires } = await entry(LIVE.fmp4, { at: restless });
-      const player = await begin(t, browsers, browser, how, url);
+      await player.play(url);
       await watch(player, 2);
       await player.call(how === 'hls.js' ? 'sleep' : 'pause');
       await quiet(tag, 1);
@@ -182,8 +186,8 @@ describe('a viewer rests', { concurrency: AT_A_TIME }, () => {
         const refused = async () => (await player.look()).errors.find(({ status }) => status === 403);
         assertRefusal(await until('the refusal', refused, PATIENCE_MS), 4903);
       } else {
-        // It hears nothing of the refusal; all that a page can see is that nothing moves.
-        await until('the picture stands', async () => (await player.look()).longestGap > STALL_MS, PATIENCE_MS);
+        // It does not say why: to the page the refusal is an error like any other.
+        await until('an error', async () => (await player.look()).errors.some(({ fatal }) => fatal), PATIENCE_MS);
       }
       assert.ok(events('playback refused', tag).some(({ code }) => code === 4903));
     });
@@ -199,8 +203,9 @@ test('the media server learns no token and no ticket', async () => {
 });
 
 test('the haste of a player does not reach the media server', async (t) => {
+  const player = await open(t, browsers, 'chromium', 'native');
   const { url } = await entry(LIVE.fmp4, { seconds: 600 });
-  const player = await begin(t, browsers, 'chromium', 'native', url);
+  await player.play(url);
   await watch(player, 1);
   const [asked, begun] = [(await origin.requests()).length, Date.now()];
   await watch(player, 5);
@@ -214,7 +219,7 @@ test('the haste of a player does not reach the media server', async (t) => {
 
 /** The URL that a player is given, with a token for `stream`, and what is in it: `{ url, tag, expires }`. */
 async function entry(stream, { seconds = LIFETIME_S, at = gate, host = MEDIA, port, file = 'playlist.m3u8', referer, ip } = {}) {
-  const expires = Math.floor(Date.now() / 1000) + seconds;
+  const expires = Math.ceil(Date.now() / 1000) + seconds;
   const tag = randomBytes(6).toString('hex'); // by which the log tells whose an event is
   const security = await at.mint({ streamname: stream, expires: String(expires), tag, referer, ip });
   const url = new URL(at.url(stream, security, {}, { host, path: `/h5live/authhttp/${file}` }).replace(/^ws/, 'http'));
@@ -233,9 +238,12 @@ function changed({ url }, key, change = () => undefined) {
   return `${url.split('?')[0]}?${query.join('&')}`;
 }
 
-function assertExpired(expires, forSeconds = 1) {
-  const past = Date.now() / 1000 - expires;
-  assert.ok(past >= forSeconds - 1, `the token expired ${past} s ago only`);
+function assertExpired(expires) {
+  assert.ok(Date.now() >= expires * 1000, 'the token is still good');
+}
+
+function assertSmooth({ longestStall }) {
+  assert.ok(longestStall < STALL_S, `stood still for ${longestStall} s`);
 }
 
 function assertRefusal({ status, body }, code) {
@@ -246,8 +254,9 @@ function assertRefusal({ status, body }, code) {
   assert.match(said.receipt, RECEIPT);
 }
 
-function countPictures(hashes) {
-  return hashes.split('\n').filter((line) => line.startsWith('0,')).length;
+function assertPictures(hashes, rate) {
+  const pictures = hashes.split('\n').filter((line) => line.startsWith('0,')).length;
+  assert.ok(pictures > WATCHED_S * (rate - 1), `${pictures} pictures`);
 }
 
 /** What the gate whose viewers rest has logged of a playback. */
