@@ -8,6 +8,7 @@ import { startGate } from '../browser/gate.mjs';
 import { until } from '../browser/until.mjs';
 import { MEDIA, PAGE, startBrowsers } from './browsers.mjs';
 import { DEMO_FRAME_RATE, FINISHED, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
+import { LOW_LATENCY, startLowLatencyOrigin } from './low-latency.mjs';
 import { ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
 
 const LOOPBACK = '127.0.0.1'; // where programs find the gate, which know no .test
@@ -20,28 +21,31 @@ const AT_A_TIME = 4; // players side by side
 const RECEIPT = /^[0-9A-HJKMNP-TV-Z]{10}$/;
 const DEMO = 'demo1-camera1-low';
 
-let origin, demoOrigin, gate, restless, demo, front, browsers;
+let origin, demoOrigin, lowLatencyOrigin, gate, restless, demo, lowLatency, front, browsers;
 
 before(async () => {
   const upstream = `http_path = "${NGINX_PREFIX}{stream}/"`;
   const client = `[client]\ntrusted_proxies = ["${FRONT}"]`;
   origin = await startNginxOrigin();
   demoOrigin = await startDemoOrigin();
+  lowLatencyOrigin = await startLowLatencyOrigin();
   gate = await startGate(origin.port, { upstream, tables: client });
   restless = await startGate(origin.port, { upstream, tables: `[hls]\nsession_idle = "${IDLE_S}s"` });
   demo = await startGate(demoOrigin.port, { upstream: 'http_path = "/h5live/http/"' });
+  lowLatency = await startGate(lowLatencyOrigin.port, { upstream });
   front = await startFront(gate.port);
   browsers = await startBrowsers();
 });
 
 after(async () => {
-  for (const part of [browsers, front, demo, restless, gate, demoOrigin, origin]) await part?.stop();
+  for (const part of [browsers, front, lowLatency, demo, restless, gate, lowLatencyOrigin, demoOrigin, origin]) await part?.stop();
 });
 
 // --- playing on ---
 
 const LIVE_STREAMS = [
   ...Object.entries(LIVE).map(([kind, stream]) => ({ kind: `nginx, ${kind}`, stream, rate: FRAME_RATE, at: () => gate })),
+  { kind: 'low latency', stream: LOW_LATENCY.media, rate: FRAME_RATE, at: () => lowLatency },
   { kind: 'the demo', stream: DEMO, rate: DEMO_FRAME_RATE, at: () => demo },
 ];
 
@@ -91,6 +95,19 @@ describe('a live playback outlives its token', { concurrency: AT_A_TIME }, () =>
     assertExpired(expires);
     assertSmooth(seen);
   });
+});
+
+describe('low latency outlives its token', { concurrency: AT_A_TIME }, () => {
+  for (const [name, browser, how] of IN_PAGES.filter(([, , how]) => how === 'hls.js')) {
+    test(name, async (t) => {
+      const player = await open(t, browsers, browser, how);
+      const { url, expires } = await entry(LOW_LATENCY.choice, { at: lowLatency });
+      await player.play(url);
+      await watch(player, WATCHED_S);
+      assertExpired(expires);
+      assertLowLatency(lowLatencyOrigin.requests.filter(({ path, from }) => path.includes(LOW_LATENCY.choice) && from > expires * 1000));
+    });
+  }
 });
 
 describe('what was filmed is what is seen', { concurrency: AT_A_TIME }, () => {
@@ -240,6 +257,16 @@ function changed({ url }, key, change = () => undefined) {
 
 function assertExpired(expires) {
   assert.ok(Date.now() >= expires * 1000, 'the token is still good');
+}
+
+/** A reload says which part it waits for, instead of asking again and again, and what it leads to are parts. */
+function assertLowLatency(requests) {
+  const good = requests.filter(({ status }) => status === 200);
+  const reloads = good.filter(({ path }) => path.endsWith('/media.m3u8'));
+  const waiting = reloads.filter(({ msn, part }) => msn !== undefined && part !== undefined);
+  assert.ok(waiting.length > reloads.length / 2, `${waiting.length} of ${reloads.length} reloads said what they wait for`);
+  assert.ok(waiting.some(({ held }) => held), 'none had to wait');
+  assert.ok(good.some(({ path }) => /\/\d+\.\d+\.m4s$/.test(path)), 'no part was asked for');
 }
 
 function assertSmooth({ longestStall }) {
