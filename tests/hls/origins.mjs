@@ -25,6 +25,9 @@ export const LIVE = { ts: 'abcde-ts', fmp4: 'abcde-fmp4', rtmp: 'abcde-rtmp' };
 /** Finished streams of nginx: what a player makes of them is the same every time. */
 export const FINISHED = { ts: 'abcde-vod-ts', fmp4: 'abcde-vod-fmp4', ranges: 'abcde-vod-ranges', encrypted: 'abcde-vod-key' };
 
+/** How long these are. */
+export const FINISHED_S = 6;
+
 /** What nginx puts before `NAME/playlist.m3u8`. */
 export const NGINX_PREFIX = '/hls/';
 
@@ -202,9 +205,9 @@ function twoRenditions(pace = []) {
   ];
 }
 
-/** Six seconds in each of the shapes that a playlist gives to its segments. */
+/** One in each of the shapes that a playlist gives to its segments. */
 async function writeFinished(folderOf) {
-  const list = ['-t', '6', '-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod'];
+  const list = ['-t', String(FINISHED_S), '-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod'];
   const fmp4 = ['-hls_segment_type', 'fmp4'];
   const keys = folderOf(FINISHED.encrypted);
   await writeFile(path.join(keys, 'media.key'), Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex'));

@@ -49,7 +49,7 @@ function look() {
     frames: totalVideoFrames - droppedVideoFrames,
     width: video.videoWidth,
     longestStall: Math.max(longestStall, stall()),
-    paused: video.paused,
+    ended: video.ended,
     errors,
   };
 }

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { startGate } from '../browser/gate.mjs';
 import { until } from '../browser/until.mjs';
 import { MEDIA, PAGE, startBrowsers } from './browsers.mjs';
-import { DEMO_FRAME_RATE, FINISHED, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
+import { DEMO_FRAME_RATE, FINISHED, FINISHED_S, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
 import { LOW_LATENCY, startLowLatencyOrigin } from './low-latency.mjs';
 import { ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
 
@@ -113,12 +113,30 @@ describe('low latency outlives its token', { concurrency: AT_A_TIME }, () => {
   }
 });
 
+describe('a finished stream plays to its end', { concurrency: AT_A_TIME }, () => {
+  for (const [name, browser, how] of IN_PAGES) {
+    for (const [kind, stream] of Object.entries(FINISHED)) {
+      test(`${name}, ${kind}`, async (t) => {
+        const player = await open(t, browsers, browser, how);
+        const { url } = await entry(stream);
+        await player.play(url);
+        await watch(player, FINISHED_S - 1);
+        const { errors } = await until('the end', async () => {
+          const seen = await player.look();
+          return seen.ended && seen;
+        }, PATIENCE_MS);
+        assert.deepEqual(errors.filter(({ status }) => status >= 400), []);
+      });
+    }
+  }
+});
+
 describe('what was filmed is what is seen', { concurrency: AT_A_TIME }, () => {
   for (const [name, hashes] of Object.entries({ ffmpeg, GStreamer: gstreamerHashes })) {
     for (const [kind, stream] of Object.entries(FINISHED)) {
       test(`${name}, ${kind}`, async () => {
         const direct = await hashes(origin.url(stream));
-        assert.ok(direct.split('\n').length >= 6 * FRAME_RATE);
+        assert.ok(direct.split('\n').length >= FINISHED_S * FRAME_RATE);
         const { url } = await entry(stream, { host: LOOPBACK });
         assert.equal(await hashes(url), direct);
       });
