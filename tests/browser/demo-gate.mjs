@@ -2,22 +2,18 @@
 // what to do by the same few commands.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import WebSocket from 'ws';
+import { gateBinary } from './built.mjs';
 import { until } from './until.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
-
-/** Where cargo builds. */
-export const TARGET = process.env.CARGO_TARGET_DIR ?? fileURLToPath(new URL('../../target', import.meta.url));
 
 // --- the demo ---
 
@@ -41,7 +37,7 @@ export async function startDemo() {
 
 /** The process alone. `introduction` and `complaints` grow, `ended` is null until `{ code, signal }` are known. */
 export function spawnDemo(listen) {
-  const child = spawn(binary(), ['demo', '--listen', listen], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(gateBinary(), ['demo', '--listen', listen], { stdio: ['ignore', 'pipe', 'pipe'] });
   const demo = {
     introduction: '',
     complaints: '',
@@ -72,14 +68,6 @@ export function spawnDemo(listen) {
   child.on('exit', () => (at = performance.now()));
   child.on('close', (code, signal) => (demo.ended ??= { code, signal, at: at ?? performance.now() }));
   return demo;
-}
-
-// The newer of the two builds: tests should try what was built last.
-function binary() {
-  if (process.env.H5GATE_BIN) return process.env.H5GATE_BIN;
-  const built = ['debug', 'release'].map((profile) => path.join(TARGET, profile, 'h5gate')).filter(existsSync);
-  if (built.length === 0) throw new Error('no h5gate to test: run `cargo build`, or name one in H5GATE_BIN');
-  return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
 /** A port of loopback that nobody listens on. */

@@ -2,20 +2,18 @@
 // playback URLs).
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
+import { gateBinary } from './built.mjs';
 import { until } from './until.mjs';
 
-const REPOSITORY = fileURLToPath(new URL('../../', import.meta.url));
-const ORGANISATIONS = ['abcde', 'fghij'];
+const ORGANISATIONS = ['abcde', 'fghij', 'demo1'];
 
 /** Starts a gate before the media server on `mediaPort`, with more lines of `[upstream]` and more tables. */
 export async function startGate(mediaPort, more = {}) {
-  const program = binary();
+  const program = gateBinary();
   const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-'));
   const { file, apiKeys } = await writeConfig(folder, mediaPort, more);
   const child = spawn(program, ['serve', '--config', file, '--log-format', 'json'], {
@@ -84,15 +82,6 @@ export async function startGate(mediaPort, more = {}) {
       return `ws://${host}:${ports.playback}${path}?${query.join('&')}`;
     },
   };
-}
-
-// The newer of the two builds: tests should try what was built last.
-function binary() {
-  if (process.env.H5GATE_BIN) return process.env.H5GATE_BIN;
-  const target = process.env.CARGO_TARGET_DIR ?? path.join(REPOSITORY, 'target');
-  const built = ['debug', 'release'].map((profile) => path.join(target, profile, 'h5gate')).filter(existsSync);
-  if (built.length === 0) throw new Error('no h5gate to test: run `cargo build`, or name one in H5GATE_BIN');
-  return built.sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0];
 }
 
 async function writeConfig(folder, mediaPort, { upstream = '', tables = '' }) {

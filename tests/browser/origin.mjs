@@ -171,7 +171,7 @@ class Connection {
 }
 
 /** One ffmpeg, started by its first viewer and then shared by all. */
-class LiveStream {
+export class LiveStream {
   recent = []; // the fragments since the last keyframe: a new viewer starts with these
 
   #subscribers = new Set();

@@ -3,7 +3,8 @@
 //   npm install && node screenshots.mjs [DIRECTORY]       the default is `screenshots` in the target directory
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { BROWSERS, TARGET, startDemo } from './demo-gate.mjs';
+import { TARGET } from './built.mjs';
+import { BROWSERS, startDemo } from './demo-gate.mjs';
 import { until } from './until.mjs';
 
 const PHONE = { width: 390, height: 844, phone: true };

@@ -6,7 +6,8 @@ import { createServer } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { BROWSERS } from '../browser/demo-gate.mjs';
 
-const PAGE = 'page.test';
+/** The host of the page. */
+export const PAGE = 'page.test';
 
 /** The host of every media URL. */
 export const MEDIA = 'media.test';

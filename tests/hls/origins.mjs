@@ -2,25 +2,31 @@
 // demonstration's own. Every process is a child of the tests, on loopback, with its files in a folder of its own.
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { freePort, TARGET } from '../browser/demo-gate.mjs';
+import { built } from '../browser/built.mjs';
+import { freePort } from '../browser/demo-gate.mjs';
 import { until } from '../browser/until.mjs';
 
 const run = promisify(execFile);
 const RTMP_MODULE = '/usr/lib/nginx/modules/ngx_rtmp_module.so';
-const FRAME_RATE = 15;
 const SEGMENTS_AT_START = 4; // as many as a player wants to see before it begins
+
+/** Pictures in a second, of nginx's streams and of the demonstration's. */
+export const FRAME_RATE = 15;
+export const DEMO_FRAME_RATE = 25;
 
 /** Live streams of nginx. The first is one media playlist, the second a choice of two renditions. */
 export const LIVE = { ts: 'abcde-ts', fmp4: 'abcde-fmp4', rtmp: 'abcde-rtmp' };
 
 /** Finished streams of nginx: what a player makes of them is the same every time. */
 export const FINISHED = { ts: 'abcde-vod-ts', fmp4: 'abcde-vod-fmp4', ranges: 'abcde-vod-ranges', encrypted: 'abcde-vod-key' };
+
+/** How long these are. */
+export const FINISHED_S = 6;
 
 /** What nginx puts before `NAME/playlist.m3u8`. */
 export const NGINX_PREFIX = '/hls/';
@@ -92,6 +98,9 @@ server {
   }
 }
 
+/** Where the gate sees `startFront` come from, so that it cannot be taken for the viewers, who come from 127.0.0.1. */
+export const FRONT = '127.0.0.9';
+
 /** nginx in front of a gate, which hears from it who the viewer is; `{ port, requests, stop }`. */
 export async function startFront(gatePort) {
   const folder = await mkdtemp(path.join(tmpdir(), 'h5gate-front-'));
@@ -103,6 +112,7 @@ server {
   location = / { return 204; }
   location /h5live/ {
     proxy_pass http://127.0.0.1:${gatePort};
+    proxy_bind ${FRONT};
     proxy_http_version 1.1;
     proxy_set_header Connection "";
     proxy_set_header Host $http_host;
@@ -120,8 +130,7 @@ server {
 
 /** The demonstration's media server; `{ port, stop }`. Its streams are `demo1-camera1` and its like. */
 export async function startDemoOrigin() {
-  const program = ['debug', 'release'].map((profile) => path.join(TARGET, profile, 'examples', 'demo_origin')).find(existsSync);
-  if (!program) throw new Error('no demo_origin: run `cargo build --example demo_origin`');
+  const program = built('examples/demo_origin', 'cargo build --example demo_origin');
   const child = start(program, ['serve', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
   const [address] = await Promise.race([
     once(createInterface({ input: child.process.stdout }), 'line'),
@@ -196,9 +205,9 @@ function twoRenditions(pace = []) {
   ];
 }
 
-/** Six seconds in each of the shapes that a playlist gives to its segments. */
+/** One in each of the shapes that a playlist gives to its segments. */
 async function writeFinished(folderOf) {
-  const list = ['-t', '6', '-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod'];
+  const list = ['-t', String(FINISHED_S), '-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod'];
   const fmp4 = ['-hls_segment_type', 'fmp4'];
   const keys = folderOf(FINISHED.encrypted);
   await writeFile(path.join(keys, 'media.key'), Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex'));
