@@ -30,6 +30,7 @@ use crate::request::{Flags, Malformed, PlaybackRequest};
 use crate::session::Newcomer;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
+use crate::session::seats::Content;
 use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
 use dialling::dial;
@@ -147,6 +148,11 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     let newcomer = Newcomer {
         id,
         player: request.player.clone(),
+        content: if request.flags.meta_stream_only {
+            Content::Metadata
+        } else {
+            Content::Media
+        },
         now: clock::now(),
     };
     let guard = gate

@@ -19,7 +19,7 @@ use crate::decision::revocation::Revocation;
 use crate::token::UnixSeconds;
 use guard::{Kick, Playing, SessionGuard};
 use id::SessionId;
-use seats::Seats;
+use seats::{Content, Seats};
 
 /// All running playbacks.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Newcomer {
     pub id: SessionId,
     /// The viewer's `pid`; empty when it sent none.
     pub player: String,
+    /// What it is to get.
+    pub content: Content,
     /// When it starts.
     pub now: UnixSeconds,
 }

@@ -22,6 +22,8 @@ pub struct Follower {
     close: Option<Vec<u8>>,
     /// The close frame is complete: nothing behind it counts.
     closed: bool,
+    /// Media has been seen.
+    media: bool,
     watching: bool,
     /// The text message that is being watched.
     text: Option<Vec<u8>>,
@@ -36,6 +38,8 @@ pub struct Followed {
     pub frame_gap: Option<usize>,
     /// The last place in them where any frame may stand: between two messages.
     pub message_gap: Option<usize>,
+    /// The first media of all begins in them: a binary message.
+    pub media: bool,
     /// Text messages that ended in them, while watching.
     pub messages: Vec<Vec<u8>>,
     /// The server's close frame, complete.
@@ -128,6 +132,9 @@ impl Follower {
         self.have = 0;
         self.remaining = frame.length;
         self.frame = Some(frame);
+        if frame.opcode == opcode::BINARY {
+            followed.media |= !std::mem::replace(&mut self.media, true);
+        }
         if !is_control(frame.opcode) {
             if frame.opcode != opcode::CONTINUATION {
                 self.text = (self.watching && frame.opcode == opcode::TEXT).then(Vec::new);

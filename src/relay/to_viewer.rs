@@ -80,6 +80,9 @@ where
         cx: Option<&mut Context<'_>>,
     ) -> io::Result<()> {
         let followed = self.follower.follow(bytes);
+        if followed.media {
+            self.guard.has_media();
+        }
         let forward = bytes.get(..followed.forward).unwrap_or_default();
         let (gap, between_messages) = match (followed.message_gap, followed.frame_gap) {
             (Some(gap), _) => (Some(gap), true),

@@ -1,5 +1,10 @@
 //! How many viewers one token or user may have at once.
+//!
+//! A player may have two sockets for a moment, when it switches, and for long, when it plays HLS and hears of the metadata
+//! by a WebSocket beside it (`metastreamonly`, PROTOCOL.md 4). Its metadata sits on the seat of its media. What a session
+//! says of itself is not believed for longer than the media server bears it out: media takes a seat ([`Seat::hold_media`]).
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -19,6 +24,15 @@ const OVERLAP: Duration = Duration::from_secs(10);
 /// How soon after one such switch the next may take as long. Sooner than that the older socket ends at once, or two
 /// people could take turns for ever.
 const OVERLAP_AGAIN: Duration = Duration::from_secs(60);
+
+/// What a session gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Media, with or without metadata.
+    Media,
+    /// Metadata alone, as long as the media server sends nothing else.
+    Metadata,
+}
 
 /// Who the viewers of a limited token are counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,9 +61,10 @@ struct Sitting {
     session: SessionId,
     /// `None` for a viewer without a name, who is nobody else's second socket.
     player: Option<u64>,
+    content: Content,
     /// A session may hold a seat twice: by its current token and by a pending one.
     times: usize,
-    /// A newer socket of the same player has the seat.
+    /// A newer socket of the same player and for the same content has the seat.
     leaving: bool,
     /// The older socket of the same player that had the seat, and has it again when this one leaves first.
     previous: Option<SessionId>,
@@ -78,12 +93,14 @@ pub struct Older {
 }
 
 impl Seats {
-    /// Takes a seat where the token limits them. A second socket of one player takes the seat over from the first.
+    /// Takes a seat where the token limits them. A second socket of one player for the same content takes the seat over from
+    /// the first.
     pub fn take(
         &self,
         claims: &Claims,
         session: SessionId,
         player: &str,
+        content: Content,
         now: Instant,
     ) -> Result<(Option<Seat>, Option<Older>), Full> {
         let Some(limit) = claims.grant.sessions else {
@@ -95,7 +112,7 @@ impl Seats {
         };
         let player = (!player.is_empty()).then(|| self.names.hash_one(player));
         let mut row = self.rows.entry(holder.clone()).or_default();
-        let taken = row.take(limit, session, player, now);
+        let taken = row.take(limit, Sitting::new(session, player, content), now);
         drop(row);
         let older = taken?;
         let seats = self.clone();
@@ -111,49 +128,108 @@ impl Seats {
     }
 }
 
+impl Sitting {
+    fn new(session: SessionId, player: Option<u64>, content: Content) -> Self {
+        Self {
+            session,
+            player,
+            content,
+            times: 1,
+            leaving: false,
+            previous: None,
+        }
+    }
+
+    /// Whether both are of one player, for the same content.
+    fn is_like(&self, other: &Self) -> bool {
+        self.player.is_some() && self.player == other.player && self.content == other.content
+    }
+}
+
 impl Row {
     fn take(
         &mut self,
         limit: NonZeroU16,
-        session: SessionId,
-        player: Option<u64>,
+        mut newcomer: Sitting,
         now: Instant,
     ) -> Result<Option<Older>, Full> {
+        let session = newcomer.session;
         if let Some(again) = self.sitting.iter_mut().find(|one| one.session == session) {
             again.times += 1;
             return Ok(None);
         }
-        let same = |one: &&mut Sitting| player.is_some() && one.player == player;
-        let mut older = None;
-        if !self.sitting.iter_mut().filter(same).any(|one| one.leaving)
-            && let Some(first) = self.sitting.iter_mut().find(|one| same(one))
-        {
-            first.leaving = true;
-            let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
-            let grace = if self.last_overlap.is_some_and(lately) {
-                Duration::ZERO
-            } else {
-                OVERLAP
-            };
-            older = Some(Older {
-                session: first.session,
-                grace,
-            });
-            self.last_overlap = Some(now);
-        }
-        let seated = self.sitting.iter().filter(|one| !one.leaving).count();
-        if seated >= usize::from(limit.get()) {
+        // While one of a player's sockets is leaving, the next one needs a seat of its own.
+        let mut alike = self.sitting.iter().filter(|one| one.is_like(&newcomer));
+        let first = alike.next().filter(|first| !first.leaving);
+        let previous = first.filter(|_| alike.all(|one| !one.leaving));
+        newcomer.previous = previous.map(|one| one.session);
+        let previous = newcomer.previous;
+        self.set_leaving(previous, true);
+        self.sitting.push(newcomer);
+        if !self.has_room(limit) {
+            self.sitting.pop();
+            self.set_leaving(previous, false);
             return Err(Full(limit));
         }
-        let previous = older.map(|older: Older| older.session);
-        self.sitting.push(Sitting {
+        Ok(previous.map(|session| Older {
             session,
-            player,
-            times: 1,
-            leaving: false,
-            previous,
-        });
-        Ok(older)
+            grace: self.grace(now),
+        }))
+    }
+
+    fn set_leaving(&mut self, session: Option<SessionId>, leaving: bool) {
+        let mut sitting = self.sitting.iter_mut();
+        if let Some(one) = session.and_then(|id| sitting.find(|one| one.session == id)) {
+            one.leaving = leaving;
+        }
+    }
+
+    /// How long an older socket of a player may go on beside the newer one.
+    fn grace(&mut self, now: Instant) -> Duration {
+        let last = self.last_overlap.replace(now);
+        let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
+        if last.is_some_and(lately) {
+            Duration::ZERO
+        } else {
+            OVERLAP
+        }
+    }
+
+    /// Whether no more seats are taken than there are.
+    fn has_room(&self, limit: NonZeroU16) -> bool {
+        let limit = usize::from(limit.get());
+        // Where no more sit than there are seats, nobody need be told apart.
+        self.sitting.len() <= limit || self.taken() <= limit
+    }
+
+    /// How many seats are taken: each player's metadata is on the seats of its media.
+    fn taken(&self) -> usize {
+        let mut taken = 0;
+        let mut players: HashMap<u64, (usize, usize)> = HashMap::new();
+        for one in self.sitting.iter().filter(|one| !one.leaving) {
+            let Some(player) = one.player else {
+                taken += 1;
+                continue;
+            };
+            let (media, metadata) = players.entry(player).or_default();
+            match one.content {
+                Content::Media => *media += 1,
+                Content::Metadata => *metadata += 1,
+            }
+        }
+        let of_players = players
+            .values()
+            .map(|(media, metadata)| media.max(metadata));
+        taken + of_players.sum::<usize>()
+    }
+
+    /// A session has media from here on; whether there is a seat for that.
+    fn hold_media(&mut self, session: SessionId, limit: NonZeroU16) -> bool {
+        let mut sitting = self.sitting.iter_mut();
+        if let Some(one) = sitting.find(|one| one.session == session) {
+            one.content = Content::Media;
+        }
+        self.has_room(limit)
     }
 
     fn leave(&mut self, session: SessionId) -> Option<SessionId> {
@@ -174,6 +250,14 @@ impl Row {
 }
 
 impl Seat {
+    /// Its session has media from here on, whatever it said. An error when there is no seat left for that: the session is to
+    /// be ended then.
+    pub fn hold_media(&self, limit: NonZeroU16) -> Result<(), Full> {
+        let row = self.seats.rows.get_mut(&self.holder);
+        let holds = row.is_none_or(|mut row| row.hold_media(self.session, limit));
+        if holds { Ok(()) } else { Err(Full(limit)) }
+    }
+
     /// Gives the seat back; the older socket of the same player that has it again, if there is one.
     #[must_use]
     pub fn give_back(mut self) -> Option<SessionId> {

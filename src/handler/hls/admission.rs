@@ -18,6 +18,7 @@ use crate::request::{CHECK_AND_CLOSE, Malformed, PlaybackRequest};
 use crate::session::Newcomer;
 use crate::session::hls::{HlsSession, Identity, Standing};
 use crate::session::id::SessionId;
+use crate::session::seats::Content;
 use crate::session::ticket::{OpenTicket, Ticket};
 use crate::token::{Claims, Presented};
 
@@ -287,6 +288,7 @@ impl Opening<'_> {
         let newcomer = Newcomer {
             id,
             player: self.player.to_owned(),
+            content: Content::Media,
             now: clock::now(),
         };
         let session = self
