@@ -16,6 +16,7 @@ use h5gate::token::{AtExpiry, Grant, UnixSeconds};
 use rustix::process::Signal;
 
 use support::gate::{Gate, Setup, grant, mint, now};
+use support::hls::{ask, begin, entry, gate_with, links, play};
 use support::http_server::{HttpServer, Page, page, playlist, segment, target};
 use support::media_server::header;
 use support::until;
@@ -38,66 +39,6 @@ fn server() -> HttpServer {
         ("/hls/abcde-two/playlist.m3u8", playlist(MEDIA)),
         ("/stat", page("text/plain", b"secret")),
     ])
-}
-
-fn gate_with(server: &HttpServer, tables: &str) -> Gate {
-    Gate::start(&Setup {
-        servers: vec![server.address],
-        upstream: "http_path = \"/hls/{stream}/\"",
-        tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
-        ..Setup::default()
-    })
-}
-
-fn entry(grant: &Grant, cid: &str) -> String {
-    let query = query("abcde-one", &mint(grant));
-    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7&cid={cid}")
-}
-
-const HERE: &str = "X-Forwarded-For: 192.0.2.1";
-
-fn ask(gate: &Gate, path: &str) -> Answer {
-    get(gate.playback, path, &[HERE])
-}
-
-/// What an entry is answered with, and the ticket in it.
-fn begin(gate: &Gate, entry: &str) -> (Answer, String) {
-    let answer = ask(gate, entry);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let ticket = links(entry, &answer.body).remove(0);
-    let ticket = ticket.split('/').nth(3).unwrap().to_owned();
-    assert!(ticket.starts_with('~'), "{ticket}");
-    (answer, ticket)
-}
-
-/// The links of a playlist, as a player resolves them.
-fn links(base: &str, text: &str) -> Vec<String> {
-    let mut base: Vec<_> = base.split('?').next().unwrap().split('/').collect();
-    base.pop();
-    let uris = text
-        .lines()
-        .filter(|line| !line.starts_with('#') && !line.is_empty());
-    let resolve = |uri: &str| {
-        let mut path = base.clone();
-        let mut rest = uri;
-        while let Some(up) = rest.strip_prefix("../") {
-            path.pop();
-            rest = up;
-        }
-        format!("{}/{rest}", path.join("/"))
-    };
-    uris.map(resolve).collect()
-}
-
-/// Plays to the first segment: the ticket, the media playlist's URL and the segments'.
-fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
-    let (multi, ticket) = begin(gate, entry);
-    let media = links(entry, &multi.body).remove(0);
-    let text = ask(gate, &media);
-    assert_eq!(text.status, 200, "{text:?}");
-    assert!(!text.body.contains(&ticket), "a playlist that all share");
-    let segments = links(&media, &text.body);
-    (ticket, media, segments)
 }
 
 fn code(answer: &Answer) -> u64 {
@@ -129,7 +70,7 @@ fn wait_for_expiry(grant: &Grant) {
 #[test]
 fn playlists_and_segments_come_through_one_ticket() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let one = ask(&gate, &segments[0]);
     assert_eq!((one.status, one.body.as_str()), (200, "segment one"));
@@ -150,7 +91,7 @@ fn playlists_and_segments_come_through_one_ticket() {
 #[test]
 fn a_playback_outlives_its_token_and_a_return_does_not() {
     let server = server();
-    let gate = gate_with(&server, "[hls]\nsession_idle = \"2s\"");
+    let gate = gate_with(server.address, "[hls]\nsession_idle = \"2s\"");
     let grant = expiring(3);
     let entry = entry(&grant, "1");
     let (first, media, segments) = play(&gate, &entry);
@@ -174,7 +115,7 @@ fn a_playback_outlives_its_token_and_a_return_does_not() {
 #[test]
 fn a_return_with_a_valid_token_goes_on_under_the_same_ticket() {
     let server = server();
-    let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
+    let gate = gate_with(server.address, "[hls]\nsession_idle = \"1s\"");
     let entry = entry(&grant("abcde-one"), "1");
     let (ticket, media, _) = play(&gate, &entry);
     gate.logged("playback ended");
@@ -194,7 +135,7 @@ fn a_return_with_a_valid_token_goes_on_under_the_same_ticket() {
 #[test]
 fn a_bad_token_is_refused_before_the_media_server_hears_of_it() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let good = query("abcde-one", &mint(&grant("abcde-one")));
     let mut expired = grant("abcde-one");
     expired.expires = Some(UnixSeconds::new(now() - 1));
@@ -221,7 +162,7 @@ fn a_bad_token_is_refused_before_the_media_server_hears_of_it() {
 #[test]
 fn a_ticket_opens_only_what_the_gate_named() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let signature = segments[0].split('/').nth(4).unwrap();
     let before = server.heads().len();
@@ -256,7 +197,7 @@ fn a_ticket_opens_only_what_the_gate_named() {
 #[test]
 fn a_playback_may_move_while_its_token_is_good_and_not_for_ever() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let good = grant("abcde-one");
     let (_, media, _) = play(&gate, &entry(&good, "1"));
     let from = |address: &str, path: &str| {
@@ -298,7 +239,7 @@ fn a_playback_may_move_while_its_token_is_good_and_not_for_ever() {
 fn a_thousand_viewers_cost_what_one_does_and_each_is_checked() {
     let server = server();
     let gate = gate_with(
-        &server,
+        server.address,
         "[hls]\ncache_playlist = \"1h\"\ncache_segment = \"1h\"",
     );
     let grant = grant("abcde-one");
@@ -323,7 +264,7 @@ fn what_is_one_viewers_alone_is_not_shared() {
     let server = server();
     let child = "#EXTM3U\nstream.mp4?url=rtmp://localhost/play&stream=abcde-two&cid=9&h5pltc=1\n";
     server.set("/hls/abcde-one/playlist.m3u8", playlist(child));
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     for viewer in ["1", "2"] {
         let entry = entry(&grant("abcde-one"), viewer);
         let film = links(&entry, &begin(&gate, &entry).0.body).remove(0);
@@ -358,7 +299,7 @@ fn what_is_one_viewers_alone_is_not_shared() {
 #[test]
 fn the_progressive_file_needs_no_ticket() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let query = query("abcde-one", &mint(&grant("abcde-one")));
     let flags = "flags=checkandclose%2Cfaststart";
     let answer = ask(
@@ -371,32 +312,9 @@ fn the_progressive_file_needs_no_ticket() {
 }
 
 #[test]
-fn head_preflight_and_other_methods() {
-    let server = server();
-    let gate = gate_with(&server, "");
-    let (_, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
-    let of = |method, path: &str| request(gate.playback, method, path, &[HERE], "");
-    let text = ask(&gate, &media);
-    let length = |answer: &Answer| header(&answer.head, "content-length").map(str::to_owned);
-    for path in [&media, &segments[0]] {
-        let head = of("HEAD", path);
-        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
-        assert_eq!(length(&head), length(&ask(&gate, path)), "{path}");
-    }
-    assert!(!text.body.is_empty());
-    let preflight = of("OPTIONS", &media);
-    assert_eq!(preflight.status, 204);
-    assert_eq!(
-        header(&preflight.head, "access-control-allow-headers"),
-        Some("*")
-    );
-    assert_eq!(of("POST", &media).status, 405);
-}
-
-#[test]
 fn the_media_servers_troubles_have_their_status() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     for (status, expected) in [(404, 404), (410, 410), (401, 502), (500, 502), (204, 502)] {
         let gone = Page {
@@ -428,7 +346,7 @@ fn the_media_servers_troubles_have_their_status() {
 #[test]
 fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let entry = entry(&grant("abcde-one"), "1");
     let (_, media, _) = play(&gate, &entry);
     let list = get(gate.admin, "/api/sessions", &[]).body;
@@ -452,7 +370,7 @@ fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
 #[test]
 fn a_token_that_cuts_ends_the_playback_and_seats_are_counted() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let mut cut = expiring(2);
     cut.at_expiry = AtExpiry::Cut;
     let (_, media, _) = play(&gate, &entry(&cut, "1"));

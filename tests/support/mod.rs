@@ -14,6 +14,7 @@
 )]
 
 pub mod gate;
+pub mod hls;
 pub mod http_server;
 pub mod media_server;
 pub mod viewer;
