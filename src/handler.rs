@@ -7,6 +7,7 @@ pub mod dialling;
 pub mod hls;
 pub mod in_band;
 pub mod record;
+pub mod stall;
 
 use std::sync::Arc;
 
