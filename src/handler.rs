@@ -28,10 +28,10 @@ use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
 use crate::request::client_address::ClientAddress;
 use crate::request::{Flags, Malformed, PlaybackRequest};
-use crate::session::Newcomer;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
 use crate::session::seats::Content;
+use crate::session::{Newcomer, Transport};
 use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
 use dialling::dial;
@@ -149,6 +149,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     let newcomer = Newcomer {
         id,
         player: request.player.clone(),
+        transport: Transport::WebSocket,
         content: if request.flags.meta_stream_only {
             Content::Metadata
         } else {
@@ -176,7 +177,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
             session: id,
         },
     );
-    record::started(gate, id, "websocket", &permit, &facts);
+    record::started(gate, id, Transport::WebSocket, &permit, &facts);
     let PlaybackRequest {
         security, flags, ..
     } = request;

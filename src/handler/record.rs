@@ -11,6 +11,7 @@ use crate::gate::Gate;
 use crate::metrics::{Answered, Verdict, Why};
 use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
+use crate::session::Transport;
 use crate::session::guard::SessionGuard;
 use crate::session::hls::{Ended, HlsSession};
 use crate::session::id::{Receipt, SessionId};
@@ -28,7 +29,7 @@ const GRANTED: Verdict = Verdict {
 pub(super) fn started(
     gate: &Gate,
     session: SessionId,
-    over: &'static str,
+    transport: Transport,
     permit: &Permit,
     facts: &Facts,
 ) {
@@ -36,7 +37,7 @@ pub(super) fn started(
     let claims = permit.claims();
     tracing::info!(
         %session,
-        over,
+        transport = transport.name(),
         stream = %permit.stream(),
         address = %facts.address,
         referer = %facts.referer,

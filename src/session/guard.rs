@@ -13,7 +13,7 @@ use crate::token::{AtExpiry, UnixSeconds};
 
 use super::id::SessionId;
 use super::seats::{Content, Full, Seat};
-use super::{Newcomer, Sessions};
+use super::{Newcomer, Sessions, Transport};
 
 /// Switches that may wait for the media server's word at once; players have one at a time.
 const PENDING_LIMIT: usize = 4;
@@ -44,6 +44,7 @@ pub struct PendingId(u32);
 pub struct Playing {
     id: SessionId,
     player: String,
+    transport: Transport,
     started: UnixSeconds,
     state: Mutex<State>,
     /// Wakes the relay when `state.end` changed.
@@ -90,6 +91,7 @@ impl SessionGuard {
         let Newcomer {
             id,
             player,
+            transport,
             content,
             now,
         } = newcomer;
@@ -106,6 +108,7 @@ impl SessionGuard {
         let playing = Arc::new(Playing {
             id,
             player,
+            transport,
             started: now,
             state,
             changed: Notify::new(),
@@ -274,6 +277,12 @@ impl Playing {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// How its viewer gets what it plays.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// When it started.
