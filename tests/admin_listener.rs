@@ -13,8 +13,8 @@ use serde_json::Value;
 use support::gate::{Gate, Setup, grant, mint};
 use support::http_server::{HttpServer, playlist};
 use support::media_server::MediaServer;
-use support::until;
-use support::viewer::{Viewer, get, query, request};
+use support::viewer::{get, query, request};
+use support::{playing, until};
 
 fn sessions(gate: &Gate, filter: &str) -> Vec<Value> {
     let answer = get(gate.admin, &format!("/api/sessions{filter}"), &[]);
@@ -23,12 +23,6 @@ fn sessions(gate: &Gate, filter: &str) -> Vec<Value> {
         .as_array()
         .unwrap()
         .clone()
-}
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
 }
 
 #[test]
