@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
 use crate::request::rtmp_url::RtmpUrl;
-use crate::token::{AtExpiry, Claims, Grant, StreamName, UnixSeconds};
+use crate::token::{AtExpiry, Claims, StreamName, UnixSeconds};
 use denial::{Denial, Reason};
 use permit::Permit;
 use revocation::Revocations;
@@ -120,22 +120,17 @@ fn out_of_place(claims: &Claims, facts: &Facts) -> Vec<Reason> {
             referer: facts.referer.clone(),
         });
     }
-    if !fits_address(grant, facts.address) {
-        reasons.push(Reason::Address {
-            address: facts.address,
-        });
-    }
-    reasons
-}
-
-/// Whether a grant names this address, or none.
-fn fits_address(grant: &Grant, address: ClientAddress) -> bool {
-    let named = match address {
+    let address_fits = match facts.address {
         ClientAddress::Known(address) => grant
             .addresses
             .iter()
             .any(|prefix| prefix.contains(address)),
         ClientAddress::Unknown => false,
     };
-    grant.addresses.is_empty() || named
+    if !grant.addresses.is_empty() && !address_fits {
+        reasons.push(Reason::Address {
+            address: facts.address,
+        });
+    }
+    reasons
 }

@@ -20,9 +20,9 @@ use crate::listener::limit::ConnectionLimit;
 use crate::metrics::{Metrics, Readings};
 use crate::relay::RelaySettings;
 use crate::request::Edge;
-use crate::session::Sessions;
 use crate::session::hls::HlsSessions;
 use crate::session::ticket::Seals;
+use crate::session::{Sessions, Transport};
 use crate::token::{Keyring, Owner, UnixSeconds};
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::{Patience, Upstream};
@@ -288,7 +288,9 @@ impl Gate {
             *servers.entry(server.to_string()).or_insert(true) &= server.is_healthy();
         }
         self.metrics.text(&Readings {
-            sessions: self.sessions.count(),
+            sessions: Transport::ALL
+                .map(|transport| (transport.name(), self.sessions.count_by(transport)))
+                .to_vec(),
             connections: self.connections.open(),
             connections_refused: self.connections.refused(),
             log_lines_dropped: self

@@ -7,6 +7,7 @@ pub mod dialling;
 pub mod hls;
 pub mod in_band;
 pub mod record;
+pub mod stall;
 
 use std::sync::Arc;
 
@@ -28,9 +29,10 @@ use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
 use crate::request::client_address::ClientAddress;
 use crate::request::{Flags, Malformed, PlaybackRequest};
-use crate::session::Newcomer;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
+use crate::session::seats::Content;
+use crate::session::{Newcomer, Transport};
 use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
 use dialling::dial;
@@ -117,6 +119,7 @@ pub struct Playback {
 
 impl Playback {
     /// What stays when the media server has answered; the rest is given back to the allocator.
+    #[expect(clippy::boxed_local, reason = "the box is given back, too")]
     fn begun(self: Box<Self>) -> (SessionGuard, Security, Flags) {
         (self.guard, self.security, self.flags)
     }
@@ -156,6 +159,12 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     let newcomer = Newcomer {
         id,
         player: request.player.clone(),
+        transport: Transport::WebSocket,
+        content: if request.flags.meta_stream_only {
+            Content::Metadata
+        } else {
+            Content::Media
+        },
         now: clock::now(),
     };
     let open = || gate.sessions.open(newcomer.clone(), permit.clone());
@@ -181,7 +190,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
             session: id,
         },
     );
-    record::started(gate, id, "websocket", &permit);
+    record::started(gate, id, Transport::WebSocket, &permit);
     let PlaybackRequest {
         security, flags, ..
     } = request;

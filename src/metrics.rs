@@ -36,6 +36,12 @@ pub struct Answered {
     pub status: u32,
 }
 
+/// One label: a session's transport.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct By {
+    transport: &'static str,
+}
+
 /// One label: a media server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Which {
@@ -75,8 +81,8 @@ pub struct Metrics {
 /// What is read when somebody looks, instead of being counted.
 #[derive(Debug)]
 pub struct Readings {
-    /// Sessions now.
-    pub sessions: usize,
+    /// Sessions now, by the name of their transport.
+    pub sessions: Vec<(&'static str, usize)>,
     /// Viewers' connections now.
     pub connections: usize,
     /// Connections turned away at the limit.
@@ -184,7 +190,12 @@ impl Metrics {
         let mut now = Registry::with_prefix("h5gate");
         let gauge = |n: usize| ConstGauge::new(i64::try_from(n).unwrap_or(i64::MAX));
         let counter = |n: usize| ConstCounter::new(n as u64);
-        now.register("sessions", "Sessions now", gauge(readings.sessions));
+        let sessions = Family::<By, Gauge>::default();
+        for (transport, count) in &readings.sessions {
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            sessions.get_or_create(&By { transport }).set(count);
+        }
+        now.register("sessions", "Sessions now", sessions);
         now.register(
             "connections",
             "Connections of viewers now",

@@ -182,6 +182,7 @@ impl From<Kick> for Refusal {
             }
             Kick::Operator => denied("operator", Ours),
             Kick::Superseded => denied("superseded", Client),
+            Kick::Crowded => denied("sessions", Client),
             Kick::Drain => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Self::new(UNAVAILABLE, status, "draining", Ours)

@@ -116,7 +116,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         tracing::warn!(warning, "a setting is probably not meant");
     }
     // Viewers need not wait for a name that cannot be looked up now: the look-ups go on beside them.
-    let _ = runtime.block_on(async { timeout(FIRST_LOOK_UP, look_up_all(&gate)).await });
+    let looked_up = runtime.block_on(async { timeout(FIRST_LOOK_UP, look_up_all(&gate)).await });
     let workers = sockets
         .into_iter()
         .enumerate()
@@ -128,7 +128,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             let socket = TcpListener::from_std(socket)?;
             background.spawn(admin::serve(Arc::clone(&gate), admin, socket, ADMIN_CONNECTIONS));
         }
-        background.spawn(keep_names_fresh(Arc::clone(&gate)));
+        background.spawn(keep_names_fresh(Arc::clone(&gate), looked_up.is_ok()));
         background.spawn(handler::hls::keep_house(Arc::clone(&gate), state.clone()));
         if let Some(beside) = beside {
             background.spawn(beside);
@@ -246,10 +246,13 @@ async fn look_up_all(gate: &Gate) {
     }
 }
 
-/// Looks the media servers' names up again and again, off the way of any request.
-async fn keep_names_fresh(gate: Arc<Gate>) {
+/// Looks the media servers' names up again and again, off the way of any request; at once unless that has just been done.
+async fn keep_names_fresh(gate: Arc<Gate>, mut fresh: bool) {
     loop {
-        look_up_all(&gate).await;
+        if !fresh {
+            look_up_all(&gate).await;
+        }
+        fresh = false;
         tokio::time::sleep(gate.timeouts.upstream_lookup).await;
     }
 }

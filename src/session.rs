@@ -19,7 +19,7 @@ use crate::decision::revocation::Revocation;
 use crate::token::UnixSeconds;
 use guard::{Kick, Playing, SessionGuard};
 use id::SessionId;
-use seats::Seats;
+use seats::{Content, Seats};
 
 /// All running playbacks.
 #[derive(Debug)]
@@ -30,6 +30,29 @@ pub struct Sessions {
     draining: AtomicBool,
 }
 
+/// How a session's viewer gets what it plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// By one socket, from its handshake to its close.
+    WebSocket,
+    /// By requests: HLS, or the progressive file.
+    Hls,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::WebSocket, Self::Hls];
+
+    /// What it is called in the log, the metrics and the operator's lists.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Hls => "hls",
+        }
+    }
+}
+
 /// What a new session brings beside its permit.
 #[derive(Clone, Debug)]
 pub struct Newcomer {
@@ -37,6 +60,10 @@ pub struct Newcomer {
     pub id: SessionId,
     /// The viewer's `pid`; empty when it sent none.
     pub player: String,
+    /// How its viewer gets it.
+    pub transport: Transport,
+    /// What it is to get.
+    pub content: Content,
     /// When it starts.
     pub now: UnixSeconds,
 }
@@ -87,6 +114,13 @@ impl Sessions {
     #[must_use]
     pub fn count(&self) -> usize {
         self.playing.len()
+    }
+
+    /// How many there are by one transport. It walks through all of them, without holding anybody up for long.
+    #[must_use]
+    pub fn count_by(&self, transport: Transport) -> usize {
+        let is_by = |playing: &Playing| playing.transport() == transport;
+        self.playing.iter().filter(|one| is_by(one.value())).count()
     }
 
     /// One of them.

@@ -11,9 +11,10 @@ mod support;
 use serde_json::Value;
 
 use support::gate::{Gate, Setup, grant, mint};
+use support::http_server::{HttpServer, playlist};
 use support::media_server::MediaServer;
-use support::until;
-use support::viewer::{Viewer, get, query, request};
+use support::viewer::{get, query, request};
+use support::{playing, until};
 
 fn sessions(gate: &Gate, filter: &str) -> Vec<Value> {
     let answer = get(gate.admin, &format!("/api/sessions{filter}"), &[]);
@@ -22,12 +23,6 @@ fn sessions(gate: &Gate, filter: &str) -> Vec<Value> {
         .as_array()
         .unwrap()
         .clone()
-}
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
 }
 
 #[test]
@@ -60,7 +55,10 @@ fn health_and_readiness_are_told_without_a_token_and_the_rest_is_not() {
     let metrics = get(gate.admin, "/metrics", &["Authorization: Bearer secret"]);
     assert_eq!(metrics.status, 200);
     assert!(
-        metrics.body.contains("h5gate_sessions 0") && metrics.body.ends_with("# EOF\n"),
+        metrics
+            .body
+            .contains("h5gate_sessions{transport=\"hls\"} 0")
+            && metrics.body.ends_with("# EOF\n"),
         "{}",
         metrics.body
     );
@@ -163,4 +161,39 @@ fn sessions_are_listed_filtered_and_ended() {
         .status,
         404
     );
+}
+
+#[test]
+fn sessions_are_told_apart_by_their_transport() {
+    let media = MediaServer::echo();
+    let http = HttpServer::start(&[("/hls/playlist.m3u8", playlist("#EXTM3U\n1.ts\n"))]);
+    let gate = Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &format!(
+            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/\"",
+            http.address
+        ),
+        ..Setup::default()
+    });
+    let _sockets = [playing(&gate, "abcde-one"), playing(&gate, "abcde-two")];
+    let entry = query("abcde-one", &mint(&grant("abcde-one")));
+    let path = format!("/h5live/authhttp/playlist.m3u8?{entry}");
+    assert_eq!(get(gate.playback, &path, &[]).status, 200);
+    for (transport, count) in [("websocket", 2), ("hls", 1)] {
+        let found = sessions(&gate, &format!("?transport={transport}"));
+        assert_eq!(found.len(), count, "{found:?}");
+        assert!(found.iter().all(|one| one["transport"] == transport));
+        let series = format!("h5gate_sessions{{transport=\"{transport}\"}}");
+        assert_eq!(
+            gate.metric(&series),
+            f64::from(u8::try_from(count).unwrap())
+        );
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 3.0);
+    let started = gate.log();
+    let started = started
+        .iter()
+        .filter(|line| line["message"] == "playback started");
+    let hls = started.filter(|line| line["transport"] == "hls");
+    assert_eq!(hls.count(), 1);
 }

@@ -14,13 +14,8 @@ use serde_json::json;
 
 use support::gate::{Gate, Setup, grant, mint};
 use support::media_server::MediaServer;
+use support::playing;
 use support::viewer::{Viewer, get, query};
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
-}
 
 #[test]
 fn a_drain_sends_every_viewer_away_with_4503_and_ends_well() {

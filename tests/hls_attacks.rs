@@ -57,7 +57,7 @@ fn own_seals() -> Seals {
 #[test]
 fn tickets_and_links_of_another_organisation_open_nothing() {
     let server = with_neighbour();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
     let neighbours = format!("/h5live/authhttp/playlist.m3u8?{neighbours}");
@@ -83,7 +83,7 @@ fn tickets_and_links_of_another_organisation_open_nothing() {
 #[test]
 fn who_has_the_key_of_one_organisation_signs_no_link_to_anothers_stream() {
     let server = with_neighbour();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (ticket, ..) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let owner = "abcde".parse().unwrap();
     let seals = own_seals();
@@ -105,7 +105,7 @@ fn who_has_the_key_of_one_organisation_signs_no_link_to_anothers_stream() {
 #[test]
 fn a_ticket_names_no_playback_of_anybody_else() {
     let server = with_neighbour();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (mine, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let neighbours = query("fghij-one", &mint(&grant("fghij-one")));
     let (_, foreign) = begin(
@@ -132,7 +132,7 @@ fn a_ticket_names_no_playback_of_anybody_else() {
 #[test]
 fn no_spelling_of_a_path_leads_anywhere_else() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (ticket, media, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let root = "/h5live/authhttp";
     let film = &segments[0];
@@ -210,7 +210,7 @@ fn the_query_of_a_child_is_what_the_playlist_says() {
     let media = "#EXTM3U\n#EXTINF:1,\n1.ts?x=1\n";
     server.set("/hls/abcde-one/list.m3u8", playlist(media));
     server.set("/hls/abcde-one/1.ts", segment(b"one"));
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let entry = entry(&grant("abcde-one"), "1");
     let list = links(&entry, &begin(&gate, &entry).0.body).remove(0);
     assert!(list.contains("stream=abcde-one") && !list.contains("abcde-two"));
@@ -253,7 +253,7 @@ fn the_query_of_a_child_is_what_the_playlist_says() {
 #[test]
 fn a_viewer_multiplies_no_shared_fetches_by_spelling_one_segment_in_many_ways() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let filled = || gate.metric("h5gate_cache_requests_total{reason=\"filled\"}");
     assert_eq!(ask(&gate, &segments[0]).body, "segment one");
@@ -282,7 +282,7 @@ fn a_viewer_multiplies_no_shared_fetches_by_spelling_one_segment_in_many_ways() 
 #[test]
 fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
     let server = server();
-    let gate = gate_with(&server, "[hls]\nsession_idle = \"1s\"");
+    let gate = gate_with(server.address, "[hls]\nsession_idle = \"1s\"");
     let token = grant("abcde-one");
     let entry = entry(&token, "1");
     let (_, media, segments) = play(&gate, &entry);
@@ -318,13 +318,14 @@ fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
 }
 
 #[test]
-fn a_ticket_of_a_token_for_one_address_is_good_at_that_address_alone() {
+fn a_ticket_of_a_token_for_one_address_moves_within_its_prefix_and_no_further() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let mut bound = grant("abcde-one");
     bound.addresses = vec!["192.0.2.1".parse().unwrap()];
     let (_, media, segments) = play(&gate, &entry(&bound, "1"));
-    for address in ["192.0.2.2", "192.0.2.255", "198.51.100.1", "2001:db8::1"] {
+    assert_eq!(from(&gate, "192.0.2.255", &media).status, 200);
+    for address in ["192.0.3.1", "198.51.100.1", "2001:db8::1"] {
         for path in [&media, &segments[0]] {
             let answer = from(&gate, address, path);
             assert_eq!(outcome(&answer), (403, 4901), "{address}");
@@ -338,7 +339,7 @@ fn the_ticket_is_put_into_links_and_nowhere_else() {
     let server = server();
     let text = "#EXTM3U\n# ~{ticket}/\nhttps://evil.test/~{ticket}/1.ts\n#EXTINF:1,\n~{ticket}/1.ts\n1.ts\n";
     server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let answer = ask(&gate, &entry(&grant("abcde-one"), "1"));
     let ticket = answer.body.lines().last().unwrap().split('/').next();
     let ticket = ticket.unwrap();
@@ -362,7 +363,7 @@ fn an_entry_that_leads_to_no_playlist_is_no_film() {
         "/film.mp4",
         support::http_server::page("video/mp4", &vec![7; 20 << 20]),
     );
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "1")).status, 502);
     // Nor one whose tickets alone would fill the memory: 200,000 of them.
     let many = "#EXTM3U\n".to_owned() + &"a\n".repeat(200_000);
@@ -401,7 +402,7 @@ fn a_playlist_that_comes_drop_by_drop_is_not_waited_for() {
 #[test]
 fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let healthy = || {
         gate.metric(&format!(
@@ -428,7 +429,7 @@ fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
 fn a_viewer_who_does_not_read_is_gone_after_a_while() {
     let server = server();
     server.set("/other/2.ts", segment(&vec![7; 12 << 20]));
-    let gate = gate_with(&server, "[timeouts]\nuser_timeout = \"1s\"");
+    let gate = gate_with(server.address, "[timeouts]\nuser_timeout = \"1s\"");
     let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let mut socket = connect(gate.playback);
     let head = format!(
@@ -532,7 +533,7 @@ fn a_token_goes_to_no_media_server_that_asks_for_it() {
                 #EXTINF:1,\n1.ts?t={$token}\n#EXTINF:1,\n1.ts?p={$pid}\n";
     server.set("/hls/abcde-one/playlist.m3u8", playlist(text));
     server.set("/hls/abcde-one/1.ts", segment(b"one"));
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let entry = entry(&grant("abcde-one"), "1");
     let links = links(&entry, &begin_any(&gate, &entry));
     for link in &links {
@@ -567,7 +568,7 @@ fn begin_any(gate: &Gate, entry: &str) -> String {
 #[test]
 fn what_two_parsers_could_read_differently_is_not_answered_twice() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let film = &segments[0];
     let smuggled = format!("GET {film} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n");
@@ -609,7 +610,7 @@ fn what_two_parsers_could_read_differently_is_not_answered_twice() {
 #[test]
 fn nothing_that_a_viewer_sends_splits_a_request_or_an_answer() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let split = "%0d%0aX-Evil:%20yes%0d%0a%0d%0aGET%20/stat%20HTTP/1.1";
     for path in [
@@ -668,7 +669,7 @@ fn a_forged_or_broken_file_of_saved_playbacks_harms_nobody() {
 #[test]
 fn a_playlist_that_is_packed_or_only_a_part_is_not_handed_on() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     let packed = Page {
         fields: "Content-Type: application/vnd.apple.mpegurl\r\nContent-Encoding: gzip\r\n"
             .to_owned(),
@@ -691,7 +692,7 @@ fn a_playlist_that_is_packed_or_only_a_part_is_not_handed_on() {
 #[test]
 fn many_who_begin_one_playback_at_once_are_one_that_can_be_ended() {
     let server = server();
-    let gate = gate_with(&server, "");
+    let gate = gate_with(server.address, "");
     for round in 0..20 {
         let entry = entry(&grant("abcde-one"), &round.to_string());
         let request = format!(

@@ -10,14 +10,8 @@ mod support;
 
 use support::gate::{Gate, Setup, grant, mint};
 use support::media_server::MediaServer;
-use support::until;
 use support::viewer::{Viewer, query};
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
-}
+use support::{playing, until};
 
 #[test]
 fn no_room_for_another_session_is_4503_and_for_another_connection_503() {

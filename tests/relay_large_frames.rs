@@ -32,13 +32,18 @@ fn media() -> Vec<Vec<u8>> {
         .iter()
         .enumerate()
         .map(|(index, &size)| {
-            let payload: Vec<u8> = (0..size).map(|at| (at * 7 + index) as u8).collect();
+            let byte = |at| u8::try_from((at * 7 + index) % 256).unwrap();
+            let payload: Vec<u8> = (0..size).map(byte).collect();
             frame::from_server(opcode::BINARY, &payload)
         })
         .collect()
 }
 
 /// Sends in pieces of `piece` bytes; the server comes back to be kept open.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the test waits for it, or its runtime ends it"
+)]
 fn send(mut server: TcpStream, bytes: Vec<u8>, piece: usize) -> tokio::task::JoinHandle<TcpStream> {
     tokio::spawn(async move {
         for piece in bytes.chunks(piece) {

@@ -11,16 +11,10 @@ mod support;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use support::gate::{API_KEY, Gate, Setup, grant, mint};
+use support::gate::{API_KEY, Gate, Setup};
 use support::media_server::MediaServer;
-use support::until;
-use support::viewer::{Viewer, query, request};
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
-}
+use support::viewer::{Viewer, request};
+use support::{playing, until};
 
 #[test]
 fn a_reload_rotates_keys_and_a_bad_file_changes_nothing() {

@@ -13,13 +13,8 @@ use serde_json::{Value, json};
 
 use support::gate::{Gate, grant, mint};
 use support::media_server::MediaServer;
+use support::playing;
 use support::viewer::{Viewer, query, request};
-
-fn playing(gate: &Gate, stream: &str) -> Viewer {
-    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
-    assert_eq!(viewer.hear(), "hello");
-    viewer
-}
 
 #[test]
 fn a_revoked_token_ends_its_sessions_and_starts_no_more() {

@@ -10,12 +10,14 @@ mod support;
 
 use std::num::NonZeroU16;
 
+use h5gate::token::{Grant, Security};
 use serde_json::json;
 
-use support::gate::{Gate, grant, mint};
+use support::gate::{Gate, Setup, grant, mint};
+use support::http_server::{HttpServer, playlist};
 use support::media_server::MediaServer;
 use support::until;
-use support::viewer::{Viewer, query};
+use support::viewer::{Viewer, get, query};
 
 #[test]
 fn a_token_plays_as_often_at_once_as_it_says() {
@@ -117,4 +119,145 @@ fn a_seat_that_is_taken_by_a_switch_supersedes_too() {
     other.say(&switch.to_string());
     assert!(other.hear().starts_with("echo:"));
     assert_eq!(second.closed().0, 4901);
+}
+
+/// A gate before a media server with both sides; over WebSocket it sends `first` as soon as it has agreed.
+fn with_hls(first: (u8, &'static [u8])) -> (Gate, HttpServer) {
+    let media = MediaServer::start(move |mut gate| {
+        gate.accept();
+        gate.send(first.0, first.1);
+        gate.drain();
+    });
+    let http = HttpServer::start(&[("/hls/playlist.m3u8", playlist("#EXTM3U\n1.ts\n"))]);
+    let gate = Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &format!(
+            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/\"",
+            http.address
+        ),
+        ..Setup::default()
+    });
+    (gate, http)
+}
+
+const METADATA: (u8, &[u8]) = (0x1, b"metadata");
+const MEDIA: (u8, &[u8]) = (0x2, b"media");
+
+/// What one player does with a token: HLS, and a WebSocket that may be for metadata alone.
+struct Player<'a> {
+    gate: &'a Gate,
+    query: String,
+}
+
+impl<'a> Player<'a> {
+    fn new(gate: &'a Gate, security: &Security, pid: &str) -> Self {
+        let query = format!("{}&pid={pid}", query("abcde-one", security));
+        Self { gate, query }
+    }
+
+    fn hls(&self) -> u16 {
+        let path = format!("/h5live/authhttp/playlist.m3u8?{}", self.query);
+        get(self.gate.playback, &path, &[]).status
+    }
+
+    fn metadata(&self) -> Viewer {
+        let query = format!("{}&flags=metastreamonly", self.query);
+        Viewer::open(self.gate.playback, &query, &[])
+    }
+
+    fn media(&self) -> Viewer {
+        Viewer::open(self.gate.playback, &self.query, &[])
+    }
+}
+
+fn at_most(sessions: u16) -> Grant {
+    let mut grant = grant("abcde-one");
+    grant.sessions = NonZeroU16::new(sessions);
+    grant
+}
+
+#[test]
+fn a_players_metadata_sits_on_the_seat_of_its_media() {
+    let (gate, _http) = with_hls(METADATA);
+    let security = mint(&at_most(1));
+    let [player, other] = ["a", "b"].map(|pid| Player::new(&gate, &security, pid));
+    // Players open both at once, and open the metadata again when it is lost: neither takes the other's place, in no order.
+    let mut first = player.metadata();
+    assert_eq!(first.hear(), "metadata");
+    assert_eq!(player.hls(), 200);
+    let mut second = player.metadata();
+    assert_eq!(second.hear(), "metadata");
+    drop(first);
+    until("the first one's end", || {
+        (gate.metric("h5gate_sessions") == 2.0).then_some(())
+    });
+    let mut third = player.metadata();
+    assert_eq!(third.hear(), "metadata");
+    assert_eq!(second.closed().0, 4901, "one socket for metadata, not two");
+    assert_eq!(player.hls(), 200);
+    // Nobody else has found a seat by that.
+    assert_eq!(other.hls(), 403);
+    assert_eq!(other.metadata().closed().0, 4901);
+    assert_eq!(other.media().closed().0, 4901);
+}
+
+#[test]
+fn metadata_without_media_has_a_seat_of_its_own() {
+    let (gate, _http) = with_hls(METADATA);
+    let security = mint(&at_most(2));
+    let [a, b, c] = ["a", "b", "c"].map(|pid| Player::new(&gate, &security, pid));
+    let mut kept = [a.metadata(), b.metadata()];
+    for viewer in &mut kept {
+        assert_eq!(viewer.hear(), "metadata");
+    }
+    assert_eq!(c.metadata().closed().0, 4901);
+    assert_eq!([a.hls(), b.hls(), c.hls()], [200, 200, 403]);
+    // Viewers without a name are nobody's companions.
+    let security = mint(&at_most(1));
+    let nameless = Player::new(&gate, &security, "");
+    let mut metadata = nameless.metadata();
+    assert_eq!(metadata.hear(), "metadata");
+    assert_eq!(nameless.hls(), 403);
+}
+
+#[test]
+fn media_does_not_hide_as_metadata() {
+    let (gate, _http) = with_hls(MEDIA);
+    let security = mint(&at_most(1));
+    let player = Player::new(&gate, &security, "a");
+    assert_eq!(player.hls(), 200);
+    let flags = ["metastreamonly", "metastreamonly&flags=faststart"];
+    for flags in flags {
+        let query = format!("{}&flags={flags}", player.query);
+        let mut hidden = Viewer::open(gate.playback, &query, &[]);
+        assert_eq!(hidden.closed().0, 4901, "{flags}");
+    }
+    assert_eq!(gate.logged("playback ended")["reason"], "sessions");
+    assert_eq!(player.hls(), 200, "what has the seat plays on");
+    // Where there is a seat it has that one, and it is the last.
+    let security = mint(&at_most(2));
+    let [player, other] = ["a", "b"].map(|pid| Player::new(&gate, &security, pid));
+    assert_eq!(player.hls(), 200);
+    let mut hidden = player.metadata();
+    assert_eq!(hidden.receive().unwrap().payload, b"media");
+    assert_eq!(other.hls(), 403);
+}
+
+#[test]
+fn who_is_refused_takes_nobodys_seat() {
+    let gate = Gate::before(MediaServer::echo().address);
+    // One user, by two tokens that count differently.
+    let [two, one] = [2, 1].map(|sessions| {
+        let mut grant = at_most(sessions);
+        grant.user = Some("somebody".parse().unwrap());
+        mint(&grant)
+    });
+    let mut kept = ["a", "b"].map(|pid| Player::new(&gate, &two, pid).media());
+    for viewer in &mut kept {
+        assert_eq!(viewer.hear(), "hello");
+    }
+    let refused = Player::new(&gate, &one, "a").media().closed();
+    assert_eq!(refused.0, 4901);
+    let third = Player::new(&gate, &two, "c").media().closed();
+    assert_eq!(third.0, 4901, "the seat of the first is still taken");
 }

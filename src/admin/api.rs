@@ -71,13 +71,13 @@ pub fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
     }
 }
 
-/// `GET /api/sessions?organisation&stream&tag&address&token_id&after&limit`, in the order of their ids.
+/// `GET /api/sessions?organisation&stream&tag&address&token_id&transport&after&limit`, in the order of their ids.
 fn sessions(gate: &Gate, query: &str) -> Response<Full<Bytes>> {
     let mut filters = Vec::new();
     let (mut after, mut limit) = (None, PAGE);
     for (key, value) in form_pairs(query) {
         match key.as_str() {
-            "organisation" | "stream" | "tag" | "address" | "token_id" => {
+            "organisation" | "stream" | "tag" | "address" | "token_id" | "transport" => {
                 filters.push((key, value));
             }
             "after" => match SessionId::parse(&value) {
@@ -128,6 +128,7 @@ fn session_json(playing: &Playing) -> Value {
         "address": permit.address().to_string(),
         "token_id": claims.grant.id.to_string(),
         "key": claims.key.as_str(),
+        "transport": playing.transport().name(),
         "started": playing.started().get(),
         "expires": claims.grant.expires.map(UnixSeconds::get),
     })

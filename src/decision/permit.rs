@@ -6,7 +6,7 @@ use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Claims, StreamName};
 
-use super::{Facts, fits_address};
+use super::Facts;
 
 /// An allowed playback. The decision alone makes one, and nothing goes to a media server without one. A clone is the
 /// same permit.
@@ -46,12 +46,6 @@ impl Permit {
     #[must_use]
     pub fn url(&self) -> &RtmpUrl {
         &self.0.facts.url
-    }
-
-    /// Whether its token is good at this address, too.
-    #[must_use]
-    pub fn is_good_at(&self, address: ClientAddress) -> bool {
-        fits_address(&self.0.claims.grant, address)
     }
 
     /// Where the viewer was.

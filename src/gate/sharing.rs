@@ -22,6 +22,8 @@ pub type Cache = crate::relay::cache::Cache<std::sync::Arc<SharedHead>, Failure>
 pub struct SharedHead {
     /// What viewers get.
     pub headers: HeaderMap,
+    /// A playlist, of which nobody gets a part.
+    pub is_playlist: bool,
     /// Of a media playlist.
     pub target_duration: Option<Duration>,
 }

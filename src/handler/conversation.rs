@@ -36,6 +36,7 @@ use crate::token_api::http::{self as token_api, TokenApi};
 
 use super::body::AnswerBody;
 use super::hls::{self, Trouble};
+use super::stall::StallGuard;
 use super::{Verdict, judge, random, record};
 
 const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
@@ -99,6 +100,7 @@ pub async fn hold(
         .header_read_timeout(gate.timeouts.keep_alive);
     http.max_headers(gate.limits.fields)
         .max_buf_size(gate.limits.head);
+    let socket = StallGuard::new(socket, gate.timeouts.write_stall);
     let mut conversation = http.serve_connection(TokioIo::new(socket), service);
 
     let mut deadline = std::pin::pin!(sleep_until(head_deadline));
@@ -132,7 +134,7 @@ pub async fn hold(
         .unwrap_or_else(PoisonError::into_inner)
         .take()?;
     Some(Opened {
-        socket: parts.io.into_inner(),
+        socket: parts.io.into_inner().into_inner(),
         early: parts.read_buf.to_vec(),
         verdict,
         permit,

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod content;
 pub mod fetching;
 pub mod house;
+pub mod range;
 pub mod wanted;
 
 use std::sync::Arc;

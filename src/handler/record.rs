@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::metrics::{Answered, Verdict, Why};
 use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
+use crate::session::Transport;
 use crate::session::guard::SessionGuard;
 use crate::session::hls::{Ended, HlsSession};
 use crate::session::id::{Receipt, SessionId};
@@ -24,12 +25,12 @@ const GRANTED: Verdict = Verdict {
     code: 0,
 };
 
-pub(super) fn started(gate: &Gate, session: SessionId, over: &'static str, permit: &Permit) {
+pub(super) fn started(gate: &Gate, session: SessionId, transport: Transport, permit: &Permit) {
     gate.metrics.verdicts.get_or_create(&GRANTED).inc();
     let (claims, facts) = (permit.claims(), permit.facts());
     tracing::info!(
         %session,
-        over,
+        transport = transport.name(),
         stream = %permit.stream(),
         address = %facts.address,
         referer = %facts.referer,

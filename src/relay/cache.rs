@@ -120,6 +120,12 @@ impl<H, F> Cache<H, F> {
         }
     }
 
+    /// What is there whole and fresh. Looking for it starts nothing.
+    #[must_use]
+    pub fn find_whole(&self, key: &CacheKey, now: Instant) -> Option<Reader<H, F>> {
+        self.shelf().find_whole(key, now).map(Reader::new)
+    }
+
     /// Frees what is no longer fresh, from the least recently used on. Nothing needs it but the memory of an idle cache: call
     /// it every few seconds. An entry that nobody asks for is gone at the first call after it could have been fresh since
     /// its last use.

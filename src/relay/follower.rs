@@ -23,6 +23,8 @@ pub struct Follower {
     close: Option<Vec<u8>>,
     /// The close frame is complete: nothing behind it counts.
     closed: bool,
+    /// Media has been seen.
+    media: bool,
     watching: bool,
     last_was_large: bool,
     /// The text message that is being watched.
@@ -38,6 +40,8 @@ pub struct Followed {
     pub frame_gap: Option<usize>,
     /// The last place in them where any frame may stand: between two messages.
     pub message_gap: Option<usize>,
+    /// The first media of all begins in them: a binary message.
+    pub media: bool,
     /// Text messages that ended in them, while watching.
     pub messages: Vec<Vec<u8>>,
     /// The server's close frame, complete.
@@ -153,6 +157,9 @@ impl Follower {
         self.have = 0;
         self.remaining = frame.length;
         self.frame = Some(frame);
+        if frame.opcode == opcode::BINARY {
+            followed.media |= !std::mem::replace(&mut self.media, true);
+        }
         if !is_control(frame.opcode) {
             self.last_was_large = frame.length >= LARGE;
             if frame.opcode != opcode::CONTINUATION {

@@ -173,6 +173,20 @@ proptest! {
     }
 
     #[test]
+    fn the_first_media_is_told_once_where_it_begins(frames in vec(any_frame(), 0..6), cut in any::<usize>()) {
+        let bytes = bytes_of(&frames);
+        let cut = cut % (bytes.len() + 1);
+        let mut follower = Follower::default();
+        let told = [&bytes[..cut], &bytes[cut..]].map(|part| follower.follow(part).media);
+        let before = frames.iter().take_while(|frame| frame.first & 0x0f != opcode::BINARY);
+        let start: usize = before.map(|frame| frame.bytes().len()).sum();
+        // Known when the header is whole.
+        let known = frames.iter().find(|frame| frame.first & 0x0f == opcode::BINARY);
+        let known = known.map(|frame| start + frame.bytes().len() - frame.payload.len());
+        prop_assert_eq!(told, [known.is_some_and(|at| at <= cut), known.is_some_and(|at| at > cut)]);
+    }
+
+    #[test]
     fn watched_texts_are_whole_and_nothing_else_is_kept(frames in vec(any_frame(), 0..8), cuts in vec(any::<usize>(), 0..6)) {
         let (_, messages, _) = follow_cut(&bytes_of(&frames), &cuts, true);
         let (_, unwatched, _) = follow_cut(&bytes_of(&frames), &cuts, false);

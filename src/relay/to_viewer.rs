@@ -5,7 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::follower::ServerClose;
+use super::follower::{Followed, ServerClose};
 use super::frame::{self, HEADER_LIMIT, opcode};
 use super::passage::{self, Side};
 use super::switch::Answer;
@@ -102,7 +102,7 @@ where
         ))?;
         if moved > 0 {
             let seen = header_length.min(moved);
-            self.follower.follow(header.get(..seen).unwrap_or_default());
+            self.follow(header.get(..seen).unwrap_or_default());
             self.follower.skip(moved - seen);
             self.sent_to_viewer += moved as u64;
             self.last_media = Instant::now();
@@ -117,7 +117,7 @@ where
         bytes: &[u8],
         cx: Option<&mut Context<'_>>,
     ) -> io::Result<()> {
-        let followed = self.follower.follow(bytes);
+        let followed = self.follow(bytes);
         let forward = bytes.get(..followed.forward).unwrap_or_default();
         let (gap, between_messages) = match (followed.message_gap, followed.frame_gap) {
             (Some(gap), _) => (Some(gap), true),
@@ -142,6 +142,14 @@ where
             self.on_server_close(close);
         }
         Ok(())
+    }
+
+    fn follow(&mut self, bytes: &[u8]) -> Followed {
+        let followed = self.follower.follow(bytes);
+        if followed.media {
+            self.guard.has_media();
+        }
+        followed
     }
 
     fn send_to_viewer(&mut self, bytes: &[u8], cx: Option<&mut Context<'_>>) -> io::Result<()> {

@@ -12,8 +12,8 @@ use crate::decision::revocation::Revocation;
 use crate::token::{AtExpiry, UnixSeconds};
 
 use super::id::SessionId;
-use super::seats::{Full, PlayerName, Seat};
-use super::{Newcomer, Sessions};
+use super::seats::{Content, Full, PlayerName, Seat};
+use super::{Newcomer, Sessions, Transport};
 
 /// Switches that may wait for the media server's word at once; players have one at a time.
 const PENDING_LIMIT: usize = 4;
@@ -29,6 +29,8 @@ pub enum Kick {
     Operator,
     /// The same player plays on by a newer socket.
     Superseded,
+    /// It gets media, though it asked for metadata alone, and there is no seat for that.
+    Crowded,
     /// The gate is stopping.
     Drain,
 }
@@ -43,6 +45,7 @@ pub struct Playing {
     id: SessionId,
     /// A digest of its player's name, which may be as long as a request.
     player: Option<PlayerName>,
+    transport: Transport,
     started: UnixSeconds,
     state: Mutex<State>,
     /// Wakes the relay when `state.end` changed.
@@ -51,6 +54,7 @@ pub struct Playing {
 
 #[derive(Debug)]
 struct State {
+    content: Content,
     current: Held,
     pending: Vec<(PendingId, Held)>,
     next: u32,
@@ -67,6 +71,14 @@ struct Held {
     seat: Option<Seat>,
 }
 
+impl Held {
+    fn has_room_for_media(&self) -> bool {
+        let limit = self.permit.claims().grant.sessions;
+        let taken = self.seat.as_ref().zip(limit);
+        taken.is_none_or(|(seat, limit)| seat.hold_media(limit).is_ok())
+    }
+}
+
 /// A session while it lives. Dropping it ends the session everywhere: the list, the counts, the seats.
 #[derive(Debug)]
 pub struct SessionGuard {
@@ -77,11 +89,18 @@ pub struct SessionGuard {
 impl SessionGuard {
     /// Puts a new session into the list, without a seat yet.
     pub(super) fn enter(sessions: &Arc<Sessions>, newcomer: Newcomer, permit: Permit) -> Self {
-        let Newcomer { id, player, now } = newcomer;
+        let Newcomer {
+            id,
+            player,
+            transport,
+            content,
+            now,
+        } = newcomer;
         let player = sessions.seats.name(&player);
         let cut = cut_at(&permit, now);
         let current = Held { permit, seat: None };
         let state = Mutex::new(State {
+            content,
             current,
             pending: Vec::new(),
             next: 0,
@@ -91,6 +110,7 @@ impl SessionGuard {
         let playing = Arc::new(Playing {
             id,
             player,
+            transport,
             started: now,
             state,
             changed: Notify::new(),
@@ -113,10 +133,9 @@ impl SessionGuard {
     /// A seat where the token limits them; an older socket of the same player that had it is to end.
     fn take_seat(&self, permit: &Permit) -> Result<Option<Seat>, Denial> {
         let Playing { id, player, .. } = &*self.playing;
-        let taken = self
-            .sessions
-            .seats
-            .take(permit, *id, *player, Instant::now());
+        let content = self.playing.state().content;
+        let seats = &self.sessions.seats;
+        let taken = seats.take(permit, *id, *player, content, Instant::now());
         let (seat, older) = taken.map_err(|Full(limit)| Reason::TooManySessions { limit })?;
         if let Some(older) = older
             && let Some(playing) = self.sessions.find(older.session)
@@ -187,6 +206,25 @@ impl SessionGuard {
         self.release(rejected);
     }
 
+    /// The media server sends it media. One that asked for metadata alone needs a seat of its own from here on, and is ended
+    /// where there is none.
+    pub fn has_media(&self) {
+        let mut state = self.playing.state();
+        if std::mem::replace(&mut state.content, Content::Media) == Content::Media {
+            return;
+        }
+        let pending = state.pending.iter().map(|(_, held)| held);
+        // Every token has its own row, so all of them are asked.
+        let crowded = std::iter::once(&state.current)
+            .chain(pending)
+            .filter(|held| !held.has_room_for_media())
+            .count();
+        drop(state);
+        if crowded > 0 {
+            self.playing.end_in(Duration::ZERO, Kick::Crowded);
+        }
+    }
+
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self) -> Option<(Instant, Kick)> {
@@ -241,6 +279,12 @@ impl Playing {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// How its viewer gets what it plays.
+    #[must_use]
+    pub fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// When it started.

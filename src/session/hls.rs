@@ -272,12 +272,7 @@ impl HlsSessions {
         state.asked = now;
         match state.life {
             Life::Over { kick, .. } => Standing::Over(kick),
-            // What the operator leaves open the issuer may have closed.
-            Life::Playing(ref guard)
-                if state.places.hold(address, self.bind) && guard.permit().is_good_at(address) =>
-            {
-                Standing::Plays
-            }
+            Life::Playing(_) if state.places.hold(address, self.bind) => Standing::Plays,
             Life::Playing(_) => Standing::Elsewhere,
         }
     }

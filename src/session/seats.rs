@@ -1,5 +1,10 @@
 //! How many viewers one token or user may have at once.
+//!
+//! A player may have two sockets for a moment, when it switches, and for long, when it plays HLS and hears of the metadata
+//! by a WebSocket beside it (`metastreamonly`, PROTOCOL.md 4). Its metadata sits on the seat of its media. What a session
+//! says of itself is not believed for longer than the media server bears it out: media takes a seat ([`Seat::hold_media`]).
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -21,6 +26,15 @@ const OVERLAP: Duration = Duration::from_secs(10);
 /// How soon after one such switch the next may take as long. Sooner than that the older socket ends at once, or two
 /// people could take turns for ever.
 const OVERLAP_AGAIN: Duration = Duration::from_secs(60);
+
+/// What a session gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Media, with or without metadata.
+    Media,
+    /// Metadata alone, as long as the media server sends nothing else.
+    Metadata,
+}
 
 /// Who the viewers of a limited token are counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,9 +67,10 @@ struct Sitting {
     player: Option<PlayerName>,
     /// A digest of where it is.
     place: u64,
+    content: Content,
     /// A session may hold a seat twice: by its current token and by a pending one.
     times: usize,
-    /// A newer socket of the same player has the seat.
+    /// A newer socket of the same player and for the same content has the seat.
     leaving: bool,
     /// The older socket of the same player that had the seat, and has it again when this one leaves first.
     previous: Option<SessionId>,
@@ -84,7 +99,7 @@ pub struct Older {
 }
 
 /// A digest of what a player calls itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlayerName(u64);
 
 impl Seats {
@@ -94,12 +109,14 @@ impl Seats {
         (!player.is_empty()).then(|| PlayerName(self.names.hash_one(player)))
     }
 
-    /// Takes a seat where the token limits them. A second socket of one player takes the seat over from the first.
+    /// Takes a seat where the token limits them. A second socket of one player for the same content takes the seat over from
+    /// the first.
     pub fn take(
         &self,
         permit: &Permit,
         session: SessionId,
         player: Option<PlayerName>,
+        content: Content,
         now: Instant,
     ) -> Result<(Option<Seat>, Option<Older>), Full> {
         let claims = permit.claims();
@@ -114,6 +131,7 @@ impl Seats {
             session,
             player,
             place: self.names.hash_one(Bind::Prefix.place(permit.address())),
+            content,
             times: 1,
             leaving: false,
             previous: None,
@@ -135,6 +153,13 @@ impl Seats {
     }
 }
 
+impl Sitting {
+    /// Whether both are of one player, for the same content.
+    fn is_like(&self, other: &Self) -> bool {
+        self.player.is_some() && self.player == other.player && self.content == other.content
+    }
+}
+
 impl Row {
     fn take(
         &mut self,
@@ -148,46 +173,91 @@ impl Row {
             return Ok(None);
         }
         let first = self.first_of(&newcomer);
-        let seated = self.sitting.iter().filter(|one| !one.leaving).count();
-        if seated.saturating_sub(usize::from(first.is_some())) >= usize::from(limit.get()) {
+        let first = first.and_then(|first| self.sitting.get(first));
+        let previous = first.map(|first| first.session);
+        let moves = first.is_some_and(|first| first.place != newcomer.place);
+        newcomer.previous = previous;
+        self.set_leaving(previous, true);
+        self.sitting.push(newcomer);
+        if !self.has_room(limit) || moves && !self.may_move(now) {
+            self.sitting.pop();
+            self.set_leaving(previous, false);
             return Err(Full(limit));
         }
-        let older = match first.and_then(|first| self.sitting.get_mut(first)) {
-            None => None,
-            Some(first) => {
-                let moves = self.moves.get_or_insert_with(|| Moves::new(now));
-                if first.place != newcomer.place && !moves.take(now) {
-                    return Err(Full(limit));
-                }
-                first.leaving = true;
-                let session = first.session;
-                let grace = self.grace(now);
-                Some(Older { session, grace })
-            }
-        };
-        newcomer.previous = older.map(|older| older.session);
-        self.sitting.push(newcomer);
-        Ok(older)
+        Ok(previous.map(|session| Older {
+            session,
+            grace: self.grace(now),
+        }))
     }
 
-    /// Where the socket of the same player stands that makes way; none while another one does.
+    /// Where the socket stands that makes way for another of the same player and for the same content; none while one does
+    /// so already.
     fn first_of(&self, newcomer: &Sitting) -> Option<usize> {
-        let name = newcomer.player?;
-        let same = |one: &Sitting| one.player == Some(name);
-        if self.sitting.iter().any(|one| same(one) && one.leaving) {
+        let alike = |one: &Sitting| one.is_like(newcomer);
+        if self.sitting.iter().any(|one| alike(one) && one.leaving) {
             return None;
         }
-        self.sitting.iter().position(same)
+        self.sitting.iter().position(alike)
     }
 
+    /// Whether a seat may go to another place once more.
+    fn may_move(&mut self, now: Instant) -> bool {
+        self.moves.get_or_insert_with(|| Moves::new(now)).take(now)
+    }
+
+    fn set_leaving(&mut self, session: Option<SessionId>, leaving: bool) {
+        let mut sitting = self.sitting.iter_mut();
+        if let Some(one) = session.and_then(|id| sitting.find(|one| one.session == id)) {
+            one.leaving = leaving;
+        }
+    }
+
+    /// How long an older socket of a player may go on beside the newer one.
     fn grace(&mut self, now: Instant) -> Duration {
-        let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
         let last = self.last_overlap.replace(now);
+        let lately = |last: Instant| now.saturating_duration_since(last) < OVERLAP_AGAIN;
         if last.is_some_and(lately) {
             Duration::ZERO
         } else {
             OVERLAP
         }
+    }
+
+    /// Whether no more seats are taken than there are.
+    fn has_room(&self, limit: NonZeroU16) -> bool {
+        let limit = usize::from(limit.get());
+        // Where no more sit than there are seats, nobody need be told apart.
+        self.sitting.len() <= limit || self.taken() <= limit
+    }
+
+    /// How many seats are taken: each player's metadata is on the seats of its media.
+    fn taken(&self) -> usize {
+        let mut taken = 0;
+        let mut players: HashMap<PlayerName, (usize, usize)> = HashMap::new();
+        for one in self.sitting.iter().filter(|one| !one.leaving) {
+            let Some(player) = one.player else {
+                taken += 1;
+                continue;
+            };
+            let (media, metadata) = players.entry(player).or_default();
+            match one.content {
+                Content::Media => *media += 1,
+                Content::Metadata => *metadata += 1,
+            }
+        }
+        let of_players = players
+            .values()
+            .map(|(media, metadata)| media.max(metadata));
+        taken + of_players.sum::<usize>()
+    }
+
+    /// A session has media from here on; whether there is a seat for that.
+    fn hold_media(&mut self, session: SessionId, limit: NonZeroU16) -> bool {
+        let mut sitting = self.sitting.iter_mut();
+        if let Some(one) = sitting.find(|one| one.session == session) {
+            one.content = Content::Media;
+        }
+        self.has_room(limit)
     }
 
     fn leave(&mut self, session: SessionId) -> Option<SessionId> {
@@ -208,6 +278,14 @@ impl Row {
 }
 
 impl Seat {
+    /// Its session has media from here on, whatever it said. An error when there is no seat left for that: the session is to
+    /// be ended then.
+    pub fn hold_media(&self, limit: NonZeroU16) -> Result<(), Full> {
+        let row = self.seats.rows.get_mut(&self.holder);
+        let holds = row.is_none_or(|mut row| row.hold_media(self.session, limit));
+        if holds { Ok(()) } else { Err(Full(limit)) }
+    }
+
     /// Gives the seat back; the older socket of the same player that has it again, if there is one.
     #[must_use]
     pub fn give_back(mut self) -> Option<SessionId> {
@@ -245,6 +323,7 @@ mod tests {
             session: SessionId::new(session << 48),
             player: Some(PlayerName(player)),
             place,
+            content: Content::Media,
             times: 1,
             leaving: false,
             previous: None,

@@ -180,15 +180,16 @@ impl Gate {
         std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
     }
 
-    /// The value of one series of `/metrics`, such as `h5gate_sessions`; 0 when it is not there.
+    /// The value of one series of `/metrics`, or the sum of all series of a name such as `h5gate_sessions`; 0 when there is
+    /// none.
     pub fn metric(&self, series: &str) -> f64 {
         let text = super::viewer::get(self.admin, "/metrics", &[]).body;
-        let line = text.lines().find(|line| {
+        let of_series = text.lines().filter(|line| {
             line.strip_prefix(series)
-                .is_some_and(|rest| rest.starts_with(' '))
+                .is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        line.and_then(|line| line.rsplit(' ').next()?.parse().ok())
-            .unwrap_or_default()
+        let values = of_series.map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.map(Option::unwrap).sum()
     }
 }
 

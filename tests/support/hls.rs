@@ -1,5 +1,7 @@
 //! An HLS viewer, and a media server with two renditions of a stream: what the tests of playback over HLS share.
 
+use std::net::SocketAddr;
+
 use h5gate::token::{Grant, UnixSeconds};
 
 use super::gate::{Gate, Setup, grant, mint, now};
@@ -27,9 +29,9 @@ pub fn server() -> HttpServer {
     ])
 }
 
-pub fn gate_with(server: &HttpServer, tables: &str) -> Gate {
+pub fn gate_with(server: SocketAddr, tables: &str) -> Gate {
     Gate::start(&Setup {
-        servers: vec![server.address],
+        servers: vec![server],
         upstream: "http_path = \"/hls/{stream}/\"",
         tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
         ..Setup::default()

@@ -21,6 +21,9 @@ pub mod viewer;
 
 use std::time::{Duration, Instant};
 
+use gate::{Gate, grant, mint};
+use viewer::{Viewer, query};
+
 /// How long anything may take before a test calls it missing. Far beyond what a loaded machine needs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -35,4 +38,11 @@ pub fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
         std::thread::yield_now();
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// A viewer with a token for this stream that has been greeted by [`media_server::MediaServer::echo`].
+pub fn playing(gate: &Gate, stream: &str) -> Viewer {
+    let mut viewer = Viewer::open(gate.playback, &query(stream, &mint(&grant(stream))), &[]);
+    assert_eq!(viewer.hear(), "hello");
+    viewer
 }

@@ -36,7 +36,8 @@ use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::session::guard::{Playing, Proposal, SessionGuard};
 use h5gate::session::id::{Receipt, SessionId};
-use h5gate::session::{Newcomer, Sessions};
+use h5gate::session::seats::Content;
+use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
     Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, TokenId, UnixSeconds,
 };
@@ -181,6 +182,8 @@ pub fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard)
     let newcomer = Newcomer {
         id: SessionId::new(1 << 100),
         player: String::new(),
+        transport: Transport::WebSocket,
+        content: Content::Media,
         now: NOW,
     };
     let guard = sessions.open(newcomer, permit(STREAM, change)).unwrap();

@@ -15,10 +15,11 @@ use crate::request::http_playback::LinkPath;
 use crate::request::query::Query;
 use crate::request::referer::Referer;
 use crate::request::{CHECK_AND_CLOSE, Malformed, PlaybackRequest};
-use crate::session::Newcomer;
 use crate::session::hls::{HlsSession, Identity, Standing};
 use crate::session::id::SessionId;
+use crate::session::seats::Content;
 use crate::session::ticket::{OpenTicket, Ticket};
+use crate::session::{Newcomer, Transport};
 use crate::token::{Claims, Presented};
 
 use super::super::{Refused, random_wide, record, still_valid};
@@ -291,6 +292,8 @@ impl Opening<'_> {
         let newcomer = Newcomer {
             id,
             player: self.player.to_owned(),
+            transport: Transport::Hls,
+            content: Content::Media,
             now: clock::now(),
         };
         let begun = self
@@ -305,7 +308,7 @@ impl Opening<'_> {
             self.gate.hls.withdraw(&session);
             return Err(denial);
         }
-        record::started(self.gate, id, "http", &permit);
+        record::started(self.gate, id, Transport::Hls, &permit);
         Ok(Admitted { session, permit })
     }
 }

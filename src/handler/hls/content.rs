@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_NONE_MATCH, RANGE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    LAST_MODIFIED, RANGE,
+};
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tokio::time::Instant;
 
@@ -23,6 +26,7 @@ use super::super::body::{AnswerBody, Running};
 use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
+use super::range::{ByteRange, is_of_the_same};
 use super::wanted::{TICKET_HERE, Wanted};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
@@ -35,21 +39,17 @@ pub async fn content(
     head: &Parts,
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
-    if let (Some(cache), Some(target)) = (&gate.cache, &wanted.shared)
-        && is_for_all(head, target)
-    {
-        for _ in 0..SHARED_TRIES {
-            match share(gate, cache, admitted, wanted, target).await? {
-                Shared::Found(shared, reader) => {
-                    let response = from_cache(admitted, head, &shared, reader);
-                    return for_viewer(gate, response, wanted).await;
-                }
-                Shared::NotForAll => break,
-                Shared::Interrupted => {}
-            }
+    let shared = match (&gate.cache, &wanted.shared) {
+        (Some(cache), Some(target)) if is_for_all(head, target) => {
+            share(gate, cache, admitted, wanted, target).await?
         }
-    }
-    let response = alone(gate, admitted, head, wanted).await?;
+        (Some(cache), Some(target)) if is_for_a_part(head) => held(cache, wanted, target).await,
+        _ => None,
+    };
+    let response = match shared {
+        Some((shared, reader)) => from_cache(admitted, head, &shared, reader),
+        None => alone(gate, admitted, head, wanted).await?,
+    };
     for_viewer(gate, response, wanted).await
 }
 
@@ -111,30 +111,56 @@ fn is_for_all(head: &Parts, target: &str) -> bool {
     is_playlist || (whole && head.method == Method::GET)
 }
 
-/// What a look into the cache comes to.
-enum Shared {
-    Found(Arc<SharedHead>, Reader<Arc<SharedHead>, Failure>),
-    NotForAll,
-    Interrupted,
+/// Whether one part of a body is asked for, which whoever holds the whole can give. Whoever does not leaves it to the media
+/// server: a long file is not fetched for a part of it.
+fn is_for_a_part(head: &Parts) -> bool {
+    head.method == Method::GET && ByteRange::of(&head.headers).is_some()
 }
 
+/// An answer that is for all.
+type Shared = (Arc<SharedHead>, SharedReader);
+type SharedReader = Reader<Arc<SharedHead>, Failure>;
+
+/// What is held whole.
+async fn held(cache: &Cache, wanted: &Wanted, target: &str) -> Option<Shared> {
+    let mut reader = cache.find_whole(&key(wanted, target), Instant::now())?;
+    let head = reader.head().await.ok()?;
+    Some((head, reader))
+}
+
+/// What others have just fetched, or what is fetched now for all; `None` when it is not for all.
 async fn share(
     gate: &Arc<Gate>,
     cache: &Arc<Cache>,
     admitted: &Admitted,
     wanted: &Wanted,
     target: &str,
-) -> Result<Shared, Trouble> {
-    let links = &wanted.links;
-    // A playlist's links depend on these, too.
-    let what = format!(
-        "{} {} {} {target}",
-        links.to_ticket, links.definitions, links.url
-    );
-    let key = CacheKey::new(Some(&links.owner.to_string()), links.stream.as_str(), &what);
-    let mut reader = match cache.look_up(key, Instant::now()) {
-        LookUp::Share(reader) => reader,
-        LookUp::Alone => return Ok(Shared::NotForAll),
+) -> Result<Option<Shared>, Trouble> {
+    for _ in 0..SHARED_TRIES {
+        let Some(mut reader) = read_along(gate, cache, admitted, wanted, target)? else {
+            return Ok(None);
+        };
+        match reader.head().await {
+            Ok(head) => return Ok(Some((head, reader))),
+            Err(Outcome::NotShared) => return Ok(None),
+            Err(Outcome::Interrupted) => {}
+            Err(Outcome::Failed(Failure::Upstream(error))) => return Err(error.into()),
+            Err(Outcome::Failed(Failure::Status(status))) => return Err(Trouble::Status(status)),
+        }
+    }
+    Ok(None)
+}
+
+fn read_along(
+    gate: &Arc<Gate>,
+    cache: &Arc<Cache>,
+    admitted: &Admitted,
+    wanted: &Wanted,
+    target: &str,
+) -> Result<Option<SharedReader>, Trouble> {
+    match cache.look_up(key(wanted, target), Instant::now()) {
+        LookUp::Share(reader) => Ok(Some(reader)),
+        LookUp::Alone => Ok(None),
         LookUp::Fill(filler, reader) => {
             let request = FetchRequest::shared(target).map_err(not_a_target)?;
             let patience = wanted.patience(admitted.session.target());
@@ -142,27 +168,30 @@ async fn share(
                 Arc::clone(gate),
                 admitted.permit.clone(),
                 request.waiting(patience).held_back(wanted.blocking),
-                links.clone(),
+                wanted.links.clone(),
                 filler,
             );
             gate.fetches.spawn(fetch);
-            reader
+            Ok(Some(reader))
         }
-    };
-    match reader.head().await {
-        Ok(head) => Ok(Shared::Found(head, reader)),
-        Err(Outcome::NotShared) => Ok(Shared::NotForAll),
-        Err(Outcome::Interrupted) => Ok(Shared::Interrupted),
-        Err(Outcome::Failed(Failure::Upstream(error))) => Err(error.into()),
-        Err(Outcome::Failed(Failure::Status(status))) => Err(Trouble::Status(status)),
     }
+}
+
+fn key(wanted: &Wanted, target: &str) -> CacheKey {
+    let links = &wanted.links;
+    // A playlist's links depend on these, too.
+    let what = format!(
+        "{} {} {} {target}",
+        links.to_ticket, links.definitions, links.url
+    );
+    CacheKey::new(Some(&links.owner.to_string()), links.stream.as_str(), &what)
 }
 
 fn from_cache(
     admitted: &Admitted,
     head: &Parts,
     shared: &SharedHead,
-    reader: Reader<Arc<SharedHead>, Failure>,
+    reader: SharedReader,
 ) -> Response<AnswerBody> {
     if let Some(target) = shared.target_duration {
         admitted.session.set_target(target);
@@ -172,14 +201,52 @@ fn from_cache(
         *response.headers_mut() = shared.headers.clone();
         return response;
     }
-    let running = Running::new(reader.into_body(), admitted.session.answer());
-    let mut response = Response::new(AnswerBody::Shared(running));
-    *response.headers_mut() = shared.headers.clone();
+    let mut headers = shared.headers.clone();
+    let answer = |body| AnswerBody::Shared(Running::new(body, admitted.session.answer()));
+    let Some((range, length)) = part(head, shared, &reader) else {
+        let mut response = Response::new(answer(reader.into_body()));
+        *response.headers_mut() = headers;
+        return response;
+    };
+    let Some(bytes) = range.within(length) else {
+        return unsatisfiable(HeaderValue::try_from(format!("bytes */{length}")).ok());
+    };
+    let place = format!("bytes {}-{}/{length}", bytes.start, bytes.end - 1);
+    if let Ok(place) = HeaderValue::try_from(place) {
+        headers.insert(CONTENT_RANGE, place);
+    }
+    let mut response = Response::new(answer(reader.into_range(bytes)));
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    *response.headers_mut() = headers;
     response
 }
 
-/// Whether the viewer has it already (RFC 9110 section 13.1.2).
+/// The part that is asked for, of how many bytes; `None` when all is to be answered.
+fn part(head: &Parts, shared: &SharedHead, reader: &SharedReader) -> Option<(ByteRange, u64)> {
+    let range = ByteRange::of(&head.headers).filter(|range| *range != ByteRange::From(0))?;
+    let may = is_for_a_part(head)
+        && !shared.is_playlist
+        && is_of_the_same(&head.headers, &shared.headers);
+    may.then(|| Some((range, reader.whole()?))).flatten()
+}
+
+/// There is nothing of the part that was asked for; `place` says how much there is (RFC 9110 section 15.5.17).
+fn unsatisfiable(place: Option<HeaderValue>) -> Response<AnswerBody> {
+    let mut response = whole(StatusCode::RANGE_NOT_SATISFIABLE, Bytes::new());
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(place) = place {
+        headers.insert(CONTENT_RANGE, place);
+    }
+    response
+}
+
+/// Whether the viewer has it already (RFC 9110 section 13.2.2). A date counts when it is the very one that it was given.
 fn is_unchanged(head: &Parts, headers: &HeaderMap) -> bool {
+    if !head.headers.contains_key(IF_NONE_MATCH) {
+        let since = head.headers.get(IF_MODIFIED_SINCE);
+        return since.is_some() && since == headers.get(LAST_MODIFIED);
+    }
     let Some(etag) = headers.get(ETAG).and_then(|etag| etag.to_str().ok()) else {
         return false;
     };
@@ -244,9 +311,10 @@ async fn alone(
             *response.headers_mut() = headers;
             return Ok(response);
         }
-        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::RANGE_NOT_SATISFIABLE => {
-            return Err(Trouble::Status(status));
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            return Ok(unsatisfiable(headers.remove(CONTENT_RANGE)));
         }
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Trouble::Status(status)),
         _ => return Err(UpstreamError::WrongStatus(status.as_u16()).into()),
     }
     if let Some(length) = fetched.headers.get(CONTENT_LENGTH) {

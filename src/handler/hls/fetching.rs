@@ -196,6 +196,7 @@ pub async fn fill(
             }
             let head = Arc::new(SharedHead {
                 headers,
+                is_playlist: true,
                 target_duration: rewritten.target_duration,
             });
             let length = rewritten.text.len() as u64;
@@ -209,6 +210,7 @@ pub async fn fill(
         Kind::Segment => {
             let head = Arc::new(SharedHead {
                 headers: kept_headers(&fetched.headers),
+                is_playlist: false,
                 target_duration: None,
             });
             let mut body = fetched.body;

@@ -294,3 +294,20 @@ fn another_organisation_or_stream_shares_nothing() {
         assert!(matches!(cache.look_up(other, now), LookUp::Fill(..)));
     }
 }
+
+#[test]
+fn looking_for_what_is_there_whole_starts_nothing() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let whole = |now| cache.find_whole(&key("a"), now);
+    assert!(whole(now).is_none());
+    let (filler, _reader) = fill(&cache, "a", now);
+    let mut writer = filler.open("head", Some(3), SEGMENT, now).unwrap();
+    writer.push(b"abc", now).unwrap();
+    assert!(whole(now).is_none(), "its end is still to come");
+    writer.finish().unwrap();
+    let mut reader = whole(now).unwrap();
+    assert_eq!(head(&mut reader), Poll::Ready(Ok("head")));
+    assert_eq!(reader.whole(), Some(3));
+    assert!(whole(now + SETTINGS.segment).is_none(), "stale");
+    let _ = fill(&cache, "a", now + SETTINGS.segment);
+}

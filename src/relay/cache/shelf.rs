@@ -119,6 +119,15 @@ impl<H, F> Shelf<H, F> {
         Found::Started(entry)
     }
 
+    pub(super) fn find_whole(&mut self, key: &CacheKey, now: Instant) -> Option<Arc<Entry<H, F>>> {
+        let finished = self.finished.get(key)?;
+        if finished.stale_at <= now {
+            return None;
+        }
+        self.stats.hits += 1;
+        Some(Arc::clone(&finished.entry))
+    }
+
     fn start(&mut self, key: CacheKey, now: Instant) -> Option<Arc<Entry<H, F>>> {
         let cost = Entry::<H, F>::cost(&key);
         let full = self.finished.len() + self.in_flight.len() >= self.settings.keys;

@@ -3,6 +3,8 @@ use crate::decision::revocation::Revocations;
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
 use crate::request::referer::Referer;
+use crate::session::Transport;
+use crate::session::seats::Content;
 use crate::token::{Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret};
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -48,6 +50,8 @@ fn open(sessions: &HlsSessions, name: u128) -> Result<Arc<HlsSession>, Denial> {
     let newcomer = Newcomer {
         id,
         player: String::new(),
+        transport: Transport::Hls,
+        content: Content::Media,
         now: UnixSeconds::new(2),
     };
     let begun = sessions.open(newcomer, Identity::of_ticket(id), permit())?;

@@ -1,0 +1,135 @@
+//! A viewer that takes nothing of an answer: hyper would wait for it without a limit.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// A socket that fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`. While there
+/// is nothing to write it may be as quiet as it likes.
+#[derive(Debug)]
+pub struct StallGuard<S> {
+    socket: S,
+    limit: Duration,
+    /// Runs while the socket takes nothing.
+    stall: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> StallGuard<S> {
+    /// Guards a socket.
+    #[must_use]
+    pub fn new(socket: S, limit: Duration) -> Self {
+        Self {
+            socket,
+            limit,
+            stall: None,
+        }
+    }
+
+    /// The socket, no longer guarded.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.socket
+    }
+
+    /// What a write came to, or that there have been too many in vain.
+    fn watch<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stall = None;
+            return written;
+        }
+        let stall = self
+            .stall
+            .get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.watch(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
+        self.watch(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_given_up_and_who_takes_little_is_not() {
+        let (mut peer, socket) = duplex(1);
+        let mut socket = StallGuard::new(socket, LIMIT);
+        let start = Instant::now();
+        let reading = async {
+            for _ in 0..5 {
+                sleep(LIMIT - Duration::from_secs(1)).await;
+                peer.read_u8().await.unwrap();
+            }
+            start.elapsed()
+        };
+        let (written, last_read) = tokio::join!(socket.write_all(&[7; 100]), reading);
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), (last_read + LIMIT).as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_no_stall() {
+        let (mut peer, socket) = duplex(10);
+        let mut socket = StallGuard::new(socket, LIMIT);
+        for _ in 0..3 {
+            socket.write_all(&[7; 10]).await.unwrap();
+            // What was written waits for the peer, and nobody waits to write more.
+            sleep(10 * LIMIT).await;
+            peer.read_exact(&mut [0; 10]).await.unwrap();
+        }
+    }
+}
