@@ -322,7 +322,7 @@ pub struct HlsConfig {
     pub cache_size: usize,
     /// Bytes of one playlist or segment that is shared; 64 KiB to 1 GiB. Default: 16 MiB.
     pub cache_object: usize,
-    /// How long a playlist is shared; 10 ms to 1 h. Default: 1 s.
+    /// How long a playlist is shared; 10 ms to 1 h. Default: 500 ms.
     pub cache_playlist: Duration,
     /// How long a segment is shared; 10 ms to 1 h. Default: 10 s.
     pub cache_segment: Duration,

@@ -20,7 +20,7 @@ impl Default for HlsConfig {
             cache: true,
             cache_size: 256 << 20,
             cache_object: 16 << 20,
-            cache_playlist: seconds(1),
+            cache_playlist: Duration::from_millis(500),
             cache_segment: seconds(10),
         }
     }
