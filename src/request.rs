@@ -117,22 +117,28 @@ impl Flags {
 impl PlaybackRequest {
     /// Reads the head of a WebSocket handshake on one of the playback paths.
     pub fn read_websocket(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
-        let query = Query::parse(head.uri.query().unwrap_or_default())?;
+        let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
         let referer = Referer::of_websocket(&head.headers);
-        Self::read(query, head, peer, edge, referer)
+        Self::read(&mut query, head, peer, edge, referer)
     }
 
     /// Reads the head of a request that begins a playback over HTTP. `checkandclose` means nothing here and does not
-    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4).
-    pub fn read_http(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
+    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4). The query that it was read from comes
+    /// with it, but for the security.
+    pub fn read_http<'a>(
+        head: &'a Parts,
+        peer: Peer,
+        edge: &Edge,
+    ) -> Result<(Self, Query<'a>), Malformed> {
         let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
         query.drop_flag(CHECK_AND_CLOSE);
         let referer = Referer::of_http(&head.headers);
-        Self::read(query, head, peer, edge, referer)
+        let request = Self::read(&mut query, head, peer, edge, referer)?;
+        Ok((request, query))
     }
 
     fn read(
-        query: Query<'_>,
+        query: &mut Query<'_>,
         head: &Parts,
         peer: Peer,
         edge: &Edge,
@@ -149,7 +155,7 @@ impl PlaybackRequest {
             player: query.pid.as_deref().unwrap_or_default().to_owned(),
             connection: query.cid.as_deref().unwrap_or_default().to_owned(),
             flags: Flags::read(query.flags.as_deref().unwrap_or_default()),
-            security: query.security,
+            security: std::mem::take(&mut query.security),
             stream,
             url,
         })

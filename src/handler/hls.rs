@@ -62,7 +62,7 @@ pub async fn answer(
     match target {
         HttpTarget::Playlist => {
             let begun = begin(gate, head, peer)?;
-            let wanted = begun.playlist(gate, head)?;
+            let wanted = begun.playlist(gate)?;
             content(gate, begun.admitted(), head, &wanted).await
         }
         HttpTarget::Progressive => {

@@ -14,7 +14,7 @@ use crate::request::client_address::ClientAddress;
 use crate::request::http_playback::LinkPath;
 use crate::request::query::Query;
 use crate::request::referer::Referer;
-use crate::request::{CHECK_AND_CLOSE, Malformed, PlaybackRequest};
+use crate::request::{Malformed, PlaybackRequest};
 use crate::session::hls::{HlsSession, Identity, Standing};
 use crate::session::id::SessionId;
 use crate::session::seats::Content;
@@ -37,14 +37,15 @@ pub struct Admitted {
 
 /// A playback that begins, or whose first URL was opened again.
 #[derive(Debug)]
-pub struct Begun {
+pub struct Begun<'a> {
     admitted: Admitted,
     ticket: Ticket,
     policy: Arc<Policy>,
-    query: String,
+    query: Query<'a>,
+    upstream_query: String,
 }
 
-impl Begun {
+impl Begun<'_> {
     /// Who may be answered.
     pub fn admitted(&self) -> &Admitted {
         &self.admitted
@@ -52,27 +53,24 @@ impl Begun {
 
     /// The query for the media server.
     pub fn query(&self) -> &str {
-        &self.query
+        &self.upstream_query
     }
 
-    /// The playlist that it begins with, for the same request.
-    pub fn playlist(&self, gate: &Gate, head: &Parts) -> Result<Wanted, Trouble> {
-        let unread = |reason| unnamed(reason, self.admitted.permit.address());
-        let mut query = Query::parse(head.uri.query().unwrap_or_default())
-            .map_err(|error| unread(Malformed::from(error).into()))?;
-        query.drop_flag(CHECK_AND_CLOSE);
+    /// The playlist that it begins with.
+    pub fn playlist(&self, gate: &Gate) -> Result<Wanted, Trouble> {
         // Its token has just been verified, so there is a key to seal with.
         let ticket = self.policy.seals.write(&self.ticket);
-        let ticket = ticket.ok_or_else(|| unread(Reason::Ticket))?;
-        Ok(Wanted::playlist(gate, &self.admitted, &query, ticket))
+        let ticket =
+            ticket.ok_or_else(|| unnamed(Reason::Ticket, self.admitted.permit.address()))?;
+        Ok(Wanted::playlist(gate, &self.admitted, &self.query, ticket))
     }
 }
 
 /// A request with a token: a start, unless the playback is known by it and goes on.
-pub fn begin(gate: &Gate, head: &Parts, peer: Peer) -> Result<Begun, Trouble> {
+pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
-    let request = PlaybackRequest::read_http(head, peer, &policy.edge)
+    let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
         .map_err(|error: Malformed| unnamed(error, address))?;
     let facts = Facts {
         stream: request.stream.clone(),
@@ -145,7 +143,8 @@ pub fn begin(gate: &Gate, head: &Parts, peer: Peer) -> Result<Begun, Trouble> {
         },
         admitted,
         policy,
-        query: request.upstream_query,
+        query,
+        upstream_query: request.upstream_query,
     })
 }
 
