@@ -15,6 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from rows import AS_IT_COMES, TWO_WORKERS
+
 HERE = Path(__file__).resolve().parent
 STREAM = "abcde-bench"
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -70,7 +72,7 @@ class Proxy:
             self.config = self.dir / self.template
             self.config.write_text(text)
         self.log = open(self.dir / "log", "wb")
-        self.process = pinned(PROXY_CORE, self.command(), stdout=self.log, stderr=self.log)
+        self.process = pinned(self.cores(), self.command(), stdout=self.log, stderr=self.log)
         try:
             self.wait_until_open()
         except BaseException:
@@ -101,6 +103,9 @@ class Proxy:
             except OSError:
                 time.sleep(0.02)
         raise RuntimeError(f"{self.name} does not start: {(self.dir / 'log').read_text()[-2000:]}")
+
+    def cores(self):
+        return PROXY_CORE
 
     def pid(self):
         """The process that does the work."""
@@ -140,7 +145,14 @@ class Gate(Proxy):
         http = f'http_servers = ["http://{self.origin}"]\nhttp_path = "/hls/{{stream}}/"' if self.row.hls else ""
         cache = str(self.variant == "cached").lower()
         hls = f"[hls]\ncache = {cache}" if self.row.hls else ""
-        return super().values() | {"HTTP": http, "HLS": hls}
+        limits = f"workers = {2 if self.variant == TWO_WORKERS else 1}"
+        # As the peers have larger buffers for it.
+        if self.row.load == "bulk" and self.variant != AS_IT_COMES:
+            limits += '\nunsent = "4MiB"'
+        return super().values() | {"HTTP": http, "HLS": hls, "LIMITS": limits}
+
+    def cores(self):
+        return f"{RIG_CORE},{PROXY_CORE}" if self.variant == TWO_WORKERS else PROXY_CORE
 
     def command(self):
         secret = self.dir / "bench.secret"
