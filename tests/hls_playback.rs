@@ -393,3 +393,19 @@ fn playbacks_go_on_after_a_restart_with_a_state_directory() {
         "nothing was kept"
     );
 }
+
+#[test]
+fn what_a_viewer_got_is_counted_to_the_byte() {
+    let server = server();
+    let gate = gate_with(server.address, "[hls]\nsession_idle = \"1s\"");
+    // Once for all, and once for this viewer.
+    let first = ask(&gate, &entry(&grant("abcde-one"), "1")).body.len();
+    let own = format!("{}&own=1", entry(&grant("abcde-one"), "2"));
+    let second = ask(&gate, &own).body.len();
+    assert!(first > MULTI.len() && second > MULTI.len());
+    until("both to be over", || {
+        (gate.metric("h5gate_sessions") == 0.0).then_some(())
+    });
+    let counted = gate.metric("h5gate_to_viewers_bytes_total");
+    assert_eq!(counted, f64::from(u32::try_from(first + second).unwrap()));
+}

@@ -50,12 +50,13 @@ pub async fn content(
         Some((shared, reader)) => from_cache(admitted, head, &shared, reader),
         None => alone(gate, admitted, head, wanted).await?,
     };
-    for_viewer(gate, response, wanted).await
+    for_viewer(gate, admitted, response, wanted).await
 }
 
 /// Puts the viewer's ticket into the links of the playlist that its playback begins with.
 async fn for_viewer(
     gate: &Gate,
+    admitted: &Admitted,
     response: Response<AnswerBody>,
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
@@ -70,7 +71,11 @@ async fn for_viewer(
         true => TOO_LONG,
         false => UpstreamError::Unreachable,
     })?;
-    let own = with_ticket(&text.to_bytes(), ticket, limit).ok_or(TOO_LONG)?;
+    let text = text.to_bytes();
+    let own = with_ticket(&text, ticket, limit).ok_or(TOO_LONG)?;
+    // The rest was counted when it was read.
+    let growth = own.len().saturating_sub(text.len());
+    admitted.session.answer().count(growth as u64);
     head.headers.remove(CONTENT_LENGTH);
     let body = AnswerBody::from(Full::new(Bytes::from(own)));
     Ok(Response::from_parts(head, body))
