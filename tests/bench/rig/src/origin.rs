@@ -138,12 +138,13 @@ impl Origin {
             wire::accept_key(key)
         );
         socket.write_all(answer.as_bytes()).await?;
-        socket.write_all(&wire::frame(GREETING)).await?;
         let (id, socket) = (self.next.fetch_add(1, Ordering::Relaxed), Arc::new(socket));
+        // Before the greeting: a row begins to send when every viewer has got that.
         self.stage
             .lock()
             .expect("whole")
             .insert(id, Arc::clone(&socket));
+        send_whole(&socket, &wire::frame(GREETING));
         let mut buffer = [0; 256];
         loop {
             socket.readable().await?;
