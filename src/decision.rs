@@ -49,7 +49,7 @@ pub fn decide(
 }
 
 /// Decides whether a playback that runs may go on where the gate itself has lost it, by a restart: everything but the
-/// time, which is looked at when a playback starts and never again.
+/// time, which is looked at when a playback starts and never again, unless its token says that the expiry ends it.
 pub fn resume(
     claims: Claims,
     facts: Facts,
@@ -57,6 +57,7 @@ pub fn resume(
     now: UnixSeconds,
 ) -> Result<Permit, Denial> {
     let mut reasons = revoked(&claims, &facts, revocations, now);
+    reasons.extend(cut_off(&claims, now));
     reasons.extend(out_of_place(&claims, &facts));
     Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
 }
@@ -99,6 +100,13 @@ fn out_of_time(
         None => rules.require_expires.then_some(Reason::ExpiresRequired),
     };
     early.into_iter().chain(late)
+}
+
+/// The end of a playback that its expiry ends.
+fn cut_off(claims: &Claims, now: UnixSeconds) -> Option<Reason> {
+    let grant = &claims.grant;
+    let expires = grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)?;
+    (now >= expires).then_some(Reason::Expired { expires })
 }
 
 /// Scope, then referer, then address.
