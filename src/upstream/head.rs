@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, ORIGIN, RANGE, USER_AGENT,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
@@ -179,7 +179,9 @@ impl FetchRequest {
         Self::get(target, HeaderMap::from_iter(fields))
     }
 
-    fn get(target: &str, headers: HeaderMap) -> Result<Self, NotATarget> {
+    fn get(target: &str, mut headers: HeaderMap) -> Result<Self, NotATarget> {
+        // Without it any coding would do (RFC 9110 section 12.5.3), and a packed playlist cannot be rewritten.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         Ok(Self {
             method: Method::GET,
             target: parse_target(target).ok_or(NotATarget)?,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LAST_MODIFIED,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -26,8 +26,9 @@ use crate::upstream::head::FetchRequest;
 use super::wanted::LinkContext;
 
 /// What of a media server's headers a viewer gets. Its CORS, cookies, name and alternatives are not the viewer's business.
-const KEPT: [HeaderName; 5] = [
+const KEPT: [HeaderName; 6] = [
     CONTENT_TYPE,
+    CONTENT_ENCODING,
     CONTENT_RANGE,
     ACCEPT_RANGES,
     ETAG,
@@ -170,6 +171,11 @@ pub async fn fill(
             status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
                 filler.fail(Failure::Status(status));
             }
+            // Who is asked too much is not asked by each viewer instead.
+            status @ StatusCode::TOO_MANY_REQUESTS => {
+                let error = UpstreamError::WrongStatus(status.as_u16());
+                filler.fail(Failure::Upstream(error));
+            }
             _ => filler.refuse(tokio::time::Instant::now()),
         };
     }
@@ -222,6 +228,9 @@ pub async fn fill(
                 let Ok(frame) = frame else { return };
                 let data: Option<Bytes> = frame.into_data().ok();
                 if data.is_some_and(|data| writer.push(&data, now()).is_err()) {
+                    return;
+                }
+                if writer.is_in_vain(now()) {
                     return;
                 }
             }

@@ -202,21 +202,33 @@ fn what_is_declared_too_large_is_not_shared() {
 }
 
 #[test]
-fn what_grows_too_large_breaks_and_is_not_tried_again_for_a_while() {
+fn what_grows_too_large_is_read_to_its_end_and_not_shared_for_a_while() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
     let mut body = reader.into_body();
     let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
     writer.push(&[0; 100 * 1024], now).unwrap();
     let later = now + Duration::from_secs(60);
-    assert_eq!(writer.push(b"x", later), Err(Broken::TooLarge));
-    let (read, end) = drain(&mut body);
-    assert_eq!(
-        (read.len(), end),
-        (100 * 1024, Some(Some(Broken::TooLarge)))
-    );
+    writer.push(&[0; 400 * 1024], later).unwrap();
     assert!(is_alone(&cache, "a", later));
+    writer.finish().unwrap();
+    let (read, end) = drain(&mut body);
+    assert_eq!((read.len(), end), (500 * 1024, None));
+    drop(body);
+    let stats = cache.stats();
+    assert_eq!((stats.entries, stats.bytes), (0, 0), "nothing of it stays");
     let _ = fill(&cache, "a", later + SETTINGS.pass);
+}
+
+#[test]
+fn what_grows_too_large_for_nobody_is_not_fetched_on() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, reader) = fill(&cache, "a", now);
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    drop(reader);
+    writer.push(&[0; 100 * 1024], now).unwrap();
+    assert_eq!(writer.push(b"x", now), Err(Broken::TooLarge));
+    assert_eq!(cache.stats().bytes, 0);
 }
 
 #[test]

@@ -30,6 +30,7 @@ pub struct Writer<H, F> {
     have: usize,
     /// Bytes of the body that are charged.
     room: usize,
+    stale_at: Instant,
 }
 
 #[derive(Debug)]
@@ -105,11 +106,12 @@ impl<H, F> Filler<H, F> {
             .fresh_for
             .map_or(at_most, |fresh| fresh.min(at_most));
         let room = declared.unwrap_or(STEP_BYTES.min(settings.object));
+        let stale_at = after(now, fresh_for);
         let grown = {
             let mut shelf = flight.cache.shelf();
             let grown = shelf.grow(&flight.entry, room, now);
             if grown.is_ok() {
-                shelf.opened(&flight.entry, after(now, fresh_for));
+                shelf.opened(&flight.entry, stale_at);
             }
             grown
         };
@@ -127,6 +129,7 @@ impl<H, F> Filler<H, F> {
             declared,
             have: 0,
             room,
+            stale_at,
         })
     }
 
@@ -158,12 +161,15 @@ impl<H, F> Drop for Filler<H, F> {
 impl<H, F> Writer<H, F> {
     /// Appends to the body; readers have it at once. It is copied, so the caller's buffer is free.
     ///
+    /// A body of undeclared length may turn out to be longer than [`object`](super::CacheSettings::object). Those who read it
+    /// by then read on; nobody else begins to, nothing of it stays, and its key is not tried again for
+    /// [`pass`](super::CacheSettings::pass) from `now`.
+    ///
     /// # Errors
     /// After an error all is over: readers get what was there and then the same error, nothing stays, and every further call is
-    /// an error. [`Broken::TooLarge`] above [`object`](super::CacheSettings::object), [`Broken::NoRoom`] when a body of
-    /// undeclared length grows and nothing can go for it; after either the key is not tried again for
-    /// [`pass`](super::CacheSettings::pass) from `now`, so that whoever tries again gets through. [`Broken::WrongLength`] above the
-    /// declared length.
+    /// an error. [`Broken::NoRoom`] when a body of undeclared length grows and nothing can go for it; then the key is not tried
+    /// again for as long, so that whoever tries again gets through. [`Broken::TooLarge`] for a body that is too long when
+    /// nobody reads it any more. [`Broken::WrongLength`] above the declared length.
     pub fn push(&mut self, bytes: &[u8], now: Instant) -> Result<(), Broken> {
         let Some(flight) = &self.flight else {
             return Err(Broken::Interrupted);
@@ -190,6 +196,14 @@ impl<H, F> Writer<H, F> {
                 Err(broken)
             }
         }
+    }
+
+    /// Whether nobody reads it, and nobody would find it fresh any more.
+    #[must_use]
+    pub fn is_in_vain(&self, now: Instant) -> bool {
+        let flight = self.flight.as_ref();
+        self.stale_at <= now
+            && flight.is_none_or(|flight| !flight.cache.shelf().is_read(&flight.entry))
     }
 
     /// The body is complete: readers' bodies end cleanly, and it is served to others while it is fresh.
@@ -233,14 +247,20 @@ fn make_room<H, F>(
     if declared.is_some_and(|declared| have > declared) {
         return Err(Broken::WrongLength);
     }
-    if have > object {
-        return Err(Broken::TooLarge);
-    }
     if have <= room {
         return Ok(room);
     }
     let mut shelf = flight.cache.shelf();
-    let ample = have.max(room.saturating_add(STEP_BYTES).min(object));
+    let mut most = object;
+    if have > object {
+        most = usize::MAX;
+        shelf.abandon(&flight.entry);
+        shelf.mark(&flight.entry.key, now);
+        if !shelf.is_read(&flight.entry) {
+            return Err(Broken::TooLarge);
+        }
+    }
+    let ample = have.max(room.saturating_add(STEP_BYTES).min(most));
     if shelf.grow(&flight.entry, ample - room, now).is_ok() {
         return Ok(ample);
     }

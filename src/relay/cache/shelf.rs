@@ -217,6 +217,13 @@ impl<H, F> Shelf<H, F> {
             .filter(|in_flight| Arc::ptr_eq(&in_flight.entry, entry))
     }
 
+    /// Whether anybody reads an entry that is being fetched.
+    pub(super) fn is_read(&mut self, entry: &Arc<Entry<H, F>>) -> bool {
+        // The one who fetches holds it, too, and so may the list.
+        let others = if self.find(entry).is_some() { 2 } else { 1 };
+        Arc::strong_count(entry) > others || Arc::strong_count(&entry.content) > 1
+    }
+
     /// Whether so much could be charged if all that is finished went. What is being fetched cannot go.
     fn could_hold(&self, more: usize) -> bool {
         let stays = self.account.used().saturating_sub(self.finished_bytes);
