@@ -100,7 +100,7 @@ impl Wanted {
             alone: format!("{path}?{alone}"),
             shared: Some(format!("{path}?{shared}")).filter(|target| is_for_many(target)),
             links,
-            blocking: alone.contains("_HLS_msn="),
+            blocking: is_blocking(&alone),
             ticket: Some(ticket),
         }
     }
@@ -143,8 +143,7 @@ impl Wanted {
                 definitions: definitions.to_owned(),
                 from_viewer: false,
             },
-            blocking: query
-                .is_some_and(|query| query.split('&').any(|one| one.starts_with("_HLS_msn="))),
+            blocking: query.is_some_and(is_blocking),
             ticket: None,
         })
     }
@@ -160,6 +159,11 @@ impl Wanted {
 fn is_for_many(target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
     is_shared_spelling(target, is_playlist(None, path))
+}
+
+/// Whether a query asks for news that may still have to come.
+fn is_blocking(query: &str) -> bool {
+    query.split('&').any(|one| one.starts_with("_HLS_msn="))
 }
 
 /// Parameters that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).

@@ -125,18 +125,13 @@ pub(super) fn append_signed(query: &str, out: &mut String) {
     let mut separator = '?';
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let start = out.len();
-        out.push(separator);
-        append_canonical(key, out);
-        // Some servers find another parameter behind a `;`, which a viewer may not add.
-        if !parameter.contains(';')
-            && out
-                .get(start + 1..)
-                .is_some_and(|key| key.starts_with(ADDED))
-        {
-            out.truncate(start);
+        // As players write it, and no other spelling, so that there is one way to say that an answer may take its time. Some
+        // servers find another parameter behind a `;`, which a viewer may not add.
+        if key.starts_with(ADDED) && !parameter.contains(';') {
             continue;
         }
+        out.push(separator);
+        append_canonical(key, out);
         out.push('=');
         append_canonical(value, out);
         separator = '&';
