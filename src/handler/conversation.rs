@@ -188,8 +188,9 @@ async fn http_playback(
                 refused(&refusal)
             }
             Trouble::Over(session, kick) => {
-                tracing::debug!(%session, %receipt, ?kick, "a playback that is over was asked for");
-                refused(&Refusal::from(kick))
+                let refusal = Refusal::from(kick);
+                record::refused_as_over(gate, session, &refusal, receipt);
+                refused(&refusal)
             }
             Trouble::Upstream(error) => {
                 let refusal = Refusal::from(error);

@@ -12,7 +12,8 @@ use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
 use crate::session::Transport;
 use crate::session::guard::SessionGuard;
-use crate::session::hls::{Ended, HlsSession};
+use crate::session::hls::Ended;
+use crate::session::hls::playback::HlsSession;
 use crate::session::id::{Receipt, SessionId};
 use crate::upstream::UpstreamError;
 
@@ -75,6 +76,25 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
         key = claims.map(|c| tracing::field::display(&c.key)),
         token = claims.map(|c| tracing::field::display(c.grant.id)),
         tag = claims.map(|c| c.grant.tag.as_str()),
+        "playback refused"
+    );
+}
+
+/// A request for a playback that the gate has ended.
+pub(super) fn refused_as_over(
+    gate: &Gate,
+    session: SessionId,
+    refusal: &Refusal,
+    receipt: Receipt,
+) {
+    count(&gate.metrics.verdicts, "refused", refusal);
+    tracing::info!(
+        %receipt,
+        code = refusal.code,
+        reason = refusal.label,
+        fault = ?refusal.fault,
+        detail = "the playback is over",
+        %session,
         "playback refused"
     );
 }
