@@ -19,10 +19,11 @@ use crate::relay::cache::key::CacheKey;
 use crate::relay::cache::reader::{Outcome, Reader};
 use crate::relay::cache::rules::is_playlist;
 use crate::relay::playlist::GROWTH_LIMIT;
+use crate::session::hls::playback::{Answering, Standing};
 use crate::upstream::UpstreamError;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
-use super::super::body::{AnswerBody, Running};
+use super::super::body::{AnswerBody, FirstPlaylist, Running};
 use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
@@ -32,6 +33,9 @@ use super::wanted::{TICKET_HERE, Wanted};
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
 
+/// How many answers one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
+const SHARED_AT_ONCE: u32 = 16;
+
 /// The answer to an admitted request.
 pub async fn content(
     gate: &Arc<Gate>,
@@ -39,7 +43,12 @@ pub async fn content(
     head: &Parts,
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
-    let shared = match (&gate.cache, &wanted.shared) {
+    // Whoever waits for the media server is not quiet, however long it takes, and makes way for nobody.
+    let answering = admitted.session.answer();
+    // What is shared is held for as long as anybody reads it: nobody holds much of it alone.
+    let cache = gate.cache.as_ref();
+    let cache = cache.filter(|_| admitted.session.answers() <= SHARED_AT_ONCE);
+    let shared = match (cache, &wanted.shared) {
         (Some(cache), Some(target)) if is_for_all(head, target) => {
             share(gate, cache, admitted, wanted, target).await?
         }
@@ -47,8 +56,8 @@ pub async fn content(
         _ => None,
     };
     let response = match shared {
-        Some((shared, reader)) => from_cache(admitted, head, &shared, reader),
-        None => alone(gate, admitted, head, wanted).await?,
+        Some((shared, reader)) => from_cache(answering, head, &shared, reader),
+        None => alone(gate, admitted, answering, head, wanted).await?,
     };
     for_viewer(gate, admitted, response, wanted).await
 }
@@ -67,40 +76,32 @@ async fn for_viewer(
     // A playlist is complete or about to be. What else a media server answers with may have no end.
     let limit = gate.hls_config.playlist.saturating_add(GROWTH_LIMIT);
     let text = Limited::new(body, limit).collect().await;
-    let text = text.map_err(|error| match error.is::<LengthLimitError>() {
-        true => TOO_LONG,
-        false => UpstreamError::Unreachable,
-    })?;
-    let text = text.to_bytes();
-    let own = with_ticket(&text, ticket, limit).ok_or(TOO_LONG)?;
-    // The rest was counted when it was read.
-    let growth = own.len().saturating_sub(text.len());
-    admitted.session.answer().count(growth as u64);
+    let text = text.map_err(|error| troubled(gate, admitted, error.as_ref()))?;
     head.headers.remove(CONTENT_LENGTH);
-    let body = AnswerBody::from(Full::new(Bytes::from(own)));
-    Ok(Response::from_parts(head, body))
+    let ticket = format!("~{ticket}/");
+    let answering = admitted.session.answer();
+    let body = FirstPlaylist::new(text.to_bytes(), TICKET_HERE.as_bytes(), ticket, answering);
+    Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
 
-const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("too long for a playlist to begin with");
-
-/// The text with the ticket in its places; `None` when it is longer than `limit` then.
-fn with_ticket(text: &[u8], ticket: &str, limit: usize) -> Option<Vec<u8>> {
-    let place = TICKET_HERE.as_bytes();
-    let ticket = format!("~{ticket}/");
-    let places = memchr::memmem::find_iter(text, place).count();
-    let length = text.len() + places * ticket.len();
-    if length > limit {
-        return None;
+/// Why a playlist that a playback begins with was not read to its end.
+fn troubled(
+    gate: &Gate,
+    admitted: &Admitted,
+    error: &(dyn std::error::Error + Send + Sync + 'static),
+) -> Trouble {
+    const TOO_LONG: UpstreamError =
+        UpstreamError::WrongAnswer("too long for a playlist to begin with");
+    if error.is::<LengthLimitError>() {
+        return TOO_LONG.into();
     }
-    let mut own = Vec::with_capacity(length);
-    let mut copied = 0;
-    for at in memchr::memmem::find_iter(text, place) {
-        own.extend_from_slice(text.get(copied..at)?);
-        own.extend_from_slice(ticket.as_bytes());
-        copied = at + place.len();
+    match gate
+        .hls
+        .standing(&admitted.session, admitted.permit.address())
+    {
+        Standing::Over(kick) => Trouble::Over(admitted.session.id(), kick),
+        Standing::Plays | Standing::Elsewhere => UpstreamError::Unreachable.into(),
     }
-    own.extend_from_slice(text.get(copied..)?);
-    Some(own)
 }
 
 /// Whether the answer to this request is the same for everybody. Part of a body is asked for by the viewer itself; but
@@ -193,13 +194,13 @@ fn key(wanted: &Wanted, target: &str) -> CacheKey {
 }
 
 fn from_cache(
-    admitted: &Admitted,
+    answering: Answering,
     head: &Parts,
     shared: &SharedHead,
     reader: SharedReader,
 ) -> Response<AnswerBody> {
     if let Some(target) = shared.target_duration {
-        admitted.session.set_target(target);
+        answering.session().set_target(target);
     }
     if is_unchanged(head, &shared.headers) {
         let mut response = whole(StatusCode::NOT_MODIFIED, Bytes::new());
@@ -207,7 +208,7 @@ fn from_cache(
         return response;
     }
     let mut headers = shared.headers.clone();
-    let answer = |body| AnswerBody::Shared(Running::new(body, admitted.session.answer()));
+    let answer = |body| AnswerBody::Shared(Running::new(body, answering));
     let Some((range, length)) = part(head, shared, &reader) else {
         let mut response = Response::new(answer(reader.into_body()));
         *response.headers_mut() = headers;
@@ -267,11 +268,11 @@ fn is_unchanged(head: &Parts, headers: &HeaderMap) -> bool {
 async fn alone(
     gate: &Gate,
     admitted: &Admitted,
+    answering: Answering,
     head: &Parts,
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
     let session = &admitted.session;
-    let answering = session.answer();
     let path = wanted.alone.split('?').next().unwrap_or_default();
     let parts = ViewerParts {
         target: &wanted.alone,
