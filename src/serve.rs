@@ -143,13 +143,16 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         gate.set_ready(false);
         stop.cancel();
         // Before the drain ends them: HLS viewers go on with the process that comes next.
-        handler::hls::save(&gate, state.as_deref());
+        let playbacks = gate.hls.save();
+        handler::hls::save(&playbacks, state.as_deref());
         gate.sessions.drain(gate.timeouts.drain);
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         tokio::select! {
             () = all_ended(workers) => tracing::info!("drained"),
             () = signals.end() => tracing::warn!(sessions = gate.sessions.count(), "stopped before the drain was over"),
         }
+        // Nobody could ask while the gate drained: that they were silent meanwhile is not held against them.
+        handler::hls::save(&playbacks, state.as_deref());
         Ok(())
     });
     // A worker that has not ended yet is not waited for: somebody asked twice.
@@ -222,7 +225,13 @@ async fn work(
     accepting.close();
     accepting.wait().await;
     connections.close();
-    if timeout(gate.timeouts.drain + AFTER_DRAIN, connections.wait())
+    gate.fetches.close();
+    let last = async {
+        connections.wait().await;
+        // Viewers of other workers may read along what one of this worker began to fetch.
+        gate.fetches.wait().await;
+    };
+    if timeout(gate.timeouts.drain + AFTER_DRAIN, last)
         .await
         .is_err()
     {

@@ -93,6 +93,10 @@ impl Sessions {
         if self.playing.len() >= self.most {
             return Err(Reason::Overloaded.into());
         }
+        // Who mints could seal a ticket for the name of another session, which nobody could end any more then.
+        if self.playing.contains_key(&newcomer.id) {
+            return Err(Reason::Ticket.into());
+        }
         // In the list before it has a seat: whoever takes the seat over must find whom to end.
         let guard = SessionGuard::enter(self, newcomer, permit);
         guard.sit()?;

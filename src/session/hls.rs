@@ -1,83 +1,43 @@
 //! HLS playbacks: many requests that are one session. It lives for as long as the viewer keeps asking, is over when it
 //! has been quiet for a while, and knows the viewer again by the ticket in its paths or by the URL that it began with.
 
+pub mod identity;
 pub mod place;
+pub mod playback;
 pub mod saved;
-mod unproven;
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+mod line;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
-use crate::token::{StreamName, TokenId, UnixSeconds};
+use crate::token::UnixSeconds;
 
-use super::guard::{Kick, Proposal, SessionGuard};
+use super::guard::{Kick, Proposal};
 use super::id::SessionId;
 use super::{Newcomer, Sessions};
-use place::{Bind, Moves, Places};
+use identity::Identity;
+use line::{Fate, Line};
+use place::{Bind, Places};
+use playback::{HlsSession, Life, Standing, quiet_after};
 use saved::Saved;
-use unproven::{Fate, Unproven};
-
-/// A session is quiet after at least so many target durations: a player asks once in each.
-const QUIET_TARGETS: u32 = 3;
-
-/// What an HLS viewer is known by when it opens its first URL again: its token, stream, `cid`, `pid` and place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Identity(u128);
-
-impl Identity {
-    /// The same for the same five. A digest, so that it is small and stands on a disk without saying anything.
-    #[must_use]
-    pub fn new(token: TokenId, stream: &StreamName, cid: &str, pid: &str, place: &str) -> Self {
-        let mut digest = Sha256::new();
-        for part in [
-            stream.as_str().as_bytes(),
-            token.as_bytes(),
-            cid.as_bytes(),
-            pid.as_bytes(),
-            place.as_bytes(),
-        ] {
-            digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
-        }
-        Self::of(digest)
-    }
-
-    /// Of a playback whose first URL is not known: nobody begins with it.
-    #[must_use]
-    pub fn of_ticket(id: SessionId) -> Self {
-        Self::of(Sha256::new().chain_update(format!("ticket {id}")))
-    }
-
-    /// The name of the playback that begins so. It is the same whenever it begins: players compare the URIs of a segment
-    /// that they have seen, and a ticket is a part of them.
-    #[must_use]
-    pub fn session(self) -> SessionId {
-        SessionId::new(self.0)
-    }
-
-    fn of(digest: Sha256) -> Self {
-        let digest: [u8; 32] = digest.finalize().into();
-        let (halves, _) = digest.as_chunks::<16>();
-        let half = halves.first().copied().unwrap_or_default();
-        Self(u128::from_be_bytes(half))
-    }
-}
 
 /// All HLS playbacks.
 #[derive(Debug)]
 pub struct HlsSessions {
     sessions: Arc<Sessions>,
     playing: DashMap<SessionId, Arc<HlsSession>>,
-    identities: DashMap<Identity, SessionId>,
-    unproven: Unproven,
+    /// Those whose name another playback has taken: the same URL plays in two places.
+    aliases: DashMap<Identity, SessionId>,
+    line: Line,
+    /// What made way since the last sweep.
+    made_way: Mutex<Vec<Ended>>,
     /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
     beginning: Mutex<()>,
     /// Playbacks of an earlier process that have not asked for anything since.
@@ -87,39 +47,21 @@ pub struct HlsSessions {
     bind: Bind,
 }
 
-/// One HLS playback.
+/// What is known of the playback of a first URL.
 #[derive(Debug)]
-pub struct HlsSession {
-    id: SessionId,
-    identity: Identity,
-    state: Mutex<State>,
-    /// Whether anything was asked for under its ticket.
-    proven: AtomicBool,
-    over: AtomicBool,
-    /// Answers that are not finished.
-    unfinished: AtomicU32,
-    /// The target duration of its playlists in milliseconds; 0 while unknown.
-    target: AtomicU32,
-    bytes: AtomicU64,
-}
-
-#[derive(Debug)]
-struct State {
-    life: Life,
-    places: Places,
-    moves: Moves,
-    asked: Instant,
-}
-
-#[derive(Debug)]
-enum Life {
-    Playing(SessionGuard),
-    /// Ended by the gate; kept until its viewer has been quiet, so that it hears why instead of starting anew.
-    Over {
-        kick: Kick,
-        /// Whether [`HlsSessions::sweep`] has told of it.
-        told: bool,
-    },
+pub enum Known {
+    /// It plays, here among others.
+    Plays(Arc<HlsSession>),
+    /// It plays by another kind of address, of which a viewer may have both.
+    Joinable(Arc<HlsSession>),
+    /// The gate has ended it.
+    Over(SessionId, Kick),
+    /// It ran here in an earlier process.
+    Dormant(SessionId),
+    /// It plays elsewhere and not here: whoever begins it here needs another name.
+    Taken,
+    /// Nothing.
+    Nothing,
 }
 
 /// A playback that was asked to begin.
@@ -129,17 +71,6 @@ pub struct Begun {
     pub session: Arc<HlsSession>,
     /// Whether it begins with this request, and not with another one at the same moment.
     pub is_new: bool,
-}
-
-/// How a playback stands to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It goes on.
-    Plays,
-    /// The request comes from another place than the playback.
-    Elsewhere,
-    /// The gate has ended it.
-    Over(Kick),
 }
 
 /// A playback that has ended for good.
@@ -158,8 +89,9 @@ impl HlsSessions {
         Self {
             sessions,
             playing: DashMap::new(),
-            identities: DashMap::new(),
-            unproven: Unproven::default(),
+            aliases: DashMap::new(),
+            line: Line::default(),
+            made_way: Mutex::default(),
             beginning: Mutex::default(),
             dormant: DashMap::new(),
             dormant_until: Mutex::new(None),
@@ -174,12 +106,42 @@ impl HlsSessions {
         self.bind
     }
 
-    /// Starts a playback, or says why there is no room. One that has asked for nothing yet makes way: whoever opens URLs
-    /// without playing them keeps nobody out. Where another request has begun it meanwhile, it is that one's playback.
+    /// What is known of the playback that a URL begins: `first` makes its name, and `here` is what it is found by at this place
+    /// where that name is taken.
+    #[must_use]
+    pub fn known(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
+        let name = first.session();
+        let alias = self.aliases.get(&here).map(|id| *id);
+        let mut taken = false;
+        for id in [Some(name), alias].into_iter().flatten() {
+            if let Some(session) = self.find(id) {
+                match self.standing(&session, address) {
+                    Standing::Plays => return Known::Plays(session),
+                    Standing::Over(kick) if session.state().places.hold(address, self.bind) => {
+                        return Known::Over(id, kick);
+                    }
+                    Standing::Elsewhere if session.state().places.lack_family_of(address) => {
+                        return Known::Joinable(session);
+                    }
+                    Standing::Over(_) | Standing::Elsewhere => taken = true,
+                }
+            } else if self.is_dormant(id, address) {
+                return Known::Dormant(id);
+            }
+        }
+        if taken || self.dormant.contains_key(&name) {
+            Known::Taken
+        } else {
+            Known::Nothing
+        }
+    }
+
+    /// Starts a playback, or says why there is no room. Those that ask for nothing make way: whoever opens URLs without
+    /// playing them keeps nobody out. Where another request has begun it meanwhile, it is that one's playback.
     pub fn open(
         &self,
         newcomer: Newcomer,
-        identity: Identity,
+        alias: Option<Identity>,
         permit: Permit,
     ) -> Result<Begun, Denial> {
         let id = newcomer.id;
@@ -205,47 +167,44 @@ impl HlsSessions {
             }
             opened => opened?,
         };
-        let now = Instant::now();
-        let mut places = Places::default();
+        let saved = self.dormant.remove(&id).map(|(_, saved)| saved);
+        // It goes on where it was: a viewer with two kinds of addresses uses both.
+        let before = saved.filter(|saved| saved.places.hold(address, self.bind));
+        let mut places = before.map_or_else(Places::default, |saved| saved.places);
         places.settle(address, self.bind);
-        let session = Arc::new(HlsSession {
-            id,
-            identity,
-            state: Mutex::new(State {
-                life: Life::Playing(guard),
-                places,
-                moves: Moves::new(now),
-                asked: now,
-            }),
-            proven: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-            unfinished: AtomicU32::new(0),
-            target: AtomicU32::new(0),
-            bytes: AtomicU64::new(0),
-        });
+        let alias = before.map_or(alias, |saved| saved.alias);
+        let session = Arc::new(HlsSession::new(guard, alias, places, Instant::now()));
         self.playing.insert(id, Arc::clone(&session));
-        self.identities.insert(identity, id);
-        self.dormant.remove(&id);
-        self.unproven.push(id);
+        if let Some(alias) = alias {
+            self.aliases.insert(alias, id);
+        }
+        self.line.push(id);
         Ok(Begun {
             session,
             is_new: true,
         })
     }
 
-    /// Ends the oldest playback that has asked for nothing yet and waits for nothing; whether there was one.
+    /// Ends a playback that waits for nothing and has asked for nothing under its ticket, or for nothing lately; whether there
+    /// was one.
     pub fn make_room(&self) -> bool {
-        self.unproven.make_way(|id| {
-            let idles = |session: &HlsSession| !session.is_proven() && !session.is_being_answered();
-            let removed = self.playing.remove_if(&id, |_, session| idles(session));
+        let now = Instant::now();
+        self.line.make_way(|id| {
+            let removed = self.playing.remove_if(&id, |_, session| session.idles(now));
             if let Some((_, session)) = removed {
-                self.forget(session.identity, session.id);
+                self.forget(&session);
                 session.end(Kick::Superseded);
+                let ended = Ended {
+                    session,
+                    kick: None,
+                };
+                lock(&self.made_way).push(ended);
                 return Fate::Goes;
             }
-            match self.find(id) {
-                Some(session) if !session.is_proven() => Fate::Stays,
-                Some(_) | None => Fate::Forgotten,
+            if self.playing.contains_key(&id) {
+                Fate::Stays
+            } else {
+                Fate::Forgotten
             }
         })
     }
@@ -256,25 +215,21 @@ impl HlsSessions {
         self.playing.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// The name of the playback that began with the same URL at the same place, in this process or an earlier one.
-    #[must_use]
-    pub fn name_of(&self, identity: Identity) -> Option<SessionId> {
-        self.identities.get(&identity).map(|id| *id)
-    }
-
     /// How a playback stands to a request from `address`. One that plays is asked for something by that.
     #[must_use]
     pub fn standing(&self, session: &HlsSession, address: ClientAddress) -> Standing {
         let now = Instant::now();
         let mut state = session.state();
         session.look_at_end(&mut state, now);
-        // Also one that is over: its viewer is not quiet.
-        state.asked = now;
-        match state.life {
+        let standing = match state.life {
             Life::Over { kick, .. } => Standing::Over(kick),
             Life::Playing(_) if state.places.hold(address, self.bind) => Standing::Plays,
-            Life::Playing(_) => Standing::Elsewhere,
-        }
+            // What is asked for elsewhere keeps nothing alive here.
+            Life::Playing(_) => return Standing::Elsewhere,
+        };
+        // Also one that is over: its viewer is not quiet.
+        state.asked = now;
+        standing
     }
 
     /// Moves a playback to where a new permit was given.
@@ -299,13 +254,15 @@ impl HlsSessions {
             Err(Proposal::TooManyPending) => return Err(Reason::Restless { address }.into()),
         }
         state.places.settle(address, self.bind);
+        state.asked = Instant::now();
         Ok(())
     }
 
     /// Ends what has been quiet, and forgets what has ended. To be called about once a second.
     pub fn sweep(&self) -> Vec<Ended> {
         let now = Instant::now();
-        let (mut ended, mut gone) = (Vec::new(), Vec::new());
+        let mut ended = std::mem::take(&mut *lock(&self.made_way));
+        let mut gone = Vec::new();
         self.playing.retain(|_, session| {
             let mut state = session.state();
             session.look_at_end(&mut state, now);
@@ -329,20 +286,13 @@ impl HlsSessions {
             !quiet
         });
         for session in gone {
-            self.forget(session.identity, session.id);
+            self.forget(&session);
             // Its seat is free from here on, whoever still holds it.
             session.end(Kick::Superseded);
         }
-        let is_unproven = |id| self.find(id).is_some_and(|one| !one.is_proven());
-        self.unproven.tidy(self.playing.len(), is_unproven);
-        let mut until = lock(&self.dormant_until);
-        if until.is_some_and(|until| until <= now) {
-            *until = None;
-            for one in self.dormant.iter() {
-                self.forget(one.identity, one.id);
-            }
-            self.dormant.clear();
-        }
+        self.line
+            .tidy(self.playing.len(), |id| self.playing.contains_key(&id));
+        self.forget_dormant(now);
         ended
     }
 
@@ -353,155 +303,61 @@ impl HlsSessions {
             let state = session.state();
             matches!(state.life, Life::Playing(_)).then(|| Saved {
                 id: session.id,
-                identity: session.identity,
+                alias: session.alias,
                 places: state.places,
+                target: session.target().unwrap_or_default(),
             })
         };
         let playing = self.playing.iter();
         playing.filter_map(|entry| saved(entry.value())).collect()
     }
 
-    /// Takes over what an earlier process has saved: its viewers have one idle time to ask again.
-    pub fn restore(&self, saved: Vec<Saved>) {
+    /// Takes over what an earlier process has saved `ago`, but for those who have been quiet for too long since. The others
+    /// have as long again to ask; how many these are.
+    pub fn restore(&self, saved: Vec<Saved>, ago: Duration) -> usize {
+        let mut longest = Duration::ZERO;
         for one in saved {
-            self.identities.insert(one.identity, one.id);
+            let patience = quiet_after(self.idle, one.target);
+            if patience < ago {
+                continue;
+            }
+            longest = longest.max(patience);
+            if let Some(alias) = one.alias {
+                self.aliases.insert(alias, one.id);
+            }
             self.dormant.insert(one.id, one);
         }
-        *lock(&self.dormant_until) = Some(Instant::now() + self.idle);
+        *lock(&self.dormant_until) = Some(Instant::now() + longest);
+        self.dormant.len()
     }
 
-    /// What a playback of an earlier process began with that is waited for by this name and at this place.
+    /// Whether a playback of an earlier process is waited for by this name and at this place.
     #[must_use]
-    pub fn dormant(&self, id: SessionId, address: ClientAddress) -> Option<Identity> {
-        let saved = self.dormant.get(&id)?;
-        let here = saved.places.hold(address, self.bind);
-        here.then_some(saved.identity)
+    pub fn is_dormant(&self, id: SessionId, address: ClientAddress) -> bool {
+        let saved = self.dormant.get(&id);
+        saved.is_some_and(|saved| saved.places.hold(address, self.bind))
     }
 
-    fn forget(&self, identity: Identity, id: SessionId) {
-        self.identities.remove_if(&identity, |_, its| *its == id);
+    fn forget_dormant(&self, now: Instant) {
+        let mut until = lock(&self.dormant_until);
+        if until.is_some_and(|until| until <= now) {
+            *until = None;
+            self.dormant.clear();
+            self.aliases.retain(|_, id| self.playing.contains_key(id));
+        }
+    }
+
+    fn forget(&self, session: &HlsSession) {
+        if let Some(alias) = session.alias {
+            self.aliases.remove_if(&alias, |_, id| *id == session.id);
+        }
     }
 
     /// Ends a playback that should not have begun.
     pub fn withdraw(&self, session: &HlsSession) {
         self.playing.remove(&session.id);
-        self.forget(session.identity, session.id);
+        self.forget(session);
         session.end(Kick::Revoked);
-    }
-}
-
-impl HlsSession {
-    /// Its name.
-    #[must_use]
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// What it was allowed to play; `None` when it is over.
-    #[must_use]
-    pub fn permit(&self) -> Option<Permit> {
-        match &self.state().life {
-            Life::Playing(guard) => Some(guard.permit()),
-            Life::Over { .. } => None,
-        }
-    }
-
-    /// Whether the gate has ended it: what is still under way to its viewer stops.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.over.load(Ordering::Relaxed)
-    }
-
-    /// It has been asked for something by its ticket.
-    pub fn prove(&self) {
-        self.proven.store(true, Ordering::Relaxed);
-    }
-
-    fn is_proven(&self) -> bool {
-        self.proven.load(Ordering::Relaxed)
-    }
-
-    fn is_being_answered(&self) -> bool {
-        self.unfinished.load(Ordering::Relaxed) > 0
-    }
-
-    /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
-    pub fn set_target(&self, target: Duration) {
-        let target = u32::try_from(target.as_millis()).unwrap_or(u32::MAX);
-        self.target.store(target, Ordering::Relaxed);
-    }
-
-    /// The target duration, when it is known.
-    #[must_use]
-    pub fn target(&self) -> Option<Duration> {
-        let target = self.target.load(Ordering::Relaxed);
-        (target > 0).then(|| Duration::from_millis(target.into()))
-    }
-
-    /// An answer to it begins; it is not quiet until that is dropped.
-    #[must_use]
-    pub fn answer(self: &Arc<Self>) -> Answering {
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
-        Answering(Arc::clone(self))
-    }
-
-    /// Bytes of bodies that went to its viewer.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Ends it when somebody asked for that, or its token says so.
-    fn look_at_end(&self, state: &mut State, now: Instant) {
-        let end = match &state.life {
-            Life::Playing(guard) => guard.end(),
-            Life::Over { .. } => None,
-        };
-        if let Some((_, kick)) = end.filter(|(at, _)| *at <= now) {
-            self.over.store(true, Ordering::Relaxed);
-            state.life = Life::Over { kick, told: false };
-        }
-    }
-
-    fn end(&self, kick: Kick) {
-        self.over.store(true, Ordering::Relaxed);
-        let mut state = self.state();
-        if matches!(state.life, Life::Playing(_)) {
-            state.life = Life::Over { kick, told: true };
-        }
-    }
-
-    fn is_quiet(&self, state: &State, idle: Duration, now: Instant) -> bool {
-        let idle = idle.max(self.target().unwrap_or_default() * QUIET_TARGETS);
-        !self.is_being_answered() && now.saturating_duration_since(state.asked) >= idle
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-}
-
-/// An answer under way.
-#[derive(Debug)]
-pub struct Answering(Arc<HlsSession>);
-
-impl Answering {
-    /// Whose it is.
-    #[must_use]
-    pub fn session(&self) -> &HlsSession {
-        &self.0
-    }
-
-    /// Counts what went to the viewer.
-    pub fn count(&self, bytes: u64) {
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.state().asked = Instant::now();
-        self.0.unfinished.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

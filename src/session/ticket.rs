@@ -5,8 +5,7 @@
 //! ticket = session "." pid "." url "." stream "." tag "." expires "." options "." token "." seal
 //! ```
 //!
-//! `pid`, `url`, `stream` and `tag` are base64url without padding, like the seal; `url` is empty when it is the first
-//! configured one. All characters are unreserved in URLs (RFC 3986 section 2.3), so that no player writes them in
+//! `pid`, `url`, `stream` and `tag` are base64url without padding, like the seal. All characters are unreserved in URLs (RFC 3986 section 2.3), so that no player writes them in
 //! another way. A ticket carries the four strings of the token itself: a return after a pause is decided from the same
 //! bytes by the same code as a start.
 //!
@@ -34,7 +33,7 @@ pub struct Ticket {
     pub session: SessionId,
     /// `pid`; at most 64 bytes.
     pub player: String,
-    /// The source in the operator's spelling; empty is the first configured one.
+    /// The source in the operator's spelling.
     pub url: String,
     /// The stream.
     pub stream: StreamName,

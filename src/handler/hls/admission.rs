@@ -15,7 +15,9 @@ use crate::request::http_playback::LinkPath;
 use crate::request::query::Query;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
-use crate::session::hls::{HlsSession, Identity, Standing};
+use crate::session::hls::Known;
+use crate::session::hls::identity::{FirstUrl, Identity};
+use crate::session::hls::playback::{HlsSession, Standing};
 use crate::session::id::SessionId;
 use crate::session::seats::Content;
 use crate::session::ticket::{OpenTicket, Ticket};
@@ -86,58 +88,47 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     let security = Presented::from(&request.security);
     let verified = policy.keyring.verify(security);
     let claims = verified.map_err(|error| refused(error.into()))?;
-    let identity = Identity::new(
-        claims.grant.id,
-        &request.stream,
-        &request.connection,
-        &request.player,
-        &gate.hls.bind().place(address),
-    );
-    let opening = Opening {
-        gate,
-        identity,
+    let url = FirstUrl {
+        token: &request.security.token,
+        url: &request.url,
+        stream: &request.stream,
+        connection: &request.connection,
         player: &request.player,
     };
-    let known = gate.hls.name_of(identity);
-    let admitted = match known.and_then(|id| gate.hls.find(id)) {
-        Some(session) if same_source(&session, &facts) => {
-            match gate.hls.standing(&session, address) {
-                Standing::Plays => Admitted::going_on(session),
-                Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
-                Standing::Elsewhere => None,
-            }
-        }
-        _ => None,
-    };
-    let admitted = match admitted {
-        Some(admitted) => admitted,
-        None => match known.filter(|id| gate.hls.dormant(*id, address).is_some()) {
-            Some(id) => opening.wake(id, claims, &facts).map_err(refused)?,
-            None => {
-                // One of this name may play elsewhere by now.
-                let taken = gate.hls.find(identity.session()).is_some();
-                let id = if taken {
-                    SessionId::new(random_wide())
-                } else {
-                    identity.session()
-                };
-                opening
-                    .start(id, &policy, claims, &facts)
-                    .map_err(refused)?
-            }
-        },
-    };
-    let first = policy.edge.rtmp_urls.first();
-    let url = if first == Some(&request.url) {
-        String::new()
+    let here = url.identity(&gate.hls.bind().place(address));
+    // Viewers whose URL tells them from nobody are told apart by their place.
+    let first = if url.is_one_players() {
+        url.identity("")
     } else {
-        request.url.to_string()
+        here
     };
+    let opening = Opening {
+        gate,
+        alias: None,
+        player: &request.player,
+    };
+    let start = |id, alias, claims| {
+        let opening = Opening { alias, ..opening };
+        opening.start(id, &policy, claims, &facts)
+    };
+    let known = gate.hls.known(first, here, address);
+    let admitted = match known {
+        Known::Plays(session) => match Admitted::going_on(session) {
+            Some(admitted) => Ok(admitted),
+            None => start(first.session(), None, claims),
+        },
+        Known::Over(id, kick) => return Err(Trouble::Over(id, kick)),
+        Known::Joinable(session) => go_along(gate, &policy, session, claims, &facts),
+        Known::Dormant(id) => opening.wake(id, claims, &facts),
+        Known::Taken => start(SessionId::new(random_wide()), Some(here), claims),
+        Known::Nothing => start(first.session(), None, claims),
+    };
+    let admitted = admitted.map_err(refused)?;
     Ok(Begun {
         ticket: Ticket {
             session: admitted.session.id(),
             player: request.player,
-            url,
+            url: request.url.to_string(),
             stream: request.stream,
             security: request.security,
         },
@@ -159,11 +150,13 @@ pub fn go_on(
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let opened = policy.seals.open(link.ticket);
     let OpenTicket { ticket, owner } = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
-    let urls = &policy.edge.rtmp_urls;
-    let url = match ticket.url.as_str() {
-        "" => urls.first().cloned(),
-        url => urls.find(url),
-    };
+    let playing = gate.hls.find(ticket.session);
+    // What plays goes on, though a reload has taken its source away.
+    let its_own = playing.as_ref().and_then(|session| session.permit());
+    let its_own = its_own.map(|permit| permit.url().clone());
+    let url = its_own
+        .filter(|url| url.as_str() == ticket.url)
+        .or_else(|| policy.edge.rtmp_urls.find(&ticket.url));
     let facts = Facts {
         stream: ticket.stream.clone(),
         url: url.ok_or_else(|| unnamed(Malformed::Url, address))?,
@@ -176,7 +169,13 @@ pub fn go_on(
         address,
         request: None,
     })?;
-    let admitted = return_of(gate, &policy, &ticket, facts)?;
+    let admitted = match playing {
+        // Whoever mints seals tickets, too, with any name in them.
+        Some(session) if !session.is_of(&owner) => {
+            return Err(unnamed(Reason::Ticket, address).into());
+        }
+        playing => return_of(gate, &policy, &ticket, playing, &facts)?,
+    };
     admitted.session.prove();
     Ok((admitted, wanted))
 }
@@ -186,7 +185,8 @@ fn return_of(
     gate: &Gate,
     policy: &Policy,
     ticket: &Ticket,
-    facts: Facts,
+    playing: Option<Arc<HlsSession>>,
+    facts: &Facts,
 ) -> Result<Admitted, Trouble> {
     let address = facts.address;
     let refused = |denial| Refused {
@@ -194,10 +194,8 @@ fn return_of(
         address,
         request: None,
     };
-    let playing = gate.hls.find(ticket.session);
     if let Some(session) = &playing {
-        // Whoever mints seals tickets, too, with any name in them.
-        if !same_source(session, &facts) {
+        if !same_source(session, facts) {
             return Err(unnamed(Reason::Ticket, address).into());
         }
         match gate.hls.standing(session, address) {
@@ -213,32 +211,35 @@ fn return_of(
     let verified = policy.keyring.verify(Presented::from(&ticket.security));
     let claims = verified.map_err(|error| refused(error.into()))?;
     if let Some(session) = playing {
-        let permit = decide(
-            claims,
-            facts,
-            &policy.rules,
-            &gate.revocations(),
-            clock::now(),
-        )
-        .map_err(refused)?;
-        gate.hls
-            .move_to(&session, permit.clone(), clock::now())
-            .map_err(refused)?;
-        record::moved(&session, &permit);
-        return Ok(Admitted { session, permit });
+        let admitted = go_along(gate, policy, session, claims, facts);
+        return Ok(admitted.map_err(refused)?);
     }
-    let dormant = gate.hls.dormant(ticket.session, address);
     let opening = Opening {
         gate,
-        // Its first URL is not known here; by that one it would be another playback.
-        identity: dormant.unwrap_or_else(|| Identity::of_ticket(ticket.session)),
+        alias: None,
         player: &ticket.player,
     };
-    let admitted = match dormant {
-        Some(_) => opening.wake(ticket.session, claims, &facts),
-        None => opening.start(ticket.session, policy, claims, &facts),
+    let admitted = if gate.hls.is_dormant(ticket.session, address) {
+        opening.wake(ticket.session, claims, facts)
+    } else {
+        opening.start(ticket.session, policy, claims, facts)
     };
     Ok(admitted.map_err(refused)?)
+}
+
+/// A playback goes on at another place, if it may.
+fn go_along(
+    gate: &Gate,
+    policy: &Policy,
+    session: Arc<HlsSession>,
+    claims: Claims,
+    facts: &Facts,
+) -> Result<Admitted, Denial> {
+    let (revocations, now) = (gate.revocations(), clock::now());
+    let permit = decide(claims, facts.clone(), &policy.rules, &revocations, now)?;
+    gate.hls.move_to(&session, permit.clone(), now)?;
+    record::moved(&session, &permit);
+    Ok(Admitted { session, permit })
 }
 
 impl Admitted {
@@ -250,9 +251,10 @@ impl Admitted {
 }
 
 /// What a session is opened with.
+#[derive(Clone, Copy)]
 struct Opening<'a> {
     gate: &'a Gate,
-    identity: Identity,
+    alias: Option<Identity>,
     player: &'a str,
 }
 
@@ -295,10 +297,7 @@ impl Opening<'_> {
             content: Content::Media,
             now: clock::now(),
         };
-        let begun = self
-            .gate
-            .hls
-            .open(newcomer, self.identity, permit.clone())?;
+        let begun = self.gate.hls.open(newcomer, self.alias, permit.clone())?;
         let session = begun.session;
         if !begun.is_new {
             return Ok(Admitted { session, permit });

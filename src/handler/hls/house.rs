@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::gate::Gate;
-use crate::session::hls::saved::{read, write};
+use crate::session::hls::saved::{Saved, read, write};
 use crate::upstream::pool;
 
 use super::super::record;
@@ -44,7 +44,7 @@ pub async fn keep_house(gate: Arc<Gate>, state: Option<PathBuf>) {
         if turn.is_multiple_of(SAVE_EVERY) && gate.is_ready() && state.is_some() {
             let (gate, state) = (Arc::clone(&gate), state.clone());
             // Disks may be slow, and this thread hears the signals.
-            let saving = tokio::task::spawn_blocking(move || save(&gate, state.as_deref()));
+            let saving = tokio::task::spawn_blocking(move || save_now(&gate, state.as_deref()));
             let _ = saving.await;
         }
     }
@@ -61,10 +61,17 @@ pub async fn keep_thread(stop: CancellationToken) {
     }
 }
 
-/// Saves the playbacks. That it fails is the operator's to know and no viewer's.
-pub fn save(gate: &Gate, state: Option<&Path>) {
+/// Saves the playbacks of this moment.
+fn save_now(gate: &Gate, state: Option<&Path>) {
+    if state.is_some() {
+        save(&gate.hls.save(), state);
+    }
+}
+
+/// Saves playbacks. That it fails is the operator's to know and no viewer's.
+pub fn save(playbacks: &[Saved], state: Option<&Path>) {
     let Some(directory) = state else { return };
-    let text = write(&gate.hls.save(), clock::now());
+    let text = write(playbacks, clock::now());
     if let Err(error) = replace(&directory.join(FILE), &text) {
         tracing::error!(%error, path = %directory.display(), "the playbacks were not saved");
     }
@@ -77,29 +84,28 @@ pub fn restore(gate: &Gate, state: Option<&Path>) -> Result<(), String> {
     };
     let path = directory.join(FILE);
     let unusable = |error: io::Error| format!("{}: {error}", path.display());
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match read(&text) {
-            // Whoever could not ask for longer than the idle time has been quiet.
-            Some((at, saved)) if clock::now().since(at) <= gate.hls_config.session_idle => {
-                tracing::info!(
-                    playbacks = saved.len(),
-                    "playbacks of the process before go on"
-                );
-                gate.hls.restore(saved);
-            }
-            Some(_) => {}
-            None => tracing::warn!(path = %path.display(), "saved playbacks cannot be read"),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            replace(&path, &write(&[], clock::now())).map_err(unusable)?;
-        }
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => write(&[], clock::now()),
         Err(error) => return Err(unusable(error)),
+    };
+    // Whether it can be written is better known now than when playbacks would be lost.
+    replace(&path, &text).map_err(unusable)?;
+    match read(&text) {
+        Some((at, saved)) => {
+            let playbacks = gate.hls.restore(saved, clock::now().since(at));
+            tracing::info!(playbacks, "playbacks of the process before may go on");
+        }
+        None => tracing::warn!(path = %path.display(), "saved playbacks cannot be read"),
     }
     Ok(())
 }
 
 /// Whoever reads it has the old text or the new one, whole.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // A save that the end of the process has overtaken still writes.
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let beside = path.with_extension("new");
     std::fs::write(&beside, text)?;
     std::fs::rename(&beside, path)

@@ -5,7 +5,9 @@ use crate::decision::{Facts, decide};
 use crate::request::referer::Referer;
 use crate::session::Transport;
 use crate::session::seats::Content;
-use crate::token::{Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret};
+use crate::token::{
+    Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, StreamName, TokenId,
+};
 
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -13,7 +15,7 @@ fn at(address: &str) -> ClientAddress {
     ClientAddress::Known(address.parse().unwrap())
 }
 
-fn permit() -> Permit {
+fn permit(address: &str) -> Permit {
     let owner: Owner = "abcde".parse().unwrap();
     let secret = Secret::new(vec![7; 32]).unwrap();
     let key = Key::new(
@@ -31,7 +33,7 @@ fn permit() -> Permit {
     let facts = Facts {
         stream,
         url: "rtmp://localhost/play".parse().unwrap(),
-        address: at("192.0.2.1"),
+        address: at(address),
         referer: Referer::Absent,
     };
     let now = UnixSeconds::new(2);
@@ -46,6 +48,10 @@ fn permit() -> Permit {
 }
 
 fn open(sessions: &HlsSessions, name: u128) -> Result<Arc<HlsSession>, Denial> {
+    open_at(sessions, name, "192.0.2.1")
+}
+
+fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsSession>, Denial> {
     let id = SessionId::new(name << 48);
     let newcomer = Newcomer {
         id,
@@ -54,7 +60,7 @@ fn open(sessions: &HlsSessions, name: u128) -> Result<Arc<HlsSession>, Denial> {
         content: Content::Media,
         now: UnixSeconds::new(2),
     };
-    let begun = sessions.open(newcomer, Identity::of_ticket(id), permit())?;
+    let begun = sessions.open(newcomer, None, permit(address))?;
     Ok(begun.session)
 }
 
@@ -100,7 +106,6 @@ async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
         (all.count(), sessions.find(session.id()).is_none()),
         (0, true)
     );
-    assert_eq!(sessions.name_of(Identity::of_ticket(session.id())), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +177,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
         sessions.sweep();
     }
     assert_eq!(all.count(), 1);
-    let kept = sessions.unproven.len();
+    let kept = sessions.line.len();
     assert!(kept < 100, "{kept}");
 }
 
@@ -194,4 +199,90 @@ async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
     assert_eq!(begun, 6, "twice as many as may play");
     tokio::time::advance(IDLE).await;
     assert!(sessions.sweep().len() == 6 && open(&sessions, 100).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
+    let sessions = || HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let before = sessions();
+    let session = open(&before, 1).unwrap();
+    let moved = before.move_to(&session, permit("2001:db8::1"), UnixSeconds::new(2));
+    assert!(moved.is_ok());
+    let after = sessions();
+    after.restore(before.save(), Duration::ZERO);
+    let session = open(&after, 1).unwrap();
+    for (address, standing) in [
+        ("192.0.2.9", Standing::Plays),
+        ("2001:db8::9", Standing::Plays),
+        ("198.51.100.1", Standing::Elsewhere),
+    ] {
+        assert_eq!(after.standing(&session, at(address)), standing, "{address}");
+    }
+    // Whoever begins it anew from elsewhere is there alone.
+    let elsewhere = sessions();
+    elsewhere.restore(before.save(), Duration::ZERO);
+    let session = open_at(&elsewhere, 1, "198.51.100.1").unwrap();
+    let standing = |address| elsewhere.standing(&session, at(address));
+    assert_eq!(standing("198.51.100.1"), Standing::Plays);
+    assert_eq!(standing("2001:db8::9"), Standing::Elsewhere);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
+    let all = Sessions::new(4);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let proven = |name| {
+        let session = open(&sessions, name).unwrap();
+        session.prove();
+        session
+    };
+    let (viewer, slow) = (proven(1), proven(2));
+    slow.set_target(Duration::from_secs(6));
+    let hoarded = [proven(3), proven(4)];
+    let ask = |session: &HlsSession| sessions.standing(session, at("192.0.2.1"));
+    tokio::time::advance(Duration::from_secs(7)).await;
+    assert_eq!(ask(&viewer), Standing::Plays);
+    assert!(open(&sessions, 5).is_err(), "all have asked lately");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    open(&sessions, 5).unwrap().prove();
+    open(&sessions, 6).unwrap().prove();
+    assert!(hoarded.iter().all(|session| session.is_over()));
+    assert!(!viewer.is_over() && !slow.is_over());
+    assert!(open(&sessions, 7).is_err());
+    // Those who made way are told of like all others.
+    let told: Vec<_> = sessions
+        .sweep()
+        .iter()
+        .map(|one| one.session.id())
+        .collect();
+    assert_eq!(told, hoarded.map(|session| session.id()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
+    let sessions = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let session = open(&sessions, 1).unwrap();
+    for _ in 0..3 {
+        tokio::time::advance(IDLE / 3).await;
+        let elsewhere = sessions.standing(&session, at("198.51.100.1"));
+        assert_eq!(elsewhere, Standing::Elsewhere);
+    }
+    assert_eq!(sessions.sweep().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
+    let before = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    open(&before, 1).unwrap();
+    let long = open(&before, 2).unwrap();
+    long.set_target(IDLE);
+    let after = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    assert_eq!(after.restore(before.save(), IDLE * 2), 1);
+    let waits = |after: &HlsSessions| after.is_dormant(long.id(), at("192.0.2.1"));
+    tokio::time::advance(IDLE * 3 - Duration::from_secs(1)).await;
+    after.sweep();
+    assert!(waits(&after));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    after.sweep();
+    assert!(!waits(&after));
 }

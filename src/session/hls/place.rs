@@ -73,6 +73,16 @@ impl Places {
         }
     }
 
+    /// Whether there is none of the family of `address`.
+    #[must_use]
+    pub fn lack_family_of(&self, address: ClientAddress) -> bool {
+        match address {
+            ClientAddress::Known(IpAddr::V4(_)) => self.v4.is_none(),
+            ClientAddress::Known(IpAddr::V6(_)) => self.v6.is_none(),
+            ClientAddress::Unknown => false,
+        }
+    }
+
     /// Puts the place of `address` in the place of the one of its family.
     pub fn settle(&mut self, address: ClientAddress, bind: Bind) {
         match address {

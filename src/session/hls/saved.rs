@@ -2,15 +2,16 @@
 //!
 //! ```text
 //! h5gate-sessions 1 SAVED-AT            Unix seconds
-//! ID IDENTITY V4 V6 UNKNOWN             a line for each playback; "-" where there is none
+//! ID ALIAS V4 V6 UNKNOWN TARGET         a line for each playback; "-" where there is none, TARGET in milliseconds
 //! ```
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::token::UnixSeconds;
 
 use super::super::id::SessionId;
-use super::Identity;
+use super::identity::Identity;
 use super::place::Places;
 
 const HEADER: &str = "h5gate-sessions 1";
@@ -20,10 +21,12 @@ const HEADER: &str = "h5gate-sessions 1";
 pub struct Saved {
     /// Its name.
     pub id: SessionId,
-    /// What it began with.
-    pub identity: Identity,
+    /// What it is found by where its name is not what its first URL makes.
+    pub alias: Option<Identity>,
     /// Where it may be asked for.
     pub places: Places,
+    /// The target duration of its playlists; zero while unknown.
+    pub target: Duration,
 }
 
 /// The text of saved playbacks.
@@ -32,18 +35,20 @@ pub fn write(saved: &[Saved], now: UnixSeconds) -> String {
     let mut text = format!("{HEADER} {now}\n");
     for Saved {
         id,
-        identity,
+        alias,
         places,
+        target,
     } in saved
     {
+        let alias = alias.map_or("-".to_owned(), |alias| format!("{:032x}", alias.0));
         let net = |net: Option<ipnet::IpNet>| net.map_or("-".to_owned(), |net| net.to_string());
         let (v4, v6) = (net(places.v4), net(places.v6));
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{id} {:032x} {v4} {v6} {}",
-            identity.0,
-            u8::from(places.unknown)
+            "{id} {alias} {v4} {v6} {} {}",
+            u8::from(places.unknown),
+            target.as_millis()
         );
     }
     text
@@ -63,7 +68,10 @@ fn read_one(line: &str) -> Option<Saved> {
     let mut fields = line.split(' ');
     let mut next = || fields.next();
     let id = SessionId::parse(next()?)?;
-    let identity = Identity(u128::from_str_radix(next()?, 16).ok()?);
+    let alias = match next()? {
+        "-" => None,
+        alias => Some(Identity(u128::from_str_radix(alias, 16).ok()?)),
+    };
     let net = |text: &str| match text {
         "-" => Some(None),
         net => net.parse().ok().map(Some),
@@ -71,10 +79,13 @@ fn read_one(line: &str) -> Option<Saved> {
     let (v4, v6) = (net(next()?)?, net(next()?)?);
     let unknown = next()? == "1";
     let places = Places { v4, v6, unknown };
+    // As long as a playback can remember it.
+    let target = Duration::from_millis(next()?.parse::<u32>().ok()?.into());
     next().is_none().then_some(Saved {
         id,
-        identity,
+        alias,
         places,
+        target,
     })
 }
 
@@ -89,17 +100,18 @@ mod tests {
             v6: Some("2001:db8::/56".parse().unwrap()),
             unknown: true,
         };
-        let (id, identity) = (SessionId::new(u128::MAX), Identity(7));
         let saved = [
             Saved {
-                id,
-                identity,
+                id: SessionId::new(u128::MAX),
+                alias: Some(Identity(7)),
                 places,
+                target: Duration::from_millis(4_004),
             },
             Saved {
-                places: Places::default(),
                 id: SessionId::new(1),
-                identity: Identity(u128::MAX),
+                alias: None,
+                places: Places::default(),
+                target: Duration::ZERO,
             },
         ];
         let now = UnixSeconds::new(1_700_000_000);

@@ -1,4 +1,5 @@
-//! Playbacks that have asked for nothing under their ticket yet: where there is no room they make way for others.
+//! The playbacks in the order in which they are asked to make way, where there is no room: the oldest first, and who plays
+//! goes to the end.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,29 +7,29 @@ use std::sync::Mutex;
 use super::super::id::SessionId;
 use super::lock;
 
-/// How many that are being answered are passed over in search of one that makes way.
+/// How many that play are passed over in search of one that makes way.
 const PASSED_OVER: usize = 32;
 
 /// How many names may stand here beyond twice as many as there are playbacks, before those that mean nothing any more are
 /// looked for.
 const SPARE: usize = 64;
 
-/// Their names, oldest first; among them those of playbacks that are proven by now, or over.
+/// Their names; among them those of playbacks that are over.
 #[derive(Debug, Default)]
-pub(super) struct Unproven(Mutex<VecDeque<SessionId>>);
+pub(super) struct Line(Mutex<VecDeque<SessionId>>);
 
-/// What becomes of the oldest when room is needed.
+/// What becomes of the first one when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It makes way.
     Goes,
-    /// It is being answered: it may have nothing to ask for, such as a viewer of the progressive file.
+    /// It plays.
     Stays,
-    /// It is unproven no more.
+    /// There is no such playback any more.
     Forgotten,
 }
 
-impl Unproven {
+impl Line {
     /// A playback that has just begun.
     pub(super) fn push(&self, id: SessionId) {
         lock(&self.0).push_back(id);
@@ -54,10 +55,10 @@ impl Unproven {
     }
 
     /// Drops the names that mean nothing any more, when they are many beside the `playing` ones.
-    pub(super) fn tidy(&self, playing: usize, is_unproven: impl Fn(SessionId) -> bool) {
+    pub(super) fn tidy(&self, playing: usize, plays: impl Fn(SessionId) -> bool) {
         let mut names = lock(&self.0);
         if names.len() > 2 * playing + SPARE {
-            names.retain(|id| is_unproven(*id));
+            names.retain(|id| plays(*id));
         }
     }
 

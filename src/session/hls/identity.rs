@@ -1,0 +1,65 @@
+//! What an HLS viewer is known by when it opens its first URL again.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::request::rtmp_url::RtmpUrl;
+use crate::token::StreamName;
+
+use super::super::id::SessionId;
+
+/// A digest of a playback's first URL, so that it is small and stands on a disk without saying anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(pub(super) u128);
+
+/// What is digested.
+#[derive(Clone, Copy, Debug)]
+pub struct FirstUrl<'a> {
+    /// The whole token: its id alone could be in another one, too.
+    pub token: &'a str,
+    /// The source.
+    pub url: &'a RtmpUrl,
+    /// The stream.
+    pub stream: &'a StreamName,
+    /// `cid`.
+    pub connection: &'a str,
+    /// `pid`.
+    pub player: &'a str,
+}
+
+impl FirstUrl<'_> {
+    /// The same for the same URL at the same `place`.
+    #[must_use]
+    pub fn identity(&self, place: &str) -> Identity {
+        let mut digest = Sha256::new();
+        for part in [
+            self.stream.as_str(),
+            self.url.as_str(),
+            self.token,
+            self.connection,
+            self.player,
+            place,
+        ] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        let digest: [u8; 32] = digest.finalize().into();
+        let (halves, _) = digest.as_chunks::<16>();
+        let half = halves.first().copied().unwrap_or_default();
+        Identity(u128::from_be_bytes(half))
+    }
+
+    /// Whether a player made this URL for itself alone.
+    #[must_use]
+    pub fn is_one_players(&self) -> bool {
+        !self.connection.is_empty() || !self.player.is_empty()
+    }
+}
+
+impl Identity {
+    /// The name of the playback that begins so. It is the same whenever it begins: players compare the URIs of a segment
+    /// that they have seen, and a ticket is a part of them.
+    #[must_use]
+    pub fn session(self) -> SessionId {
+        SessionId::new(self.0)
+    }
+}

@@ -1,0 +1,230 @@
+//! One HLS playback.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::decision::permit::Permit;
+use crate::token::Owner;
+
+use super::super::guard::{Kick, SessionGuard};
+use super::super::id::SessionId;
+use super::identity::Identity;
+use super::lock;
+use super::place::{Moves, Places};
+
+/// A playback is quiet after at least so many target durations: a player asks once in each.
+const QUIET_TARGETS: u32 = 3;
+
+/// One that has asked for nothing for so long, or for so many target durations, makes way where there is no room.
+const IDLES_AFTER: Duration = Duration::from_secs(8);
+const IDLES_TARGETS: u32 = 2;
+
+/// One HLS playback.
+#[derive(Debug)]
+pub struct HlsSession {
+    pub(super) id: SessionId,
+    /// What it is found by where its name is not what its first URL makes.
+    pub(super) alias: Option<Identity>,
+    state: Mutex<State>,
+    /// Whether anything was asked for under its ticket.
+    proven: AtomicBool,
+    over: AtomicBool,
+    /// Answers that are not finished.
+    unfinished: AtomicU32,
+    /// The target duration of its playlists in milliseconds; 0 while unknown.
+    target: AtomicU32,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) life: Life,
+    pub(super) places: Places,
+    pub(super) moves: Moves,
+    pub(super) asked: Instant,
+}
+
+#[derive(Debug)]
+pub(super) enum Life {
+    Playing(SessionGuard),
+    /// Ended by the gate; kept until its viewer has been quiet, so that it hears why instead of starting anew.
+    Over {
+        kick: Kick,
+        /// Whether [`HlsSessions::sweep`] has told of it.
+        told: bool,
+    },
+}
+
+/// How a playback stands to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It goes on.
+    Plays,
+    /// The request comes from another place than the playback.
+    Elsewhere,
+    /// The gate has ended it.
+    Over(Kick),
+}
+
+impl HlsSession {
+    /// One that begins at `places`.
+    pub(super) fn new(
+        guard: SessionGuard,
+        alias: Option<Identity>,
+        places: Places,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: guard.id(),
+            alias,
+            state: Mutex::new(State {
+                life: Life::Playing(guard),
+                places,
+                moves: Moves::new(now),
+                asked: now,
+            }),
+            proven: AtomicBool::new(false),
+            over: AtomicBool::new(false),
+            unfinished: AtomicU32::new(0),
+            target: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Whether it plays by a token of this owner.
+    #[must_use]
+    pub fn is_of(&self, owner: &Owner) -> bool {
+        match &self.state().life {
+            Life::Playing(guard) => guard.permit().claims().owner == *owner,
+            // One that is over is to be told so, whatever it was.
+            Life::Over { .. } => true,
+        }
+    }
+
+    /// What it was allowed to play; `None` when it is over.
+    #[must_use]
+    pub fn permit(&self) -> Option<Permit> {
+        match &self.state().life {
+            Life::Playing(guard) => Some(guard.permit()),
+            Life::Over { .. } => None,
+        }
+    }
+
+    /// Whether the gate has ended it: what is still under way to its viewer stops.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
+    /// It has been asked for something by its ticket.
+    pub fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// How many answers to it are under way.
+    #[must_use]
+    pub fn answers(&self) -> u32 {
+        self.unfinished.load(Ordering::Relaxed)
+    }
+
+    /// Whether it makes way where there is no room: it waits for nothing, and has asked for nothing under its ticket yet, or
+    /// for nothing lately.
+    pub(super) fn idles(&self, now: Instant) -> bool {
+        let patience = IDLES_AFTER.max(self.target().unwrap_or_default() * IDLES_TARGETS);
+        let lately = || now.saturating_duration_since(self.state().asked) < patience;
+        self.answers() == 0 && !(self.proven.load(Ordering::Relaxed) && lately())
+    }
+
+    /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
+    pub fn set_target(&self, target: Duration) {
+        let target = u32::try_from(target.as_millis()).unwrap_or(u32::MAX);
+        self.target.store(target, Ordering::Relaxed);
+    }
+
+    /// The target duration, when it is known.
+    #[must_use]
+    pub fn target(&self) -> Option<Duration> {
+        let target = self.target.load(Ordering::Relaxed);
+        (target > 0).then(|| Duration::from_millis(target.into()))
+    }
+
+    /// An answer to it begins; it is not quiet until that is dropped.
+    #[must_use]
+    pub fn answer(self: &Arc<Self>) -> Answering {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        Answering(Arc::clone(self))
+    }
+
+    /// Bytes of bodies that went to its viewer.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ends it when somebody asked for that, or its token says so.
+    pub(super) fn look_at_end(&self, state: &mut State, now: Instant) {
+        let end = match &state.life {
+            Life::Playing(guard) => guard.end(),
+            Life::Over { .. } => None,
+        };
+        if let Some((_, kick)) = end.filter(|(at, _)| *at <= now) {
+            self.over.store(true, Ordering::Relaxed);
+            state.life = Life::Over { kick, told: false };
+        }
+    }
+
+    pub(super) fn end(&self, kick: Kick) {
+        self.over.store(true, Ordering::Relaxed);
+        let mut state = self.state();
+        if matches!(state.life, Life::Playing(_)) {
+            state.life = Life::Over { kick, told: true };
+        }
+    }
+
+    pub(super) fn is_quiet(&self, state: &State, idle: Duration, now: Instant) -> bool {
+        let quiet = quiet_after(idle, self.target().unwrap_or_default());
+        self.answers() == 0 && now.saturating_duration_since(state.asked) >= quiet
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// How long a playback may ask for nothing before it is over.
+pub(super) fn quiet_after(idle: Duration, target: Duration) -> Duration {
+    idle.max(target * QUIET_TARGETS)
+}
+
+/// An answer under way.
+#[derive(Debug)]
+pub struct Answering(Arc<HlsSession>);
+
+impl Answering {
+    /// Whose it is.
+    #[must_use]
+    pub fn session(&self) -> &HlsSession {
+        &self.0
+    }
+
+    /// Counts what went to the viewer.
+    pub fn count(&self, bytes: u64) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.state().asked = Instant::now();
+        self.0.unfinished.fetch_sub(1, Ordering::Relaxed);
+    }
+}
