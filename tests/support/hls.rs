@@ -142,7 +142,8 @@ pub fn outcome(answer: &Answer) -> (u16, u64) {
 }
 
 pub fn code(answer: &Answer) -> u64 {
-    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let json = serde_json::from_str::<serde_json::Value>(&answer.body);
+    let json = json.unwrap_or_else(|_| panic!("no refusal: {answer:?}"));
     assert_eq!(
         header(&answer.head, "access-control-allow-origin"),
         Some("*")
