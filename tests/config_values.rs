@@ -11,12 +11,15 @@ use std::time::Duration;
 
 use h5gate::config::{Config, SecretSource as _, SystemSecrets, WebSocketRefusal};
 use h5gate::request::client_address::AddressHeader;
+use h5gate::session::hls::place::Bind;
 use h5gate::token::{Grant, Owner, Presented, Scope, TokenId, UnixSeconds};
+use h5gate::upstream::server::Server;
 use memory::{GOOD, Memory, parse, secret, with};
 use sha2::{Digest as _, Sha256};
 
 /// Every key with a value that is not its default.
 const ALL: &str = r#"
+state_dir = "/var/lib/h5gate"
 [[listener]]
 address = "127.0.0.1:8080"
 serves = ["playback"]
@@ -33,7 +36,10 @@ trusted_proxies = ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]
 header = "forwarded"
 [upstream]
 servers = ["http://127.0.0.1:8181", "http://media.example.com"]
+http_servers = ["http://127.0.0.1:8282", "http://hls.example.com:8080"]
 websocket_path = "/h5live/stream"
+http_path = "/hls/{stream}/"
+http_playlist = "/live/{stream}.m3u8"
 rtmp_urls = ["rtmp://Media.example.com:1936/app"]
 host = "media.example.com:8181"
 client_messages = "any"
@@ -64,6 +70,15 @@ user_timeout = "11s"
 half_close = "12s"
 linger = "13s"
 drain = "14s"
+[hls]
+session_idle = "15s"
+bind_address = "exact"
+playlist = "1MiB"
+cache = false
+cache_size = "3MiB"
+cache_object = "128KiB"
+cache_playlist = "16ms"
+cache_segment = "17s"
 [refusal]
 websocket = "http-status"
 [[organisation]]
@@ -111,6 +126,8 @@ fn every_value_arrives() {
     assert_eq!(playback.address, "127.0.0.1:8080".parse().unwrap());
     assert_eq!(token_api.address, "[::1]:8080".parse().unwrap());
 
+    assert_eq!(config.state_dir, Some("/var/lib/h5gate".into()));
+
     let admin = config.admin.unwrap();
     assert_eq!(admin.address, "0.0.0.0:9090".parse().unwrap());
     assert_eq!(admin.token_sha256, Some(Sha256::digest("the key").into()));
@@ -144,13 +161,22 @@ fn every_value_arrives() {
             .is_none()
     );
 
-    let servers: Vec<_> = config
-        .upstream
-        .servers
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(servers, ["127.0.0.1:8181", "media.example.com:80"]);
+    let names = |servers: &[Server]| servers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let upstream = &config.upstream;
+    assert_eq!(
+        names(&upstream.servers),
+        ["127.0.0.1:8181", "media.example.com:80"]
+    );
+    assert_eq!(
+        names(&upstream.http_servers),
+        ["127.0.0.1:8282", "hls.example.com:8080"]
+    );
+    let stream = "abcde-one".parse().unwrap();
+    assert_eq!(upstream.http_path.for_stream(&stream), "/hls/abcde-one/");
+    assert_eq!(
+        upstream.http_playlist.for_stream(&stream),
+        "/live/abcde-one.m3u8"
+    );
     assert_eq!(
         config.upstream.websocket_path.as_deref(),
         Some("/h5live/stream")
@@ -208,6 +234,20 @@ fn every_value_arrives() {
         [
             1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0
         ]
+    );
+
+    let hls = config.hls;
+    assert_eq!(
+        (hls.session_idle, hls.bind_address, hls.playlist),
+        (Duration::from_secs(15), Bind::Exact, 1 << 20)
+    );
+    assert_eq!(
+        (hls.cache, hls.cache_size, hls.cache_object),
+        (false, 3 << 20, 128 << 10)
+    );
+    assert_eq!(
+        (hls.cache_playlist, hls.cache_segment),
+        (Duration::from_millis(16), Duration::from_secs(17))
     );
 
     let abcde: Owner = "abcde".parse().unwrap();
@@ -269,6 +309,11 @@ const TOLD: &[(usize, &str, &str)] = &[
         12,
         "[client]\ntrusted_proxies = [\"::/0\"]",
         "danger: client.trusted_proxies lists every address",
+    ),
+    (
+        12,
+        "[hls]\nbind_address = \"off\"",
+        "danger: hls.bind_address = \"off\"",
     ),
     (
         12,

@@ -21,21 +21,14 @@ use h5gate::token::{Key, KeyState, Keyring, Secret, UnixSeconds};
 use rustix::process::Signal;
 
 use support::gate::{Gate, Setup, grant, mint, now};
-use support::hls::{HERE, ask, begin, code, entry, gate_with, links, play, server};
+use support::hls::{
+    HERE, ask, ask_from, begin, entry, expiring, gate_with, links, outcome, play, server,
+    wait_for_expiry,
+};
 use support::http_server::{HttpServer, Page, playlist, segment, target};
 use support::media_server::{MediaServer, header, read_head};
 use support::viewer::{Answer, Viewer, connect, exchange, get, query, request};
-use support::{PATIENCE, until};
-
-/// A request from another place.
-fn from(gate: &Gate, address: &str, path: &str) -> Answer {
-    let header = format!("X-Forwarded-For: {address}");
-    get(gate.playback, path, &[&header])
-}
-
-fn outcome(answer: &Answer) -> (u16, u64) {
-    (answer.status, code(answer))
-}
+use support::{PATIENCE, playing, until};
 
 /// A second organisation's stream on the same media server.
 fn with_neighbour() -> HttpServer {
@@ -313,7 +306,7 @@ fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
         &entry.replace("cid=1", "cid=2"),
     ] {
         assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
-        assert_eq!(outcome(&from(&gate, "198.51.100.7", path)), (403, 4901));
+        assert_eq!(outcome(&ask_from(&gate, "198.51.100.7", path)), (403, 4901));
     }
 }
 
@@ -324,10 +317,10 @@ fn a_ticket_of_a_token_for_one_address_moves_within_its_prefix_and_no_further() 
     let mut bound = grant("abcde-one");
     bound.addresses = vec!["192.0.2.1".parse().unwrap()];
     let (_, media, segments) = play(&gate, &entry(&bound, "1"));
-    assert_eq!(from(&gate, "192.0.2.255", &media).status, 200);
+    assert_eq!(ask_from(&gate, "192.0.2.255", &media).status, 200);
     for address in ["192.0.3.1", "198.51.100.1", "2001:db8::1"] {
         for path in [&media, &segments[0]] {
-            let answer = from(&gate, address, path);
+            let answer = ask_from(&gate, address, path);
             assert_eq!(outcome(&answer), (403, 4901), "{address}");
         }
     }
@@ -475,6 +468,38 @@ fn who_opens_urls_without_playing_keeps_no_websocket_out() {
     // Those who play make way for nobody.
     let entry = entry(&grant("abcde-one"), "1");
     assert_eq!(get(gate.playback, &entry, &[]).status, 503);
+}
+
+#[test]
+fn who_plays_keeps_its_place_when_others_open_urls_without_playing_them() {
+    let media = MediaServer::echo();
+    let server = server();
+    let gate = Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &format!(
+            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/{{stream}}/\"",
+            server.address
+        ),
+        tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\nsessions = 3\n",
+        ..Setup::default()
+    });
+    // It has asked for one link, and its token lets it begin no more.
+    let short = expiring(3);
+    let (_, playlist, segments) = play(&gate, &entry(&short, "viewer"));
+    wait_for_expiry(&short);
+    for cid in 0..10 {
+        let entry = entry(&grant("abcde-one"), &cid.to_string());
+        assert_eq!(ask(&gate, &entry).status, 200);
+    }
+    let _viewers = [playing(&gate, "abcde-one"), playing(&gate, "abcde-one")];
+    for path in [&playlist, &segments[0]] {
+        assert_eq!(ask(&gate, path).status, 200, "{path}");
+    }
+    // All three play now.
+    let one_more = query("abcde-one", &mint(&grant("abcde-one")));
+    let closed = Viewer::open(gate.playback, &one_more, &[HERE]).closed();
+    assert_eq!(closed.0, 4503);
+    assert_eq!(ask(&gate, &playlist).status, 200);
 }
 
 #[test]

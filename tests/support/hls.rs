@@ -1,21 +1,27 @@
 //! An HLS viewer, and a media server with two renditions of a stream: what the tests of playback over HLS share.
 
-use std::net::SocketAddr;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
 
 use h5gate::token::{Grant, UnixSeconds};
 
 use super::gate::{Gate, Setup, grant, mint, now};
-use super::http_server::{HttpServer, page, playlist, segment};
-use super::media_server::header;
+use super::http_server::{HttpServer, Page, page, playlist, segment, target};
+use super::media_server::{FromGate, MediaServer, header};
 use super::until;
-use super::viewer::{Answer, get, query};
+use super::viewer::{Answer, connect, get, query};
 
 pub const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\n";
 pub const MEDIA: &str =
     "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n1.ts\n#EXTINF:1,\n/other/2.ts?x=1\n";
 
 pub fn server() -> HttpServer {
-    HttpServer::start(&[
+    HttpServer::start(&pages())
+}
+
+/// The pages of [`server`].
+pub fn pages() -> Vec<(&'static str, Page)> {
+    vec![
         ("/hls/abcde-one/playlist.m3u8", playlist(MULTI)),
         ("/hls/abcde-one/low/media.m3u8", playlist(MEDIA)),
         ("/hls/abcde-one/low/1.ts", segment(b"segment one")),
@@ -26,7 +32,29 @@ pub fn server() -> HttpServer {
         ),
         ("/hls/abcde-two/playlist.m3u8", playlist(MEDIA)),
         ("/stat", page("text/plain", b"secret")),
-    ])
+    ]
+}
+
+/// The same pages, each on a connection of its own; what is not among them is `script`'s to answer.
+pub fn scripted(
+    pages: Vec<(&'static str, Page)>,
+    script: impl Fn(FromGate) + Send + Sync + 'static,
+) -> MediaServer {
+    MediaServer::start(move |mut gate| {
+        let path = target(&gate.head).split('?').next().unwrap_or_default();
+        let found = pages.iter().find(|(known, _)| *known == path);
+        match found {
+            Some((_, page)) => gate.send_raw(&page.last()),
+            None => script(gate),
+        }
+    })
+}
+
+/// How often a scripted server was asked for a path.
+pub fn asked(server: &MediaServer, path: &str) -> usize {
+    let heads = server.heads();
+    let paths = heads.iter().map(|head| target(head).split('?').next());
+    paths.filter(|asked| *asked == Some(path)).count()
 }
 
 pub fn gate_with(server: SocketAddr, tables: &str) -> Gate {
@@ -47,6 +75,20 @@ pub const HERE: &str = "X-Forwarded-For: 192.0.2.1";
 
 pub fn ask(gate: &Gate, path: &str) -> Answer {
     get(gate.playback, path, &[HERE])
+}
+
+/// A request from another place than [`HERE`].
+pub fn ask_from(gate: &Gate, address: &str, path: &str) -> Answer {
+    let header = format!("X-Forwarded-For: {address}");
+    get(gate.playback, path, &[&header])
+}
+
+/// Sends a request and reads nothing of its answer.
+pub fn ask_only(gate: &Gate, path: &str) -> TcpStream {
+    let mut socket = connect(gate.playback);
+    let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{HERE}\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    socket
 }
 
 /// What an entry is answered with, and the ticket in it.
@@ -78,6 +120,11 @@ pub fn links(base: &str, text: &str) -> Vec<String> {
     uris.map(resolve).collect()
 }
 
+/// The session's name in a ticket.
+pub fn session(ticket: &str) -> &str {
+    ticket[1..].split('.').next().unwrap()
+}
+
 /// Plays to the first segment: the ticket, the media playlist's URL and the segments'.
 pub fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
     let (multi, ticket) = begin(gate, entry);
@@ -89,8 +136,14 @@ pub fn play(gate: &Gate, entry: &str) -> (String, String, Vec<String>) {
     (ticket, media, segments)
 }
 
+/// A refusal's status and code.
+pub fn outcome(answer: &Answer) -> (u16, u64) {
+    (answer.status, code(answer))
+}
+
 pub fn code(answer: &Answer) -> u64 {
-    let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    let json = serde_json::from_str::<serde_json::Value>(&answer.body);
+    let json = json.unwrap_or_else(|_| panic!("no refusal: {answer:?}"));
     assert_eq!(
         header(&answer.head, "access-control-allow-origin"),
         Some("*")

@@ -38,6 +38,23 @@ pub fn page(kind: &str, body: &[u8]) -> Page {
     }
 }
 
+impl Page {
+    /// The whole answer on a connection that ends with it.
+    pub fn last(&self) -> Vec<u8> {
+        let head = format!("{}Connection: close\r\n\r\n", self.head());
+        [head.as_bytes(), &self.body].concat()
+    }
+
+    fn head(&self) -> String {
+        format!(
+            "HTTP/1.1 {} X\r\nContent-Length: {}\r\n{}",
+            self.status,
+            self.body.len(),
+            self.fields
+        )
+    }
+}
+
 impl HttpServer {
     /// Answers each path (without the query) with its page, and all others with 404.
     pub fn start(pages: &[(&str, Page)]) -> Self {
@@ -97,12 +114,7 @@ fn serve(mut socket: TcpStream, pages: &Mutex<HashMap<String, Page>>, heads: &Mu
             body: Vec::new(),
         };
         let page = pages.lock().unwrap().get(&path).cloned().unwrap_or(nothing);
-        let answer = format!(
-            "HTTP/1.1 {} X\r\nContent-Length: {}\r\n{}\r\n",
-            page.status,
-            page.body.len(),
-            page.fields
-        );
+        let answer = page.head() + "\r\n";
         let body = if is_head { &[] } else { &page.body[..] };
         if socket
             .write_all(&[answer.as_bytes(), body].concat())
