@@ -9,7 +9,7 @@ import { until } from '../browser/until.mjs';
 import { MEDIA, PAGE, startBrowsers } from './browsers.mjs';
 import { DEMO_FRAME_RATE, FINISHED, FINISHED_S, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
 import { LOW_LATENCY, startLowLatencyOrigin } from './low-latency.mjs';
-import { ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
+import { ffmpeg, GSTREAMER, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
 
 const LOOPBACK = '127.0.0.1'; // where programs find the gate, which know no .test
 const LIFETIME_S = 5; // of the tokens that playbacks outlive
@@ -74,11 +74,13 @@ describe('a live playback outlives its token', { concurrency: AT_A_TIME }, () =>
       assertExpired(expires);
     });
 
-    test(`GStreamer, ${kind}`, async () => {
-      const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
-      await gstreamer(url, WATCHED_S * rate);
-      assertExpired(expires);
-    });
+    for (const demuxer of Object.keys(GSTREAMER)) {
+      test(`GStreamer's ${demuxer}, ${kind}`, async () => {
+        const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
+        await gstreamer(url, demuxer, WATCHED_S * rate);
+        assertExpired(expires);
+      });
+    }
   }
 
   test('ffmpeg, the endless file', async () => {
@@ -177,7 +179,7 @@ describe('a bad token plays nothing', { concurrency: AT_A_TIME }, () => {
     test(`${what}, in programs`, async () => {
       const url = (await make()).replace(MEDIA, LOOPBACK);
       await assert.rejects(ffmpeg(url, 1), /403/);
-      await assert.rejects(gstreamer(url, 1), /Forbidden|403/);
+      for (const demuxer of Object.keys(GSTREAMER)) await assert.rejects(gstreamer(url, demuxer, 1), /Forbidden|403/);
     });
   }
 });
