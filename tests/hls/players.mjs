@@ -16,18 +16,24 @@ export const IN_PAGES = [
   ['hls.js in Firefox', 'firefox', 'hls.js'],
 ];
 
+/** Of each URL that a browser's own player was watched with, how often it had to begin once more. */
+export const nativeStarts = new Map();
+
 /** Opens a page with a player for the time of the test `t`; what it returns is for `watch` and its like. */
 export async function open(t, browsers, browser, how) {
   const page = await browsers.open(browser);
   t.after(() => page.close());
   const call = (name, ...rest) => page.evaluate(([name, rest]) => window.player[name](...rest), [name, rest]);
-  return { call, play: (url) => call('start', url, how), look: () => call('look') };
+  const player = { call, how, url: null, look: () => call('look') };
+  player.play = (url) => call('start', (player.url = url), how);
+  return player;
 }
 
 /** Waits until the picture has moved by `seconds` from where it is, and returns what is seen then. */
-export async function watch({ look }, seconds) {
+export async function watch({ look, how, url }, seconds) {
   const healthy = async () => {
     const seen = await look();
+    if (how === 'native') nativeStarts.set(url, seen.begunAgain);
     if (seen.errors.some(({ fatal }) => fatal)) throw new Error(JSON.stringify(seen.errors));
     return seen;
   };
