@@ -78,12 +78,29 @@ impl Edge {
     pub(crate) fn meant_by(&self, uri: &str) -> Option<Place> {
         let Self { path, query, .. } = self;
         let base = Url::parse(&format!("http://{MEDIA}{path}?{query}")).expect("an address");
-        let address = base.join(uri).ok()?;
+        let address = base.join(&without_drives(uri)).ok()?;
         let authority = format!("{}:{}", address.host_str()?, address.port()?);
         let path = address.path().strip_prefix('/')?;
         let place = Place::read(path, address.query());
         (authority == MEDIA).then_some(place.of_the_ticket())
     }
+}
+
+/// `url` takes a segment `x:` or `x|` for a drive, whatever the scheme, and `..` does not lead out of one. Browsers do so
+/// with `file:` alone, so here such a segment is escaped.
+fn without_drives(uri: &str) -> String {
+    let mut kept = String::new();
+    for (at, segment) in uri.split_inclusive(['/', '\\']).enumerate() {
+        match segment.as_bytes() {
+            [letter, mark @ (b':' | b'|'), b'/' | b'\\'] if letter.is_ascii_alphabetic() => {
+                let is_scheme = at == 0 && *mark == b':';
+                let escaped = segment.replace(':', "%3A").replace('|', "%7C");
+                kept += if is_scheme { segment } else { &escaped };
+            }
+            _ => kept += segment,
+        }
+    }
+    kept
 }
 
 /// Where on a media server something is, in whatever spelling: escapes are decoded.
