@@ -1,5 +1,5 @@
 //! Whatever a media server writes: only links change, a browser asks for exactly what was signed, and that is a path of
-//! the media server's own.
+//! the media server's own: the one to which the URI leads that the link was made of.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,7 +11,9 @@
 #[path = "playlist_support/edge.rs"]
 mod edge;
 
-use edge::{Edge, open, request};
+use std::collections::BTreeMap;
+
+use edge::{Edge, Piece, Place, links, open, pieces, request};
 use h5gate::relay::playlist::{Definitions, Signature, link_target};
 use h5gate::request::query::guarded;
 use proptest::prelude::*;
@@ -24,9 +26,10 @@ fn uri() -> impl Strategy<Value = String> {
         8 => "[a-zA-Z0-9_~.-]{1,6}",
         6 => Just("/".to_owned()),
         2 => prop::sample::select(vec![
-            "..", "../", "./", "//", "\\", "%2e", "%2F", "%5c", ";", "?", "#", "&", "=", "'", " ", "\"", "<", "{$a}", "{$q}",
-            "{$none}", "%", "%41", "+", "[", "ü", "\u{a0}", "|", ":", "@", "stream=", "Url=", "stream%5B%5D=", "_HLS_msn=1",
+            "..", "../", "./", "//", "\\", "%2e", "%2F", "%5c", ";", "?", "#", "&", "=", "'", " ", "\"", "<", "{$none}",
+            "%", "%41", "+", "[", "ü", "\u{a0}", "|", ":", "@", "stream=", "Url=", "stream%5B%5D=", "_HLS_msn=1",
         ]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["{$a}", "{$q}", "{$i}"]).prop_map(str::to_owned),
         1 => "\\PC{1,3}",
     ];
     let start = prop::sample::select(vec![
@@ -51,18 +54,32 @@ fn uri() -> impl Strategy<Value = String> {
         .prop_map(|(start, pieces)| start.to_owned() + &pieces.concat())
 }
 
+/// Tags with a URI, which stands where the `@` is.
+const TAGS: &[&str] = &[
+    "#EXT-X-MAP:BYTERANGE=\"1,2\",URI=\"@\",X=1",
+    "#EXT-X-KEY:METHOD=AES-128,URI=\"@\",IV=0x1",
+    "#EXT-X-SESSION-KEY:METHOD=AES-128,URI=\"@\"",
+    "#EXT-X-SESSION-DATA:DATA-ID=\"a\",URI=\"@\"",
+    "#EXT-X-PART:DURATION=1,URI=\"@\",INDEPENDENT=YES",
+    "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"@\"",
+    "#EXT-X-RENDITION-REPORT:URI=\"@\",LAST-MSN=1",
+    "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"a,b\",URI=\"@\"",
+    "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"@\"",
+    "#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=1,URI=\"@\"",
+    "#EXT-X-CONTENT-STEERING:SERVER-URI=\"@\",PATHWAY-ID=\"a\"",
+    "#EXT-X-DATERANGE:X-ASSET-LIST=\"@\",X-ASSET-URI=\"@\"",
+];
+
 /// A line, without its end.
 fn line() -> impl Strategy<Value = String> {
     let quoted = || uri().prop_map(|uri| uri.replace('"', "'"));
     prop_oneof![
         5 => uri(),
-        1 => quoted().prop_map(|uri| format!("#EXT-X-MAP:BYTERANGE=\"1,2\",URI=\"{uri}\",X=1")),
-        1 => quoted().prop_map(|uri| format!("#EXT-X-MEDIA:URI=\"{uri}\"")),
-        1 => quoted().prop_map(|uri| format!("#EXT-X-DATERANGE:X-ASSET-LIST=\"{uri}\",X-ASSET-URI=\"{uri}\"")),
+        4 => (prop::sample::select(TAGS), quoted()).prop_map(|(tag, uri)| tag.replace('@', &uri)),
         1 => quoted().prop_map(|value| format!("#EXT-X-DEFINE:NAME=\"a\",VALUE=\"{value}\"")),
+        1 => prop::sample::select(vec!["#EXT-X-DEFINE:QUERYPARAM=\"q\"", "#EXT-X-DEFINE:IMPORT=\"i\""]).prop_map(str::to_owned),
         1 => prop::sample::select(vec![
-            "#EXTINF:1,", "#EXT-X-STREAM-INF:BANDWIDTH=1", "#EXT-X-DEFINE:QUERYPARAM=\"q\"", "#EXT-X-DEFINE:IMPORT=\"i\"",
-            "#EXT-X-TARGETDURATION:4", "# a comment", "", "#EXT-X-KEY:METHOD=NONE", "#EXT-X-FOO:URI=\"a\"",
+            "#EXTINF:1,", "#EXT-X-STREAM-INF:BANDWIDTH=1", "#EXT-X-TARGETDURATION:4", "# a comment", "", "#EXT-X-KEY:METHOD=NONE", "#EXT-X-FOO:URI=\"a\"",
         ]).prop_map(str::to_owned),
         1 => "#\\PC{0,30}",
     ]
@@ -113,40 +130,62 @@ fn edge() -> impl Strategy<Value = Edge> {
     })
 }
 
-/// Checks each link that the edge wrote, and that nothing else changed.
-fn check(edge: &Edge, text: &[u8]) -> Result<(), TestCaseError> {
-    let Ok((rewritten, signed)) = edge.rewrite(text) else {
-        return Ok(());
-    };
-    let mut links = Vec::new();
-    let (old, new): (Vec<_>, Vec<_>) = (
-        text.split(|&b| b == b'\n').collect(),
-        rewritten.text.split(|&b| b == b'\n').collect(),
-    );
-    prop_assert_eq!(old.len(), new.len());
-    for (old, new) in old.into_iter().zip(new) {
-        if old == new {
-            continue;
-        }
-        prop_assert_eq!(old.ends_with(b"\r"), new.ends_with(b"\r"));
-        let new = str::from_utf8(new).unwrap().trim_end_matches('\r');
-        let old = str::from_utf8(old).unwrap().trim_end_matches('\r');
-        if new.starts_with('#') {
-            // Every second piece is a quoted value.
-            let (old, new): (Vec<_>, Vec<_>) = (old.split('"').collect(), new.split('"').collect());
-            prop_assert_eq!(old.len(), new.len());
-            for (at, (old, new)) in old.into_iter().zip(new).enumerate() {
-                if at % 2 == 0 {
-                    prop_assert_eq!(old, new);
-                } else if old != new {
-                    links.push(new.to_owned());
-                }
+/// The variables that [`line`] may define, as a player has them at the end: of two definitions the first stands.
+#[derive(Default)]
+struct Variables(BTreeMap<&'static str, String>);
+
+impl Variables {
+    fn read(edge: &Edge, text: &str) -> Self {
+        let mut variables = Self::default();
+        for line in text.lines() {
+            let Some(list) = line.strip_prefix("#EXT-X-DEFINE:") else {
+                continue;
+            };
+            let value = list.strip_prefix("NAME=\"a\",VALUE=\"");
+            if let Some(value) = value.and_then(|value| value.strip_suffix('"')) {
+                variables.define("a", variables.fill(value));
+            } else if list.starts_with("QUERYPARAM") {
+                let mut pairs = edge.query.split('&');
+                let value = pairs.find_map(|pair| pair.strip_prefix("q="));
+                let decoded = |value| percent_encoding::percent_decode_str(value).decode_utf8();
+                variables.define("q", value.map(|value| decoded(value).unwrap().into_owned()));
+            } else if list.starts_with("IMPORT") {
+                variables.define("i", Some("j".to_owned()));
             }
-        } else {
-            links.push(new.to_owned());
+        }
+        variables
+    }
+
+    fn define(&mut self, name: &'static str, value: Option<String>) {
+        if let Some(value) = value {
+            self.0.entry(name).or_insert(value);
         }
     }
-    for link in &links {
+
+    /// `None` where one is not defined.
+    fn fill(&self, text: &str) -> Option<String> {
+        let mut filled = String::new();
+        for (at, part) in text.split("{$").enumerate() {
+            match part.split_once('}') {
+                Some((name, behind)) if at > 0 && ["a", "q", "i", "none"].contains(&name) => {
+                    filled += self.0.get(name)?;
+                    filled += behind;
+                }
+                _ if at > 0 => filled = filled + "{$" + part,
+                _ => filled += part,
+            }
+        }
+        Some(filled)
+    }
+}
+
+/// Checks each link that the edge wrote, and that nothing else changed.
+fn check(edge: &Edge, text: &str) -> Result<(), TestCaseError> {
+    let Ok((rewritten, signed)) = edge.rewrite(text.as_bytes()) else {
+        return Ok(());
+    };
+    let variables = Variables::read(edge, text);
+    for (uri, link) in links(text.as_bytes(), &rewritten.text) {
         let asked = edge.browser_asks(link).unwrap_or_default();
         let opened = open(&asked, &signed);
         prop_assert!(
@@ -156,6 +195,9 @@ fn check(edge: &Edge, text: &[u8]) -> Result<(), TestCaseError> {
             asked
         );
         let (_, target) = opened.unwrap();
+        let meant = variables.fill(uri).and_then(|uri| edge.meant_by(&uri));
+        let leads_to = Some(Place::asked_for(&asked));
+        prop_assert_eq!(leads_to, meant, "{} for {}", link, uri);
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         prop_assert!(!path.starts_with('/'), "{}", target);
         prop_assert!(
@@ -211,7 +253,7 @@ proptest! {
 
     #[test]
     fn a_browser_asks_for_what_was_signed_and_nothing_else_changed(edge in edge(), text in playlist()) {
-        check(&edge, text.as_bytes())?;
+        check(&edge, &text)?;
     }
 
     #[test]
@@ -230,13 +272,15 @@ proptest! {
             query: String::new(),
         };
         let Ok((second, signed_second)) = outer.rewrite(&first.text) else { return Ok(()) };
-        let lines = text.lines().zip(str::from_utf8(&first.text).unwrap().lines()).zip(str::from_utf8(&second.text).unwrap().lines());
-        for ((text, first), second) in lines {
-            if text == first || first.starts_with('#') {
+        let all = [text.as_bytes(), &first.text, &second.text].map(pieces);
+        prop_assert!(all.iter().all(|one| one.len() == all[0].len()));
+        for ((&text, &first), &second) in all[0].iter().zip(&all[1]).zip(&all[2]) {
+            let [Piece::MayBeUri(link), Piece::MayBeUri(again)] = [first, second] else { continue };
+            if text == first {
                 continue;
             }
-            let through_one = open(&inner.browser_asks(first).unwrap(), &signed_first);
-            let request = outer.browser_asks(second).unwrap();
+            let through_one = open(&inner.browser_asks(str::from_utf8(link).unwrap()).unwrap(), &signed_first);
+            let request = outer.browser_asks(str::from_utf8(again).unwrap()).unwrap();
             let (_, target) = open(&request, &signed_second).unwrap();
             // What the outer gate asks the inner one for.
             let behind = target.strip_prefix("h5live/authhttp/~T/").unwrap();
@@ -362,13 +406,30 @@ fn definitions_that_fit_no_link_are_an_error() {
 fn the_generators_make_links() {
     // Otherwise the properties above hold of nothing.
     let mut runner = TestRunner::deterministic();
-    let mut links = 0;
+    let mut of_lines = 0;
+    let mut of_tags = vec![0; TAGS.len()];
+    let mut filled = 0;
     for _ in 0..500 {
         let text = playlist().new_tree(&mut runner).unwrap().current();
         let edge = edge().new_tree(&mut runner).unwrap().current();
-        links += edge
-            .rewrite(text.as_bytes())
-            .map_or(0, |(_, signed)| signed.len());
+        let Ok((rewritten, _)) = edge.rewrite(text.as_bytes()) else {
+            continue;
+        };
+        let rewritten = String::from_utf8(rewritten.text).unwrap();
+        let lines = text.lines().zip(rewritten.lines());
+        for (old, _) in lines.filter(|(old, new)| old != new) {
+            filled += usize::from(old.contains("{$"));
+            let name = old.split(':').next().unwrap();
+            match TAGS
+                .iter()
+                .position(|tag| old.starts_with('#') && tag.split(':').next() == Some(name))
+            {
+                Some(tag) => of_tags[tag] += 1,
+                None => of_lines += 1,
+            }
+        }
     }
-    assert!(links > 500, "{links} links");
+    assert!(of_lines > 300, "{of_lines} URI lines");
+    assert!(of_tags.iter().all(|&links| links > 5), "{of_tags:?}");
+    assert!(filled > 5, "{filled} with variables");
 }

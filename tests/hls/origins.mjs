@@ -23,7 +23,12 @@ export const DEMO_FRAME_RATE = 25;
 export const LIVE = { ts: 'abcde-ts', fmp4: 'abcde-fmp4', rtmp: 'abcde-rtmp' };
 
 /** Finished streams of nginx: what a player makes of them is the same every time. */
-export const FINISHED = { ts: 'abcde-vod-ts', fmp4: 'abcde-vod-fmp4', ranges: 'abcde-vod-ranges', encrypted: 'abcde-vod-key' };
+export const FINISHED = {
+  ts: 'abcde-vod-ts', fmp4: 'abcde-vod-fmp4', ranges: 'abcde-vod-ranges', encrypted: 'abcde-vod-key', sound: 'abcde-vod-sound',
+};
+
+/** Those of both with more than one rendition of the picture. */
+export const CHOICES = [LIVE.fmp4, FINISHED.fmp4];
 
 /** How long these are. */
 export const FINISHED_S = 6;
@@ -184,6 +189,7 @@ const CODING = [
 const LIVE_LIST = ['-f', 'hls', '-hls_time', '1', '-hls_list_size', '12', '-hls_delete_threshold', '12'];
 const LIVE_TS = [...LIVE_LIST, '-hls_flags', 'delete_segments+temp_file'];
 const RENDITIONS = ['-var_stream_map', 'v:0,a:0,name:high v:1,a:1,name:low', '-master_pl_name', 'playlist.m3u8'];
+const SOUND_APART = ['-var_stream_map', 'v:0,agroup:sound,name:picture a:0,agroup:sound,default:yes,name:sound', '-master_pl_name', 'playlist.m3u8'];
 const LIVE_FMP4 = [
   ...LIVE_LIST, '-hls_flags', 'delete_segments+temp_file+independent_segments', '-hls_segment_type', 'fmp4', ...RENDITIONS,
 ];
@@ -217,6 +223,7 @@ async function writeFinished(folderOf) {
     ffmpeg(FINISHED.ts, [...pictures('320x180', 'red', 440), ...list, 'playlist.m3u8']),
     ffmpeg(FINISHED.fmp4, [...twoRenditions(), ...list, ...fmp4, ...RENDITIONS, '%v/media.m3u8']),
     ffmpeg(FINISHED.ranges, [...pictures('320x180', 'red', 440), ...list, ...fmp4, '-hls_flags', 'single_file', 'playlist.m3u8']),
+    ffmpeg(FINISHED.sound, [...pictures('320x180', 'red', 440), ...list, ...fmp4, ...SOUND_APART, '%v/media.m3u8']),
     ffmpeg(FINISHED.encrypted, [...pictures('320x180', 'red', 440), ...list, '-hls_key_info_file', 'key.info', 'playlist.m3u8']),
   ]);
 }

@@ -10,6 +10,7 @@ const errors = []; // { details, fatal, status, body }, in order
 let hls = null;
 let moved = null; // when the picture was last seen to move, and where; null before it first does
 let longestStall = 0;
+let begunAgain = 0; // how often the browser's own player had to begin once more
 
 function start(url, how) {
   if (how === 'native') {
@@ -27,10 +28,12 @@ function start(url, how) {
 
 // Chromium's own player changes the rendition in its first moments, and about one time in a hundred it then gives up with
 // "could not parse", though all that it was given is in order. It was seen where the new rendition's playlist was a segment
-// behind the one that it had just read, as cached playlists may be. A page that cares begins once more.
+// behind the one that it had just read, as cached playlists may be. A page that cares begins once more; tests look how often
+// that was.
 function playNatively(url, again = true) {
   video.onerror = () => {
     if (again && video.currentTime < FIRST_MOMENTS_S) {
+      begunAgain += 1;
       playNatively(url, false);
       video.play().catch(() => {});
     } else {
@@ -66,6 +69,7 @@ function look() {
     width: video.videoWidth,
     longestStall: Math.max(longestStall, stall()),
     ended: video.ended,
+    begunAgain,
     errors,
   };
 }

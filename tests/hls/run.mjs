@@ -7,9 +7,9 @@ import { after, before, describe, test } from 'node:test';
 import { startGate } from '../browser/gate.mjs';
 import { until } from '../browser/until.mjs';
 import { MEDIA, PAGE, startBrowsers } from './browsers.mjs';
-import { DEMO_FRAME_RATE, FINISHED, FINISHED_S, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
+import { CHOICES, DEMO_FRAME_RATE, FINISHED, FINISHED_S, FRAME_RATE, FRONT, LIVE, NGINX_PREFIX, startDemoOrigin, startFront, startNginxOrigin } from './origins.mjs';
 import { LOW_LATENCY, startLowLatencyOrigin } from './low-latency.mjs';
-import { ffmpeg, gstreamer, gstreamerHashes, IN_PAGES, open, PATIENCE_MS, watch } from './players.mjs';
+import { ffmpeg, GSTREAMER, gstreamer, gstreamerHashes, IN_PAGES, nativeStarts, open, PATIENCE_MS, watch } from './players.mjs';
 
 const LOOPBACK = '127.0.0.1'; // where programs find the gate, which know no .test
 const LIFETIME_S = 5; // of the tokens that playbacks outlive
@@ -74,11 +74,13 @@ describe('a live playback outlives its token', { concurrency: AT_A_TIME }, () =>
       assertExpired(expires);
     });
 
-    test(`GStreamer, ${kind}`, async () => {
-      const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
-      await gstreamer(url, WATCHED_S * rate);
-      assertExpired(expires);
-    });
+    for (const demuxer of Object.keys(GSTREAMER)) {
+      test(`GStreamer's ${demuxer}, ${kind}`, async () => {
+        const { url, expires } = await entry(stream, { at: at(), host: LOOPBACK });
+        await gstreamer(url, demuxer, WATCHED_S * rate);
+        assertExpired(expires);
+      });
+    }
   }
 
   test('ffmpeg, the endless file', async () => {
@@ -177,7 +179,7 @@ describe('a bad token plays nothing', { concurrency: AT_A_TIME }, () => {
     test(`${what}, in programs`, async () => {
       const url = (await make()).replace(MEDIA, LOOPBACK);
       await assert.rejects(ffmpeg(url, 1), /403/);
-      await assert.rejects(gstreamer(url, 1), /Forbidden|403/);
+      for (const demuxer of Object.keys(GSTREAMER)) await assert.rejects(gstreamer(url, demuxer, 1), /Forbidden|403/);
     });
   }
 });
@@ -251,6 +253,17 @@ test('the haste of a player does not reach the media server', async (t) => {
   const perSecond = ((await origin.requests()).length - asked) / seconds;
   // A segment and some reloads; by itself this player reloads 250 times.
   assert.ok(perSecond < 12, `${perSecond} requests a second`);
+});
+
+// It happens to one start in a hundred where there are renditions to change, so that two of the six or so of this run are
+// chance once in seven hundred runs, and what makes it happen to every start, or to one kind of stream, shows.
+const BEGUN_AGAIN_AT_MOST = 1;
+
+test("Chromium's own player seldom has to begin twice", () => {
+  assert.ok(nativeStarts.size > 0);
+  const again = [...nativeStarts].filter(([, times]) => times > 0).map(([url]) => new URL(url).searchParams.get('stream'));
+  assert.deepEqual(again.filter((stream) => !CHOICES.includes(stream)), [], 'with nothing to choose from');
+  assert.ok(again.length <= BEGUN_AGAIN_AT_MOST, `${again.length} of ${nativeStarts.size} starts`);
 });
 
 // --- small things ---

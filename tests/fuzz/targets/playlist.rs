@@ -1,5 +1,5 @@
 //! Any playlist: nothing panics, it becomes the same twice, what is no link stays, a browser asks for exactly what was
-//! signed, and that is a path of the media server's own. A second gate in front changes none of it.
+//! signed, and that is where the URI led, a path of the media server's own. A second gate in front changes none of it.
 //!
 //! The first byte chooses where the playlist comes from; the rest is its text behind the first line.
 
@@ -8,7 +8,7 @@
 #[path = "../../playlist_support/edge.rs"]
 mod edge;
 
-use edge::{Edge, open};
+use edge::{Edge, Piece, Place, links, open, pieces};
 use h5gate::relay::playlist::{Definitions, GROWTH_LIMIT};
 use libfuzzer_sys::fuzz_target;
 
@@ -23,13 +23,16 @@ fuzz_target!(|input: &[u8]| {
         let read = Definitions::decode(definitions).expect("what was encoded");
         assert_eq!(read.encode().as_ref(), Ok(definitions));
     }
-    let links = uri_lines(&text, &first.text);
-    for link in &links {
+    for (uri, link) in links(&text, &first.text) {
         let asked = inner.browser_asks(link).unwrap_or_else(|| panic!("{link} leads elsewhere"));
         let (_, target) = open(&asked, &signed).unwrap_or_else(|| panic!("nobody signed {asked}"));
         let path = target.split('?').next().unwrap_or_default();
         assert!(!path.starts_with('/') && path.split('/').all(|s| !matches!(s, "." | "..")), "{target}");
         assert!(target.bytes().all(|b| b.is_ascii_graphic()), "{target}");
+        // What a variable stands for is not known here.
+        if !uri.contains("{$") {
+            assert_eq!(Some(Place::asked_for(&asked)), inner.meant_by(uri), "{link} for {uri}");
+        }
     }
 
     let below = "h5live/authhttp/~T/";
@@ -40,13 +43,15 @@ fuzz_target!(|input: &[u8]| {
     };
     // Lines that the inner gate left alone may be what the outer one does not take, or become links of its own.
     let Ok((second, signed_again)) = outer.rewrite(&first.text) else { return };
-    for (link, again) in lines(&first.text).zip(lines(&second.text)) {
-        let Some(link) = str::from_utf8(link).ok().filter(|link| links.contains(&link.to_string())) else { continue };
+    let all = [&text, &first.text, &second.text].map(|text| pieces(text));
+    assert!(all.iter().all(|one| one.len() == all[0].len()), "lines or quotes came or went");
+    for ((&uri, &link), &again) in all[0].iter().zip(&all[1]).zip(&all[2]) {
         // With its longer path it may be too long for a link.
-        if link.as_bytes() == again {
+        if uri == link || link == again {
             continue;
         }
-        let again = str::from_utf8(again).expect("a link");
+        let [Piece::MayBeUri(link), Piece::MayBeUri(again)] = [link, again] else { panic!("{link:?} became {again:?}") };
+        let [link, again] = [link, again].map(|bytes| str::from_utf8(bytes).expect("a link"));
         let asked = outer.browser_asks(again).expect("a link of the outer gate");
         let (_, target) = open(&asked, &signed_again).expect("signed by the outer gate");
         let through = target.strip_prefix(below).expect("a link of the inner gate");
@@ -65,29 +70,4 @@ fn edge_at(place: u8) -> Edge {
         path: path[place / 3 % 4].to_owned(),
         query: query[place / 12 % 3].to_owned(),
     }
-}
-
-/// The links that became of URI lines, and that of all others only quoted values have changed.
-fn uri_lines(text: &[u8], rewritten: &[u8]) -> Vec<String> {
-    let mut links = Vec::new();
-    assert_eq!(lines(text).count(), lines(rewritten).count());
-    for (old, new) in lines(text).zip(lines(rewritten)) {
-        if old == new {
-            continue;
-        }
-        if old.starts_with(b"#") {
-            assert_eq!(beside_quotes(old), beside_quotes(new));
-        } else {
-            links.push(String::from_utf8(new.to_vec()).expect("a link"));
-        }
-    }
-    links
-}
-
-fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|&b| b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-}
-
-fn beside_quotes(line: &[u8]) -> Vec<&[u8]> {
-    line.split(|&b| b == b'"').step_by(2).collect()
 }
