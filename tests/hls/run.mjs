@@ -118,6 +118,8 @@ describe('low latency outlives its token', { concurrency: AT_A_TIME }, () => {
 describe('a finished stream plays to its end', { concurrency: AT_A_TIME }, () => {
   for (const [name, browser, how] of IN_PAGES) {
     for (const [kind, stream] of Object.entries(FINISHED)) {
+      // Chromium's own player gives up on a short file of byte ranges, from nginx itself as well.
+      if (how === 'native' && stream === FINISHED.ranges) continue;
       test(`${name}, ${kind}`, async (t) => {
         const player = await open(t, browsers, browser, how);
         const { url } = await entry(stream);
