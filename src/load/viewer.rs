@@ -87,18 +87,17 @@ impl Viewer<'_> {
         let Some(stream) = context.plan.stream(self.index) else {
             return End::Failed(Failure::Token);
         };
-        let asked = monotonic();
-        let security = tokio::select! {
+        let minted = tokio::select! {
             () = context.stop.cancelled() => return End::Unfinished,
             minted = context.tokens.mint(stream) => match minted {
-                Ok(security) => security,
+                Ok(minted) => minted,
                 Err(_) => return End::Failed(Failure::Token),
             },
         };
-        if context.tokens.asks() {
-            self.tally().token.record(monotonic().saturating_sub(asked));
+        if let Some(asked) = minted.asked {
+            self.tally().token.record(asked);
         }
-        let query = self.query(stream.as_str(), &security);
+        let query = self.query(stream.as_str(), &minted.security);
         if context.plan.plays_hls(self.index) {
             hls::play(self, &query).await
         } else {
