@@ -144,7 +144,7 @@ fn note(tally: &mut Tally, end: End, failed: &mut bool) {
         End::Played | End::Unfinished if *failed => {}
         End::Played => tally.served += 1,
         End::Unfinished => tally.unfinished += 1,
-        End::Refused(_) | End::Failed(_) | End::Lost(_) => {
+        End::StoodStill | End::Refused(_) | End::Failed(_) | End::Lost(_) => {
             tally.failed += u64::from(!*failed);
             *failed = true;
         }
@@ -161,6 +161,7 @@ mod tests {
         for (ends, served, unfinished, failed) in [
             (&[End::Played][..], 1, 0, 0),
             (&[End::Unfinished], 0, 1, 0),
+            (&[End::StoodStill], 0, 0, 1),
             (&[End::Refused(4901)], 0, 0, 1),
             (
                 &[
