@@ -59,6 +59,9 @@ struct Demo {
     /// Where page, token API and playback listen
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Where the operator's side listens, if it is wanted: /metrics, /api/sessions and the rest of it; loopback only
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -116,13 +119,18 @@ fn run(command: &Serve) -> ExitCode {
 
 fn demo(command: &Demo) -> ExitCode {
     let log = Log::start(LogFormat::Text, LogLevel::Warn);
-    match demo::run(command.listen, &log, say) {
+    match demo::run(command.listen, command.admin, &log, say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());
             if let DemoError::Start(StartError::Bind { address, .. }) = error {
                 let next = SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
-                complain(&format!("try another one: h5gate demo --listen {next}"));
+                let option = if command.admin == Some(address) {
+                    "--admin"
+                } else {
+                    "--listen"
+                };
+                complain(&format!("try another one: h5gate demo {option} {next}"));
             }
             ExitCode::FAILURE
         }

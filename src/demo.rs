@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::config::{
-    Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig, WebSocketRefusal,
+    AdminConfig, Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig,
+    WebSocketRefusal,
 };
 use crate::decision::rules::Rules;
 use crate::logging::Log;
@@ -64,6 +65,11 @@ pub enum DemoError {
     /// The media server's socket cannot be had.
     #[error("the demo's media server cannot listen: {0}")]
     Origin(std::io::Error),
+    /// Everybody could end sessions.
+    #[error(
+        "--admin must be a loopback address such as 127.0.0.1:9090: the demo asks the operator for no token"
+    )]
+    Admin,
     /// No randomness for keys.
     #[error("the system has no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -72,9 +78,17 @@ pub enum DemoError {
     Damaged(String),
 }
 
-/// Runs gate, media server and page on `address` until Ctrl-C; `say` hears what to open once the address is known to be
-/// free.
-pub fn run(address: SocketAddr, log: &Log, say: impl FnOnce(&str)) -> Result<(), DemoError> {
+/// Runs gate, media server and page on `address` until Ctrl-C, and the operator's side on `admin`, a loopback address, if
+/// there is one; `say` hears what to open once the addresses are known to be free.
+pub fn run(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    log: &Log,
+    say: impl FnOnce(&str),
+) -> Result<(), DemoError> {
+    if admin.is_some_and(|admin| !admin.ip().to_canonical().is_loopback()) {
+        return Err(DemoError::Admin);
+    }
     let origin =
         std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(DemoError::Origin)?;
     origin.set_nonblocking(true).map_err(DemoError::Origin)?;
@@ -85,14 +99,22 @@ pub fn run(address: SocketAddr, log: &Log, say: impl FnOnce(&str)) -> Result<(),
     let api_key = URL_SAFE_NO_PAD.encode(random);
     let keys = [new_key("demo-1", ORGANISATION)?, new_key("rival-1", RIVAL)?];
     let front = Front::new(keyring(&keys)?, api_key.clone());
-    let config = config(address, origin_address, keyring(&keys)?, &api_key)?;
+    let mut config = config(address, origin_address, keyring(&keys)?, &api_key)?;
+    config.admin = admin.map(|address| AdminConfig {
+        address,
+        token_sha256: None,
+        names: Vec::new(),
+    });
 
-    // The address is tried before anything is promised; the gate itself takes it a moment later.
-    drop(
-        std::net::TcpListener::bind(address)
-            .map_err(|source| StartError::Bind { address, source })?,
-    );
-    say(&introduction(address, &hls_url(address, &keys)?, &api_key));
+    // The addresses are tried before anything is promised; the gate itself takes them a moment later.
+    for address in [Some(address), admin].into_iter().flatten() {
+        drop(
+            std::net::TcpListener::bind(address)
+                .map_err(|source| StartError::Bind { address, source })?,
+        );
+    }
+    let hls_url = hls_url(address, &keys)?;
+    say(&introduction(address, admin, &hls_url, &api_key));
 
     let stop = CancellationToken::new();
     let serving = stop.clone();
@@ -219,8 +241,21 @@ fn hls_url(address: SocketAddr, keys: &[Key]) -> Result<String, DemoError> {
 }
 
 /// What the terminal says.
-fn introduction(address: SocketAddr, hls_url: &str, api_key: &str) -> String {
+fn introduction(
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    hls_url: &str,
+    api_key: &str,
+) -> String {
     let mut text = String::new();
+    let operate = admin.map(|admin| {
+        format!(
+            "
+  Operate        curl -s http://{admin}/metrics
+                 What an operator sees of a gate; http://{admin}/api/sessions lists who plays.
+"
+        )
+    });
     // Writing to a string cannot fail.
     let _ = write!(
         text,
@@ -236,9 +271,10 @@ h5gate demo: a live media server, the gate in front of it, and a page that plays
 
   Play HLS       ffplay '{hls_url}'
                  Protected by the same gate, with a token for an hour. ffmpeg -i plays it, too.
-
+{}
   Ctrl-C ends it. Keys are made anew each time.
-"
+",
+        operate.unwrap_or_default()
     );
     text
 }

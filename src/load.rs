@@ -4,14 +4,15 @@
 //! is kept. Every connection goes to one address that was looked up once, and a test is bounded in viewers and in time
 //! ([`plan`]). [`origin`] is a media server for such a test, which costs much less than a gate.
 //!
-//! A viewer is *served* when its first try was granted, played, and lasted until the test ended. Whatever else happened
-//! to it makes it *failed*, even when a later try went well.
+//! A viewer is *served* when its first try was granted, played, and lasted until the test ended, with a picture that
+//! moved. Whatever else happened to it makes it *failed*, even when a later try went well.
 
 pub mod end;
 pub mod fetch;
 pub mod frames;
 pub mod handshake;
 pub mod hls;
+pub mod interrupt;
 pub mod machine;
 pub mod origin;
 pub mod plan;
@@ -30,12 +31,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use fetch::Fetcher;
+use interrupt::Interrupt;
 use machine::TooFewDescriptors;
 use plan::Plan;
 use report::Report;
@@ -53,7 +54,7 @@ const MEDIA_LIMIT: Duration = Duration::from_secs(10);
 /// How long a viewer of HLS waits for a playlist, and for the next bytes of a segment.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long a closing handshake may take.
+/// How long a closing handshake may take, and what is under way over HTTP when the test ends.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How often is looked whether every viewer has ended.
@@ -90,7 +91,7 @@ pub enum LoadError {
     System(#[from] io::Error),
 }
 
-/// Runs a test to its end, or to Ctrl-C. `progress` hears of the counts every `every`; a token for each stream is minted
+/// Runs a test to its end, or to Ctrl-C or SIGTERM. `progress` hears of the counts every `every`; a token for each stream is minted
 /// before the first viewer comes, so that a wrong key is told at once.
 pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<Report, LoadError> {
     machine::provide_descriptors(job.plan.viewers)?;
@@ -104,7 +105,7 @@ pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<
     let stop = CancellationToken::new();
     let (workers, ended_early) = runtime.block_on(async {
         // Before the first viewer, or a Ctrl-C that comes at once would end the process.
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut interrupt = Interrupt::new()?;
         let begin = Instant::now();
         let workers = (0..job.plan.workers.get())
             .map(|number| Worker::start(&job, number, begin, &stop))
@@ -117,7 +118,7 @@ pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<
             tokio::select! {
                 () = sleep_until(begin + job.plan.time) => break false,
                 () = finished(&workers) => break false,
-                _ = interrupt.recv() => break true,
+                () = interrupt.recv() => break true,
                 now = ticks.tick() => {
                     let tally = sum(&workers);
                     progress(&report::line(&tally, &last.0, now - begin, now - last.1));
@@ -129,7 +130,7 @@ pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<
         tokio::select! {
             () = finished(&workers) => {}
             // A second Ctrl-C does not wait for closing handshakes.
-            _ = interrupt.recv() => {}
+            () = interrupt.recv() => {}
         }
         Ok::<_, LoadError>((workers, ended_early))
     })?;

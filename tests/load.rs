@@ -10,16 +10,19 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use support::gate::{API_KEY, Gate, Setup, write_secret};
-use support::media_server::{FromGate, MediaServer, read_head};
-use support::until;
+use support::http_server::{HttpServer, Page, playlist, segment, target};
+use support::media_server::MediaServer;
+use support::viewer::{get, request};
+use support::{PATIENCE, until};
 
 /// An origin of the binary's own; killed when dropped.
 struct Origin {
@@ -30,6 +33,10 @@ struct Origin {
 
 impl Origin {
     fn start() -> Self {
+        Self::spawn(load(&["--origin", "127.0.0.1:0"]))
+    }
+
+    fn spawn(mut command: Command) -> Self {
         let options = [
             "--fragment",
             "1KiB",
@@ -38,7 +45,7 @@ impl Origin {
             "--segment-seconds",
             "1",
         ];
-        let mut child = load(&["--origin", "127.0.0.1:0"])
+        let mut child = command
             .args(options)
             .stdout(Stdio::piped())
             .spawn()
@@ -55,9 +62,9 @@ impl Origin {
         }
     }
 
-    /// Ctrl-C, and what it says then.
-    fn interrupted(mut self) -> String {
-        interrupt(&self.child);
+    /// Ends it by a signal, and what it says then.
+    fn ended_by(mut self, by: Signal) -> String {
+        signal(&self.child, by);
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -72,9 +79,20 @@ impl Drop for Origin {
     }
 }
 
-fn interrupt(child: &Child) {
+fn signal(child: &Child, signal: Signal) {
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, Signal::INT).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+/// The same command for a process that may have so many descriptors.
+fn limited(descriptors: u32, command: &Command) -> Command {
+    let mut limited = Command::new("sh");
+    limited
+        .arg("-c")
+        .arg(format!("ulimit -n {descriptors} && exec \"$0\" \"$@\""))
+        .arg(command.get_program())
+        .args(command.get_args());
+    limited
 }
 
 fn load(arguments: &[&str]) -> Command {
@@ -106,10 +124,35 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// A gate whose HLS playbacks are over as soon as may be, and its configuration.
 fn gate_before(origin: SocketAddr) -> (Gate, String) {
-    let gate = Gate::before(origin);
+    let gate = Gate::start(&Setup {
+        servers: vec![origin],
+        tables: "[hls]\nsession_idle = \"1s\"",
+        ..Setup::default()
+    });
     let config = gate.dir().join("h5gate.toml").to_str().unwrap().to_owned();
     (gate, config)
+}
+
+const GRANTED: &str = r#"h5gate_verdicts_total{verdict="granted",reason="",code="0"}"#;
+
+/// Waits until every session has ended, and holds the gate's counts against the viewers'.
+fn assert_the_gate_counted(gate: &Gate, granted: u64, bytes: u64) {
+    until("every session to be counted", || {
+        (gate.metric("h5gate_sessions") == 0.0).then_some(())
+    });
+    assert_eq!(gate.metric(GRANTED), granted as f64);
+    let counted = || gate.metric("h5gate_to_viewers_bytes_total");
+    until(
+        &format!("{bytes} bytes at the gate, which has {}", counted()),
+        || (counted() == bytes as f64).then_some(()),
+    );
+    assert_eq!(gate.metric("h5gate_session_ends_total"), granted as f64);
+}
+
+fn bytes(found: &Value) -> u64 {
+    found["websocket"]["bytes"].as_u64().unwrap() + found["hls"]["bytes"].as_u64().unwrap()
 }
 
 #[test]
@@ -120,7 +163,7 @@ fn all_viewers_are_served_and_the_gate_counts_the_same() {
         &["--config", &config][..],
         &["--api-key-env", "LOAD_API_KEY"],
     ];
-    let (mut granted, mut bytes) = (0.0, 0.0);
+    let mut received = 0;
     for tokens in tokens {
         let viewers = ["--viewers", "50", "--workers", "2"];
         let output = test(gate.playback, &[&viewers, tokens].concat());
@@ -144,18 +187,83 @@ fn all_viewers_are_served_and_the_gate_counts_the_same() {
             found["latency"]["frame_age"]["count"].as_u64() > Some(50),
             "{found}"
         );
-        granted += found["verdicts"]["granted"].as_f64().unwrap();
-        bytes += found["websocket"]["bytes"].as_f64().unwrap();
+        received += bytes(&found);
     }
-    let verdicts = r#"h5gate_verdicts_total{verdict="granted",reason="",code="0"}"#;
-    until("every session to be counted", || {
-        (gate.metric("h5gate_sessions") == 0.0).then_some(())
+    assert_the_gate_counted(&gate, 100, received);
+    assert!(origin.ended_by(Signal::INT).contains("100 viewers"));
+}
+
+#[test]
+fn hls_viewers_are_served_and_the_gate_counts_the_same() {
+    let origin = Origin::start();
+    for (transport, hls) in [("hls", 10), ("mixed", 5)] {
+        let (gate, config) = gate_before(origin.address);
+        let arguments = ["--viewers", "10", "--workers", "2", "--config", &config];
+        let output = test(
+            gate.playback,
+            &[&arguments[..], &["--transport", transport]].concat(),
+        );
+        let (found, code) = document(&output);
+        assert_eq!(code, Some(0), "{output:?}");
+        let served = json!({ "started": 10, "served": 10, "failed": 0, "unfinished": 0 });
+        assert_eq!(found["viewers"], served, "{found}");
+        assert_eq!(found["verdicts"], json!({ "granted": 10 }));
+        assert_eq!(
+            (&found["failures"], &found["lost"]),
+            (&json!({}), &json!({}))
+        );
+        // They begin three segments behind the newest.
+        assert!(
+            found["hls"]["segments"].as_u64() >= Some(3 * hls),
+            "{found}"
+        );
+        assert_eq!(found["latency"]["hls_entry"]["count"], hls, "{found}");
+        assert_the_gate_counted(&gate, 10, bytes(&found));
+    }
+}
+
+/// Waits until so many viewers of each transport play.
+fn until_they_play(gate: &Gate, websocket: u32, hls: u32) {
+    let upstream = "h5gate_upstream_connect_seconds_count";
+    let answers = r#"h5gate_http_answers_total{status="200"}"#;
+    // Entry, playlist, initialisation and three segments of each.
+    let (connects, loaded) = (f64::from(websocket), f64::from(6 * hls));
+    until("all of them to play", || {
+        let plays = gate.metric(upstream) >= connects && gate.metric(answers) >= loaded;
+        plays.then_some(())
     });
-    assert_eq!(gate.metric(verdicts), granted);
-    until("the same bytes at the gate", || {
-        (gate.metric("h5gate_to_viewers_bytes_total") == bytes).then_some(())
-    });
-    assert!(origin.interrupted().contains("100 viewers"));
+}
+
+#[test]
+fn a_revoked_stream_is_lost_to_its_viewers_with_4901() {
+    let origin = Origin::start();
+    for (transport, websocket, hls) in [("hls", 0, 4), ("websocket", 4, 0)] {
+        let (gate, config) = gate_before(origin.address);
+        let child = load(&[&format!("http://{}", gate.playback), "--json"])
+            .args(["--stream", "abcde-one", "--stream", "abcde-two"])
+            .args(["--config", &config, "--transport", transport])
+            .args(["--viewers", "4", "--for", "6s", "--ramp", "0s"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until_they_play(&gate, websocket, hls);
+        let answer = request(
+            gate.admin,
+            "POST",
+            "/api/revocations",
+            &["Content-Type: application/json"],
+            &json!({ "organisation": "abcde", "stream": "abcde-two" }).to_string(),
+        );
+        assert!(answer.body.contains("\"sessions_ended\":2"), "{answer:?}");
+        let (found, code) = document(&child.wait_with_output().unwrap());
+        assert_eq!(code, Some(1), "{found}");
+        assert_eq!(found["verdicts"], json!({ "granted": 4 }), "{found}");
+        assert_eq!(found["lost"], json!({ "4901": 2 }), "{found}");
+        assert_eq!(found["viewers"]["served"], 2, "{found}");
+        assert_eq!(found["viewers"]["failed"], 2, "{found}");
+        let ends = r#"h5gate_session_ends_total{reason="revoked"}"#;
+        assert_eq!(gate.metric(ends), 2.0);
+    }
 }
 
 #[test]
@@ -172,7 +280,8 @@ fn a_wrong_key_is_4901_for_everybody_and_exit_code_1() {
         let config = gate.dir().join("h5gate.toml").to_str().unwrap().to_owned();
         let other = base64::engine::general_purpose::STANDARD.encode([9; 32]);
         write_secret(&gate.dir().join("abcde.secret"), &other);
-        let arguments = ["--viewers", "5", "--config", &config];
+        // Three over HLS and two over WebSocket.
+        let arguments = ["--viewers", "5", "--hls", "60", "--config", &config];
         let (found, code) = document(&test(gate.playback, &arguments));
         assert_eq!(code, Some(1));
         let verdicts = json!({ "granted": 0, "4901": 5 });
@@ -206,78 +315,88 @@ fn hls_viewers_follow_playlists_and_load_segments() {
     );
 }
 
-/// A gate's side of HLS as load expects it: the entry leads to a ticket, and what is below that is relative.
-fn hls_gate(mut gate: FromGate) {
-    let mut head = gate.head.clone();
-    loop {
-        let target = head.split(' ').nth(1).unwrap().to_owned();
-        let path = target.split('?').next().unwrap();
-        let (status, body) = match path {
-            "/h5live/authhttp/playlist.m3u8" if target.contains("stream=abcde-two") => {
-                ("403 Forbidden", r#"{"code":4903,"receipt":"r"}"#)
-            }
-            "/h5live/authhttp/playlist.m3u8" => (
-                "302 Found\r\nLocation: ~TICKET/playlist.m3u8?stream=abcde-one",
-                "",
-            ),
-            "/h5live/authhttp/~TICKET/playlist.m3u8" => (
-                "200 OK",
-                "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8?t=1\n",
-            ),
-            "/h5live/authhttp/~TICKET/low/media.m3u8" => (
-                "200 OK",
-                "#EXTM3U\n#EXT-X-TARGETDURATION:60\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:60,\n1.m4s\n",
-            ),
-            "/h5live/authhttp/~TICKET/low/init.mp4" | "/h5live/authhttp/~TICKET/low/1.m4s" => {
-                ("200 OK", "media")
-            }
-            _ => ("404 Not Found", ""),
-        };
-        let length = body.len();
-        gate.send_raw(
-            format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}").as_bytes(),
-        );
-        match read_head(&mut gate.socket) {
-            Some(next) => head = next,
-            None => return,
-        }
-    }
+/// A server of one segment, which is enough for a minute. Its entry is found where a redirect leads to.
+fn one_segment(entry: &str) -> HttpServer {
+    const MEDIA: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:60\n#EXTINF:60,\n1.m4s\n";
+    let moved = Page {
+        status: 302,
+        fields: "Location: there/media.m3u8\r\n".to_owned(),
+        body: Vec::new(),
+    };
+    let folder = entry.trim_end_matches("playlist.m3u8");
+    HttpServer::start(&[
+        (entry, moved),
+        (&format!("{folder}there/media.m3u8"), playlist(MEDIA)),
+        (&format!("{folder}there/1.m4s"), segment(b"media")),
+    ])
 }
 
 #[test]
-fn hls_viewers_follow_the_gates_ticket_and_read_its_refusals() {
-    let gate = MediaServer::start(hls_gate);
-    let (_configured, config) = gate_before(gate.address);
+fn every_viewer_of_hls_has_a_token_and_ids_of_its_own() {
+    let entry = "/h5live/authhttp/playlist.m3u8";
+    let server = one_segment(entry);
+    let (_configured, config) = gate_before(server.address);
     let arguments = ["--viewers", "4", "--hls", "100", "--config", &config];
-    // Every second viewer plays the stream that is refused.
-    let arguments = [&arguments[..], &["--stream", "abcde-two"]].concat();
-    let (found, code) = document(&test(gate.address, &arguments));
-    assert_eq!(code, Some(1));
-    assert_eq!(
-        found["verdicts"],
-        json!({ "granted": 2, "4903": 2 }),
-        "{found}"
-    );
-    assert_eq!(
-        (&found["failures"], &found["lost"]),
-        (&json!({}), &json!({}))
-    );
-    assert_eq!(found["viewers"]["served"], 2, "{found}");
-    assert_eq!(found["hls"]["segments"], 2);
-    let heads = gate.heads();
-    assert_eq!(
-        heads.len(),
-        4,
-        "each viewer keeps its connection: {heads:#?}"
-    );
+    let (found, code) = document(&test(server.address, &arguments));
+    assert_eq!(code, Some(0), "{found}");
+    let heads = server.heads();
+    let entries = heads.iter().filter(|head| target(head).starts_with(entry));
+    let queries: Vec<_> = entries
+        .map(|head| target(head).split_once('?').unwrap().1)
+        .collect();
     let ids = |key: &str| {
-        let values = heads.iter().filter_map(|head| {
-            let query = head.split(' ').nth(1)?.split_once('?')?.1;
-            query.split('&').find_map(|pair| pair.strip_prefix(key))
-        });
+        let values = queries
+            .iter()
+            .filter_map(|query| query.split('&').find_map(|pair| pair.strip_prefix(key)));
         values.collect::<BTreeSet<_>>().len()
     };
     assert_eq!((ids("cid="), ids("pid="), ids("token=")), (4, 4, 4));
+}
+
+#[test]
+fn a_media_servers_redirect_is_followed_as_players_do() {
+    let server = one_segment("/h5live/http/playlist.m3u8");
+    let arguments = ["--viewers", "2", "--hls", "100", "--direct"];
+    let (found, code) = document(&test(server.address, &arguments));
+    assert_eq!(code, Some(0), "{found}");
+    assert_eq!(found["viewers"]["served"], 2, "{found}");
+    assert_eq!(found["hls"]["segments"], 2);
+}
+
+#[test]
+fn a_viewer_whose_picture_stands_still_at_the_end_is_not_served() {
+    let origin = Origin::start();
+    let (gate, config) = gate_before(origin.address);
+    let run = |form: &[&str]| {
+        load(&[&format!("http://{}", gate.playback), "--for", "6s"])
+            .args(["--stream", "abcde-one", "--config", &config])
+            .args(["--viewers", "2", "--ramp", "0s", "--transport", "mixed"])
+            .args(form)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let (json, text) = (run(&["--json"]), run(&[]));
+    until_they_play(&gate, 2, 2);
+    signal(&origin.child, Signal::STOP);
+    let (found, code) = document(&json.wait_with_output().unwrap());
+    assert_eq!(code, Some(1), "{found}");
+    let none = json!({ "started": 2, "served": 0, "failed": 2, "unfinished": 0 });
+    assert_eq!(found["viewers"], none, "{found}");
+    assert_eq!(found["all_served"], false);
+    assert_eq!(
+        (&found["stalls"]["count"], &found["stalls"]["at_end"]),
+        (&json!(2), &json!(2)),
+        "{found}"
+    );
+    let output = text.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let summary = self::text(&output.stdout);
+    assert!(
+        summary.contains("0 served, 2 failed") && summary.contains("2 stood still at the end"),
+        "{summary}"
+    );
 }
 
 #[test]
@@ -297,24 +416,153 @@ fn a_media_server_that_goes_away_is_a_loss_with_the_gates_code() {
 }
 
 #[test]
-fn ctrl_c_ends_early_with_the_summary() {
+fn ctrl_c_and_sigterm_end_early_with_the_summary() {
+    for by in [Signal::INT, Signal::TERM] {
+        let origin = Origin::start();
+        let (gate, config) = gate_before(origin.address);
+        let child = load(&[&format!("http://{}", gate.playback)])
+            .args(["--stream", "abcde-one", "--config", &config])
+            .args(["--viewers", "2", "--for", "1h", "--ramp", "10ms"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        until_they_play(&gate, 2, 0);
+        signal(&child, by);
+        let output = child.wait_with_output().unwrap();
+        let summary = text(&output.stdout);
+        assert!(
+            summary.contains("2 viewers in") && summary.contains("(ended early): 2 served"),
+            "{by:?}: {summary}"
+        );
+        assert_eq!(output.status.code(), Some(0), "{by:?}");
+        assert!(origin.ended_by(by).contains("2 viewers"), "{by:?}");
+    }
+}
+
+/// What is written to `from` until it is `enough`.
+fn shown_until(mut from: impl Read + Send + 'static, enough: impl Fn(&str) -> bool) -> String {
+    let (say, hear) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if say.send(text(&buffer[..count])).is_err() {
+                return;
+            }
+        }
+    });
+    let mut shown = String::new();
+    while !enough(&shown) {
+        shown += &hear
+            .recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| panic!("{shown:?}"));
+    }
+    shown
+}
+
+#[test]
+fn a_terminal_shows_the_counts_while_a_test_runs() {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let origin = Origin::start();
     let (gate, config) = gate_before(origin.address);
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let other_end = std::fs::OpenOptions::new()
+        .write(true)
+        .open(name.to_str().unwrap())
+        .unwrap();
     let child = load(&[&format!("http://{}", gate.playback)])
         .args(["--stream", "abcde-one", "--config", &config])
-        .args(["--viewers", "2", "--for", "1h", "--ramp", "10ms"])
+        .args(["--viewers", "3", "--for", "1h", "--ramp", "10ms"])
         .stdout(Stdio::piped())
+        .stderr(other_end)
         .spawn()
         .unwrap();
-    until("both viewers at the gate", || {
-        (gate.metric("h5gate_sessions") == 2.0).then_some(())
+    let shown = shown_until(std::fs::File::from(terminal), |shown| {
+        shown.contains("3 of 3 playing")
     });
-    interrupt(&child);
-    let output = child.wait_with_output().unwrap();
-    let summary = text(&output.stdout);
+    // Each line takes the place of the one before.
+    assert!(shown.starts_with("\r\u{1b}[2K"), "{shown:?}");
+    for part in [" s  ", " frames/s  ", " Mbit/s  ", "0 stalls  0 refused"] {
+        assert!(shown.contains(part), "{part}: {shown:?}");
+    }
+    signal(&child, Signal::INT);
+    assert!(child.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn an_origin_without_descriptors_says_so_and_goes_on() {
+    let mut command = limited(20, &load(&["--origin", "127.0.0.1:0"]));
+    command.stderr(Stdio::piped());
+    let mut origin = Origin::spawn(command);
+    let waiting: Vec<_> = (0..30)
+        .map(|_| TcpStream::connect(origin.address).unwrap())
+        .collect();
+    let stderr = origin.child.stderr.take().unwrap();
+    let line = shown_until(stderr, |shown| shown.contains('\n'));
     assert!(
-        summary.contains("2 viewers in") && summary.contains("ended early"),
-        "{summary}"
+        line.contains("accept failed") && line.contains("Too many open files"),
+        "{line}"
+    );
+    drop(waiting);
+    let answer = get(
+        origin.address,
+        "/h5live/http/playlist.m3u8?stream=abcde-one",
+        &[],
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let said = origin.ended_by(Signal::TERM);
+    assert!(said.contains("accept failed"), "{said}");
+}
+
+#[test]
+fn an_origin_takes_no_options_of_a_test() {
+    let options: [&[&str]; 14] = [
+        &["--viewers", "1"],
+        &["--for", "1s"],
+        &["--ramp", "1s"],
+        &["--hls", "1"],
+        &["--transport", "hls"],
+        &["--stream", "abcde-one"],
+        &["--api-key-env", "LOAD_API_KEY"],
+        &["--config", "h5gate.toml"],
+        &["--direct"],
+        &["--lifetime", "1m"],
+        &["--source", "rtmp://localhost/play"],
+        &["--stall", "1s"],
+        &["--allow-host", "localhost"],
+        &["--json"],
+    ];
+    // Whoever accepts one would listen: an address that nobody has ends it.
+    for option in options {
+        let output = load(&["--origin", "192.0.2.1:1"])
+            .args(option)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{option:?}: {output:?}");
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("--origin") && said.contains(option[0]),
+            "{option:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn too_few_descriptors_for_anybody_are_said_as_such() {
+    let origin = Origin::start();
+    let url = format!("http://{}", origin.address);
+    let command = load(&[&url, "--viewers", "10", "--direct", "--stream", "abcde-one"]);
+    let output = limited(64, &command).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("10 viewers need 110 file descriptors")
+            && said.contains("may have 64")
+            && said.contains("even one viewer needs 101")
+            && !said.contains("at most"),
+        "{said}"
     );
 }
 

@@ -18,6 +18,7 @@ use crate::load::plan::{Plan, default_ramp};
 use crate::load::target::{Target, TargetError};
 use crate::load::tokens::Minter;
 use crate::load::{self, Job};
+use crate::logging::{Log, LogFormat, LogLevel};
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::StreamName;
 
@@ -28,6 +29,24 @@ const USAGE: u8 = 2;
 
 /// The source that media servers come with.
 const SOURCE: &str = "rtmp://localhost/play";
+
+/// What belongs to a test, and is nothing to an origin.
+const OF_A_TEST: [&str; 14] = [
+    "viewers",
+    "time",
+    "ramp",
+    "hls",
+    "transport",
+    "stream",
+    "api_key_env",
+    "config",
+    "direct",
+    "lifetime",
+    "source",
+    "stall",
+    "allow_host",
+    "json",
+];
 
 /// How often the counts are shown on a terminal, and elsewhere.
 const LIVE: Duration = Duration::from_secs(1);
@@ -49,8 +68,8 @@ enum Transport {
 #[command(
     group(ArgGroup::new("what").required(true).args(["url", "origin"])),
     group(ArgGroup::new("tokens").args(["api_key_env", "config", "direct"])),
-    after_help = "Exit codes: 0 when every viewer was served from its first try to the end, 1 when one was not or the \
-                  test could not start, 2 for a wrong command, 78 for a wrong configuration file."
+    after_help = "Exit codes: 0 when every viewer was served from its first try to the end, 1 when one was not (refused, \
+                  failed, lost, or with a picture that stood still at the end) or the test could not start, 2 for a wrong command, 78 for a wrong configuration file."
 )]
 pub struct Load {
     /// The gate's address, such as http://127.0.0.1:8080; on this machine unless --allow-host names its host
@@ -102,7 +121,7 @@ pub struct Load {
     #[arg(long, value_name = "COUNT", default_value_t = NonZeroUsize::MIN)]
     workers: NonZeroUsize,
     /// Be a media server for a load test instead, on this address; it checks no tokens
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = OF_A_TEST)]
     origin: Option<SocketAddr>,
     /// With --origin: bytes of a fragment
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "8KiB", conflicts_with = "url")]
@@ -146,6 +165,8 @@ fn serve(command: &Load, address: SocketAddr) -> ExitCode {
         segment_seconds: command.segment_seconds,
         workers: command.workers,
     };
+    // What goes wrong while it serves.
+    let _log = Log::start(LogFormat::Text, LogLevel::Warn);
     let ended = plan.checked().and_then(|plan| origin::run(plan, say));
     match ended {
         Ok(()) => ExitCode::SUCCESS,

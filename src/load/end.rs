@@ -85,6 +85,8 @@ impl fmt::Display for Loss {
 pub enum End {
     /// It played until the test ended.
     Played,
+    /// It lasted until the test ended, and its picture stood still by then.
+    StoodStill,
     /// The test ended before there was media.
     Unfinished,
     /// The gate's verdict was a refusal, with this code.
@@ -100,7 +102,7 @@ impl End {
     #[must_use]
     pub fn is_retried(&self) -> bool {
         match self {
-            Self::Played | Self::Unfinished => false,
+            Self::Played | Self::StoodStill | Self::Unfinished => false,
             Self::Refused(code) | Self::Lost(Loss::Code(code)) => {
                 matches!(code, 1002 | 1003 | 1005..=1009 | 1011 | 1015 | 4500 | 4503)
             }
@@ -117,6 +119,7 @@ mod tests {
     fn a_player_comes_back_after_faults_and_not_after_verdicts() {
         for (end, again) in [
             (End::Played, false),
+            (End::StoodStill, false),
             (End::Unfinished, false),
             (End::Refused(4901), false),
             (End::Refused(4903), false),

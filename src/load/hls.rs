@@ -1,8 +1,11 @@
-//! One try of a viewer with HLS: the entry and its redirect, playlists, and segments as a live player loads them, all on
-//! one connection.
+//! One try of a viewer with HLS: the entry, playlists, and segments as a live player loads them, all on one connection.
+//!
+//! What is under way when the test ends is still read to its end: the gate has counted it, and the counts of both sides
+//! are to agree. Whether the picture stands is judged by when the test ended.
 
 pub mod playlist;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,13 +21,14 @@ use super::machine::monotonic;
 use super::stalls::SegmentClock;
 use super::stamp;
 use super::viewer::Viewer;
-use super::{ANSWER_LIMIT, HANDSHAKE_LIMIT};
+use super::{ANSWER_LIMIT, CLOSE_LIMIT, HANDSHAKE_LIMIT};
 use playlist::{Media, Playlist, read, resolve};
 
 /// The longest playlist, and the longest refusal.
 const PLAYLIST_LIMIT: usize = 1024 * 1024;
 
-/// Redirects from the entry to a playlist.
+/// Redirects from the entry to a playlist. The gate sends none; a media server (`--direct`) or a front before the gate may,
+/// to a place on the same host, and players follow them.
 const REDIRECTS: usize = 4;
 
 /// How many segments before the last one a live player begins (RFC 8216, section 6.3.3).
@@ -37,6 +41,8 @@ const SILENT_TARGETS: u32 = 10;
 enum Unloaded {
     Refused(u16),
     Failure(Failure),
+    /// The test has ended.
+    Stopped,
 }
 
 impl From<Failure> for Unloaded {
@@ -55,21 +61,24 @@ pub async fn play(viewer: &Viewer<'_>, query: &str) -> End {
         clock: SegmentClock::default(),
         playing: false,
     };
-    let played = tokio::select! {
-        () = viewer.context.stop.cancelled() => None,
-        end = playback.run(query) => Some(end),
-    };
-    let mut tally = viewer.tally();
-    if playback.playing {
-        tally.playing -= 1;
-    }
-    match played {
-        Some(end) => end,
-        None if playback.playing => {
-            tally.stall(playback.clock.stalled(monotonic()));
-            End::Played
+    let mut stopped = None;
+    let ended = {
+        let mut run = pin!(playback.run(query));
+        tokio::select! {
+            end = &mut run => end,
+            () = viewer.context.stop.cancelled() => {
+                stopped = Some(monotonic());
+                timeout(CLOSE_LIMIT, run).await.unwrap_or_default()
+            }
         }
-        None => End::Unfinished,
+    };
+    if playback.playing {
+        viewer.tally().playing -= 1;
+    }
+    match (ended, stopped) {
+        // A verdict is the gate's, however late; what else goes wrong behind the end does not count.
+        (Some(end), None) | (Some(end @ End::Refused(_)), Some(_)) => end,
+        (_, stopped) => playback.stopped(stopped.unwrap_or_else(monotonic)),
     }
 }
 
@@ -86,21 +95,42 @@ struct Playback<'a> {
 }
 
 impl Playback<'_> {
-    async fn run(&mut self, query: &str) -> End {
+    /// Plays; `None` when the test has ended before the playback.
+    async fn run(&mut self, query: &str) -> Option<End> {
         let failure = match self.follow(query).await {
             Ok(()) => Failure::PlaylistEnded,
+            Err(Unloaded::Stopped) => return None,
             Err(Unloaded::Failure(failure)) => failure,
-            Err(Unloaded::Refused(code)) if self.granted => return End::Lost(Loss::Code(code)),
+            Err(Unloaded::Refused(code)) if self.granted => {
+                return Some(End::Lost(Loss::Code(code)));
+            }
             Err(Unloaded::Refused(code)) => {
                 self.viewer.verdict(self.began);
-                return End::Refused(code);
+                return Some(End::Refused(code));
             }
         };
-        if self.granted {
+        Some(if self.granted {
             End::Lost(Loss::Failure(failure))
         } else {
             End::Failed(failure)
+        })
+    }
+
+    /// The test ended then.
+    fn stopped(&self, then: Duration) -> End {
+        if !self.playing {
+            return End::Unfinished;
         }
+        let stall = self.clock.stalled(then);
+        self.viewer.tally().stall(stall);
+        match stall {
+            Some(_) => End::StoodStill,
+            None => End::Played,
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.viewer.context.stop.is_cancelled()
     }
 
     /// From the entry on; ends well when the stream does.
@@ -148,7 +178,10 @@ impl Playback<'_> {
             } else {
                 media.target / 2
             };
-            sleep_until(loaded + wait).await;
+            tokio::select! {
+                () = self.viewer.context.stop.cancelled() => return Err(Unloaded::Stopped),
+                () = sleep_until(loaded + wait) => {}
+            }
             loaded = Instant::now();
             media = self::media(self.playlist(&path).await?)?;
         }
@@ -175,6 +208,10 @@ impl Playback<'_> {
             let now = monotonic();
             let mut tally = self.viewer.tally();
             tally.segments += 1;
+            if self.is_stopped() {
+                // It came too late to move the picture.
+                return Err(Unloaded::Stopped);
+            }
             tally.hls_segment.record(now.saturating_sub(asked));
             if let Some(age) = stamp::age(&start, now) {
                 tally.segment_age.record(age);
@@ -196,7 +233,7 @@ impl Playback<'_> {
         resolve(base, reference, authority).ok_or(Failure::LeadsAway)
     }
 
-    /// The first playlist and its path, behind the entry's redirect.
+    /// The first playlist and its path.
     async fn enter(&mut self, mut path: String) -> Result<(String, Playlist), Unloaded> {
         for _ in 0..=REDIRECTS {
             let answer = self.get(&path).await?;
@@ -224,12 +261,16 @@ impl Playback<'_> {
         Ok(list)
     }
 
-    async fn get(&mut self, path: &str) -> Result<Response<Incoming>, Failure> {
+    /// Asks for something, unless the test has ended.
+    async fn get(&mut self, path: &str) -> Result<Response<Incoming>, Unloaded> {
+        if self.is_stopped() {
+            return Err(Unloaded::Stopped);
+        }
         let request = Request::get(path)
             .header("user-agent", "h5gate-load")
             .body(Full::new(Bytes::new()))
             .map_err(|_| Failure::BadAnswer)?;
-        self.fetcher.send(request).await
+        Ok(self.fetcher.send(request).await?)
     }
 
     async fn read_playlist(&self, answer: Response<Incoming>) -> Result<Playlist, Unloaded> {
@@ -242,8 +283,11 @@ impl Playback<'_> {
 
     /// Loads a segment and keeps its first bytes, as many as a stamp has.
     async fn segment(&mut self, path: &str) -> Result<Vec<u8>, Unloaded> {
-        let answer = timeout(ANSWER_LIMIT, self.get(path));
-        let answer = accepted(answer.await.map_err(|_| Failure::Timeout)??).await?;
+        // A refusal has a body, too, which may not come.
+        let answer = timeout(ANSWER_LIMIT, async {
+            accepted(self.get(path).await?).await
+        });
+        let answer = answer.await.map_err(|_| Failure::Timeout)??;
         let (mut body, mut start) = (answer.into_body(), Vec::with_capacity(stamp::LENGTH));
         while let Some(frame) = timeout(ANSWER_LIMIT, body.frame())
             .await
@@ -279,3 +323,7 @@ fn media(list: Playlist) -> Result<Media, Failure> {
         Playlist::Multivariant(_) => Err(Failure::LeadsAway),
     }
 }
+
+#[cfg(test)]
+#[path = "hls_tests.rs"]
+mod tests;

@@ -15,13 +15,23 @@ const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{viewers} viewers need {needed} file descriptors, and this process may have {limit}: raise the hard limit \
-     (ulimit -Hn, LimitNOFILE), or take at most {possible} viewers"
+     (ulimit -Hn, LimitNOFILE){}",
+    fewer(.possible)
 )]
 pub struct TooFewDescriptors {
     viewers: u32,
     needed: u64,
     limit: u64,
     possible: u64,
+}
+
+/// What can be done without another limit.
+fn fewer(possible: &u64) -> String {
+    match possible {
+        0 => format!("; even one viewer needs {}", OWN_DESCRIPTORS + 1),
+        1 => ", or take one viewer".to_owned(),
+        _ => format!(", or take at most {possible} viewers"),
+    }
 }
 
 /// Raises the soft limit of descriptors to the hard one, and says whether that is enough for so many viewers.

@@ -15,6 +15,7 @@ mod hls;
 mod media;
 mod sink;
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -25,13 +26,13 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::listener::{SocketOptions, bind};
 
+use super::interrupt::Interrupt;
 use super::machine::raise_descriptors;
 use super::plan::WORKERS;
 use media::{Fragment, SMALLEST};
@@ -134,9 +135,11 @@ struct Origin {
     viewers: AtomicU64,
     frames: AtomicU64,
     left_out: AtomicU64,
+    /// Times that `accept` failed.
+    unaccepted: AtomicU64,
 }
 
-/// Serves until Ctrl-C; `say` hears the addresses once it listens, and what was sent at the end.
+/// Serves until Ctrl-C or SIGTERM; `say` hears the addresses once it listens, and what was sent at the end.
 pub fn run(plan: OriginPlan, mut say: impl FnMut(&str)) -> Result<(), OriginError> {
     raise_descriptors();
     let bound =
@@ -153,9 +156,10 @@ pub fn run(plan: OriginPlan, mut say: impl FnMut(&str)) -> Result<(), OriginErro
         viewers: AtomicU64::new(0),
         frames: AtomicU64::new(0),
         left_out: AtomicU64::new(0),
+        unaccepted: AtomicU64::new(0),
     });
     let waiting = Builder::new_current_thread().enable_all().build()?;
-    let mut interrupt = waiting.block_on(async { signal(SignalKind::interrupt()) })?;
+    let mut interrupt = waiting.block_on(async { Interrupt::new() })?;
     let stop = CancellationToken::new();
     let mut threads = Vec::new();
     for (number, listener) in bound.into_iter().enumerate() {
@@ -181,12 +185,18 @@ pub fn run(plan: OriginPlan, mut say: impl FnMut(&str)) -> Result<(), OriginErro
         // A thread that has panicked has nothing more to end.
         let _ = thread.join();
     }
-    say(&format!(
+    let mut said = format!(
         "{} viewers, {} fragments sent, {} left out because a viewer or this origin was slow",
         origin.viewers.load(Ordering::Relaxed),
         origin.frames.load(Ordering::Relaxed),
         origin.left_out.load(Ordering::Relaxed)
-    ));
+    );
+    let unaccepted = origin.unaccepted.load(Ordering::Relaxed);
+    if unaccepted > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(said, "; accept failed {unaccepted} times, see above");
+    }
+    say(&said);
     Ok(())
 }
 
@@ -200,9 +210,11 @@ async fn serve(listener: TcpListener, origin: Arc<Origin>, stop: CancellationTok
     let tasks = TaskTracker::new();
     let sending = send_all(&origin, &sinks, interval / phases);
     let accepting = async {
+        let mut failing = false;
         loop {
             match listener.accept().await {
                 Ok((socket, _)) => {
+                    failing = false;
                     let serving =
                         connection::serve(Arc::clone(&origin), Arc::clone(&sinks), socket);
                     let stop = stop.clone();
@@ -211,7 +223,11 @@ async fn serve(listener: TcpListener, origin: Arc<Origin>, stop: CancellationTok
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "accept failed");
+                    origin.unaccepted.fetch_add(1, Ordering::Relaxed);
+                    // Once for many in a row: the reason stays the same.
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::warn!(%error, "accept failed; viewers wait until it works again");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }

@@ -11,14 +11,15 @@
 //!   "verdicts": { "granted": 499, "4901": 1 },
 //!   "failures": { "timeout": 1 }, "lost": { "1006": 1 },
 //!   "latency": { "handshake": { "count": 500, "p50": 0.9, "p90": 1.4, "p99": 3.1, "max": 8.2 } },
-//!   "stalls": { "count": 0, "longest": 0.0 },
+//!   "stalls": { "count": 0, "longest": 0.0, "at_end": 0 },
 //!   "websocket": { "frames": 435000, "bytes": 3567000000 }, "hls": { "segments": 0, "bytes": 0 },
 //!   "client": { "cpu_seconds": 4.2, "cpu_percent": 14.0 }
 //! }
 //! ```
 //!
 //! Names in `latency`: `token`, `handshake`, `first_frame`, `frame_age`, `hls_entry`, `hls_playlist`, `hls_segment`,
-//! `first_segment`, `segment_age`; see [`Tally`]. `cpu_percent` is of one core.
+//! `first_segment`, `segment_age`; see [`Tally`]. `stalls.at_end` are viewers whose picture stood still when the test
+//! ended; they are among the failed ones. `cpu_percent` is of one core.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -41,7 +42,7 @@ pub struct Report {
     pub tally: Tally,
     /// From the first connection to the last one's end.
     pub ran: Duration,
-    /// Ctrl-C ended it.
+    /// Ctrl-C or SIGTERM ended it.
     pub ended_early: bool,
     /// The processor time of this process.
     pub cpu: Duration,
@@ -125,7 +126,11 @@ impl Report {
             "failures": tally.failures,
             "lost": tally.lost,
             "latency": latency,
-            "stalls": { "count": tally.stalls, "longest": ms(Some(tally.longest_stall)) },
+            "stalls": {
+                "count": tally.stalls,
+                "longest": ms(Some(tally.longest_stall)),
+                "at_end": tally.stood_still,
+            },
             "websocket": { "frames": tally.frames, "bytes": tally.websocket_bytes },
             "hls": { "segments": tally.segments, "bytes": tally.hls_bytes },
             "client": { "cpu_seconds": self.cpu.as_secs_f64(), "cpu_percent": self.cpu_percent() },
@@ -192,12 +197,16 @@ impl Report {
                 );
             }
         }
-        let _ = writeln!(
+        let _ = write!(
             text,
             "  stalls      {}, the longest {:.1} s",
             tally.stalls,
             tally.longest_stall.as_secs_f64()
         );
+        if tally.stood_still > 0 {
+            let _ = write!(text, "; {} stood still at the end", tally.stood_still);
+        }
+        text.push('\n');
         let _ = writeln!(
             text,
             "  received    {} frames, {} segments, {}",

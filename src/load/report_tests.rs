@@ -17,6 +17,7 @@ fn report() -> Report {
     tally.end(End::Refused(4901));
     tally.end(End::Failed(Failure::Timeout));
     tally.end(End::Lost(Loss::Code(1006)));
+    tally.end(End::StoodStill);
     for time in [1, 2, 3] {
         tally.handshake.record(Duration::from_millis(time));
     }
@@ -65,6 +66,7 @@ fn the_document_has_the_shape_that_is_promised() {
     assert_eq!(found["verdicts"], json!({ "granted": 2, "4901": 1 }));
     assert_eq!(found["failures"], json!({ "timeout": 1 }));
     assert_eq!(found["lost"], json!({ "1006": 1 }));
+    assert_eq!(found["stalls"]["at_end"], json!(1));
     assert_eq!(found["all_served"], json!(false));
     let handshake = &found["latency"]["handshake"];
     assert_eq!(keys(handshake), keys(&promised["latency"]["handshake"]));
@@ -93,7 +95,7 @@ fn the_summary_names_what_went_wrong_and_warns_of_a_busy_client() {
         "1 × 1006",
         "connect to 101",
         "20 MiB",
-        "the longest 2.5 s",
+        "the longest 2.5 s; 1 stood still at the end",
         "10 % of a core",
     ] {
         assert!(text.contains(part), "{part} in\n{text}");

@@ -94,7 +94,7 @@ pub struct Tally {
     pub verdicts: Option<(Duration, Duration)>,
     /// Verdicts at first tries.
     pub first_verdicts: u64,
-    /// Asking the token API.
+    /// Requests to the token API, each from when it is its turn on the worker's one connection.
     pub token: Times,
     /// From connecting to the 101.
     pub handshake: Times,
@@ -102,7 +102,7 @@ pub struct Tally {
     pub first_frame: Times,
     /// From an origin's stamp to the end of its frame.
     pub frame_age: Times,
-    /// From connecting to the end of the first playlist, redirect included.
+    /// From connecting to the end of the first playlist, with redirects to it if there are any.
     pub hls_entry: Times,
     /// Later playlists.
     pub hls_playlist: Times,
@@ -116,6 +116,8 @@ pub struct Tally {
     pub stalls: u64,
     /// The longest of them.
     pub longest_stall: Duration,
+    /// Viewers whose picture stood still when the test ended.
+    pub stood_still: u64,
     /// Binary frames.
     pub frames: u64,
     /// Bytes of text and binary frames, headers included.
@@ -147,6 +149,7 @@ impl Tally {
     pub fn end(&mut self, end: End) {
         match end {
             End::Played | End::Unfinished => {}
+            End::StoodStill => self.stood_still += 1,
             End::Refused(code) => *self.refused.entry(code).or_default() += 1,
             End::Failed(failure) => *self.failures.entry(failure.to_string()).or_default() += 1,
             End::Lost(loss) => *self.lost.entry(loss.to_string()).or_default() += 1,
@@ -187,6 +190,7 @@ impl Tally {
             (&mut self.granted, other.granted),
             (&mut self.first_verdicts, other.first_verdicts),
             (&mut self.stalls, other.stalls),
+            (&mut self.stood_still, other.stood_still),
             (&mut self.frames, other.frames),
             (&mut self.websocket_bytes, other.websocket_bytes),
             (&mut self.segments, other.segments),

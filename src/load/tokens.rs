@@ -9,7 +9,7 @@ use http::{Method, Request};
 use http_body_util::Full;
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -73,6 +73,16 @@ pub enum TokenError {
     Randomness(#[from] getrandom::Error),
 }
 
+/// A token, and what it took.
+#[derive(Debug)]
+pub struct Minted {
+    /// The four strings.
+    pub security: Security,
+    /// How long the token API took, from the request on: a viewer that waits for its turn on the worker's connection says
+    /// nothing of the gate. `None` when no API was asked.
+    pub asked: Option<Duration>,
+}
+
 #[derive(Deserialize)]
 struct Answer {
     h5live: Envelope,
@@ -111,33 +121,29 @@ impl Tokens {
     }
 
     /// A new token for a stream. Not cancel safe: a request to the API that is dropped costs its connection.
-    pub async fn mint(&self, stream: &StreamName) -> Result<Security, TokenError> {
-        match &self.minter {
-            Minter::Nobody => Ok(Security {
+    pub async fn mint(&self, stream: &StreamName) -> Result<Minted, TokenError> {
+        let mut asked = None;
+        let security = match &self.minter {
+            Minter::Nobody => Security {
                 expires: String::new(),
                 tag: String::new(),
                 token: String::new(),
                 options: String::new(),
-            }),
-            Minter::Keys(keyring) => sign(keyring, stream, self.lifetime),
+            },
+            Minter::Keys(keyring) => sign(keyring, stream, self.lifetime)?,
             Minter::Api(key) => {
                 let mut api = self.api.lock().await;
-                let asked = ask(&mut api, key, stream, self.lifetime);
-                match timeout(HANDSHAKE_LIMIT, asked).await {
-                    Ok(answer) => answer,
-                    Err(_) => {
-                        api.forget();
-                        Err(TokenError::NoAnswer(Failure::Timeout))
-                    }
-                }
+                let began = Instant::now();
+                let answer = ask(&mut api, key, stream, self.lifetime);
+                let Ok(answer) = timeout(HANDSHAKE_LIMIT, answer).await else {
+                    api.forget();
+                    return Err(TokenError::NoAnswer(Failure::Timeout));
+                };
+                asked = Some(began.elapsed());
+                answer?
             }
-        }
-    }
-
-    /// Whether minting costs a request.
-    #[must_use]
-    pub fn asks(&self) -> bool {
-        matches!(self.minter, Minter::Api(_))
+        };
+        Ok(Minted { security, asked })
     }
 }
 
@@ -203,4 +209,61 @@ fn shown(body: &[u8]) -> String {
     shown
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::time::sleep;
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::load::target::Target;
+
+    const ANSWER: &str =
+        r#"{"h5live":{"security":{"expires":"1","tag":"","token":"h1.k.p.t","options":"1"}}}"#;
+
+    const TIME: Duration = Duration::from_millis(200);
+
+    /// A gate whose token API takes [`TIME`].
+    async fn slow_api() -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        TaskTracker::new().spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while socket.read_buf(&mut request).await.unwrap() > 0 {
+                // The end of its body.
+                if request.ends_with(b"}") {
+                    request.clear();
+                    sleep(TIME).await;
+                    let length = ANSWER.len();
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{ANSWER}");
+                    socket.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        Target {
+            address,
+            authority: address.to_string(),
+            prefix: String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_of_the_api_is_not_that_of_waiting_for_ones_turn() {
+        let target = slow_api().await;
+        let minter = Minter::Api(Arc::new(Zeroizing::new("key".to_owned())));
+        let api = Fetcher::new(&target, TaskTracker::new());
+        let tokens = Tokens::new(minter, Duration::from_secs(60), api);
+        let stream = "abcde-one".parse().unwrap();
+        let began = Instant::now();
+        let (one, other) = tokio::join!(tokens.mint(&stream), tokens.mint(&stream));
+        let [one, other] = [one, other].map(|minted| minted.unwrap().asked.unwrap());
+        assert!(one >= TIME && other >= TIME, "{one:?}, {other:?}");
+        // One comes after the other: the wait for one's turn would be counted twice.
+        assert!(one + other <= began.elapsed(), "{one:?}, {other:?}");
+    }
 }

@@ -87,18 +87,17 @@ impl Viewer<'_> {
         let Some(stream) = context.plan.stream(self.index) else {
             return End::Failed(Failure::Token);
         };
-        let asked = monotonic();
-        let security = tokio::select! {
+        let minted = tokio::select! {
             () = context.stop.cancelled() => return End::Unfinished,
             minted = context.tokens.mint(stream) => match minted {
-                Ok(security) => security,
+                Ok(minted) => minted,
                 Err(_) => return End::Failed(Failure::Token),
             },
         };
-        if context.tokens.asks() {
-            self.tally().token.record(monotonic().saturating_sub(asked));
+        if let Some(asked) = minted.asked {
+            self.tally().token.record(asked);
         }
-        let query = self.query(stream.as_str(), &security);
+        let query = self.query(stream.as_str(), &minted.security);
         if context.plan.plays_hls(self.index) {
             hls::play(self, &query).await
         } else {
@@ -145,7 +144,7 @@ fn note(tally: &mut Tally, end: End, failed: &mut bool) {
         End::Played | End::Unfinished if *failed => {}
         End::Played => tally.served += 1,
         End::Unfinished => tally.unfinished += 1,
-        End::Refused(_) | End::Failed(_) | End::Lost(_) => {
+        End::StoodStill | End::Refused(_) | End::Failed(_) | End::Lost(_) => {
             tally.failed += u64::from(!*failed);
             *failed = true;
         }
@@ -162,6 +161,7 @@ mod tests {
         for (ends, served, unfinished, failed) in [
             (&[End::Played][..], 1, 0, 0),
             (&[End::Unfinished], 0, 1, 0),
+            (&[End::StoodStill], 0, 0, 1),
             (&[End::Refused(4901)], 0, 0, 1),
             (
                 &[

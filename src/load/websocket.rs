@@ -105,7 +105,10 @@ impl Playback<'_> {
         };
         let stall = gaps.stalled(monotonic(), self.viewer.context.plan.stall);
         self.viewer.tally().stall(stall);
-        End::Played
+        match stall {
+            Some(_) => End::StoodStill,
+            None => End::Played,
+        }
     }
 
     /// Reads once; how the playback ended, if it did.
@@ -192,7 +195,7 @@ impl Playback<'_> {
     /// The closing handshake (RFC 6455 section 7.1), and what still comes before its end.
     async fn close(&mut self, socket: &mut TcpStream, end: End) {
         let code = match end {
-            End::Played | End::Unfinished => 1000,
+            End::Played | End::StoodStill | End::Unfinished => 1000,
             End::Refused(code) | End::Lost(Loss::Code(code)) => code,
             End::Failed(_) | End::Lost(Loss::Failure(_)) => 1002,
         };

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// The most segments that are looked at.
 const SEGMENTS: usize = 10_000;
 
+/// The longest segment, and the longest target duration: a player adds these up, and nobody's are longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The highest number of a first segment: those after it are to have a number, too.
+const LAST_SEQUENCE: u64 = u64::MAX - SEGMENTS as u64;
+
 /// A playlist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Playlist {
@@ -17,13 +23,13 @@ pub enum Playlist {
 /// A media playlist.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Media {
-    /// `EXT-X-TARGETDURATION`.
+    /// `EXT-X-TARGETDURATION`, a day at most.
     pub target: Duration,
-    /// The number of the first segment.
+    /// The number of the first segment; those of all its segments are numbers, too.
     pub sequence: u64,
     /// `EXT-X-MAP`: what must be loaded before any segment.
     pub init: Option<String>,
-    /// URIs and durations.
+    /// URIs and durations, a day at most.
     pub segments: Vec<(String, Duration)>,
     /// `EXT-X-ENDLIST`: nothing will be added.
     pub ended: bool,
@@ -37,14 +43,17 @@ pub fn read(text: &str) -> Option<Playlist> {
     let (mut media, mut variant, mut duration) = (Media::default(), false, None);
     for line in lines {
         if let Some(seconds) = line.strip_prefix("#EXT-X-TARGETDURATION:") {
-            media.target = Duration::from_secs(seconds.trim().parse().ok()?);
+            media.target = bounded(Duration::from_secs(seconds.trim().parse().ok()?))?;
         } else if let Some(number) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
             media.sequence = number.trim().parse().ok()?;
+            if media.sequence > LAST_SEQUENCE {
+                return None;
+            }
         } else if let Some(attributes) = line.strip_prefix("#EXT-X-MAP:") {
             media.init = Some(quoted(attributes, "URI")?);
         } else if let Some(information) = line.strip_prefix("#EXTINF:") {
             let seconds = information.split(',').next()?.trim().parse().ok()?;
-            duration = Some(Duration::try_from_secs_f64(seconds).ok()?);
+            duration = Some(bounded(Duration::try_from_secs_f64(seconds).ok()?)?);
         } else if line.starts_with("#EXT-X-STREAM-INF:") {
             variant = true;
         } else if line == "#EXT-X-ENDLIST" {
@@ -60,6 +69,10 @@ pub fn read(text: &str) -> Option<Playlist> {
         }
     }
     (!media.target.is_zero() && !variant).then_some(Playlist::Media(media))
+}
+
+fn bounded(duration: Duration) -> Option<Duration> {
+    (duration <= LONGEST).then_some(duration)
 }
 
 /// The value of an attribute in quotes.
@@ -157,6 +170,28 @@ mod tests {
             "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n",
         ] {
             assert_eq!(read(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_counted_with_are_no_playlist() {
+        let day = 24 * 60 * 60;
+        let text = |target: u64, sequence: u64, seconds: u64| {
+            format!(
+                "#EXTM3U\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:{sequence}\n#EXTINF:{seconds},\na\n"
+            )
+        };
+        let last = u64::MAX - SEGMENTS as u64;
+        assert!(read(&text(day, last, day)).is_some());
+        for (target, sequence, seconds) in [
+            (day + 1, 0, 1),
+            (u64::MAX, 0, 1),
+            (1, last + 1, 1),
+            (1, u64::MAX, 1),
+            (1, 0, day + 1),
+            (1, 0, u64::MAX),
+        ] {
+            assert_eq!(read(&text(target, sequence, seconds)), None);
         }
     }
 
