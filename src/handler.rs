@@ -4,6 +4,7 @@
 pub mod body;
 pub mod conversation;
 pub mod dialling;
+pub mod first_playlist;
 pub mod hls;
 pub mod in_band;
 pub mod record;

@@ -22,7 +22,7 @@ use rustix::process::Signal;
 
 use support::gate::{Gate, Setup, grant, mint, now};
 use support::hls::{
-    HERE, ask, ask_from, begin, entry, expiring, gate_with, links, outcome, play, server,
+    HERE, ask, ask_from, ask_only, begin, entry, expiring, gate_with, links, outcome, play, server,
     wait_for_expiry,
 };
 use support::http_server::{HttpServer, Page, playlist, segment, target};
@@ -358,10 +358,24 @@ fn an_entry_that_leads_to_no_playlist_is_no_film() {
     );
     let gate = gate_with(server.address, "");
     assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "1")).status, 502);
-    // Nor one whose tickets alone would fill the memory: 200,000 of them.
-    let many = "#EXTM3U\n".to_owned() + &"a\n".repeat(200_000);
+}
+
+#[test]
+fn who_does_not_read_a_playlist_whose_tickets_would_fill_the_memory_takes_none() {
+    let server = server();
+    let many = "#EXTM3U\n".to_owned() + &"a\n".repeat(100_000);
     server.set("/hls/abcde-one/playlist.m3u8", playlist(&many));
-    assert_eq!(ask(&gate, &entry(&grant("abcde-one"), "2")).status, 502);
+    let gate = gate_with(server.address, "[hls]\ncache_playlist = \"1h\"");
+    let entry = entry(&grant("abcde-one"), "1");
+    // What is shared is there, and the memory that one answer takes.
+    assert_eq!(ask(&gate, &entry).status, 200);
+    let before = gate.memory();
+    let silent: Vec<_> = (0..10).map(|_| ask_only(&gate, &entry)).collect();
+    until("all of them answered", || {
+        (gate.metric("h5gate_http_answers_total") == 11.0).then_some(())
+    });
+    let each = gate.memory().saturating_sub(before) / silent.len();
+    assert!(each < 1 << 20, "{each} bytes for each");
 }
 
 #[test]

@@ -3,14 +3,15 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
-use memchr::memmem;
 
 use crate::relay::cache::reader::{Broken, SharedBody};
 use crate::session::hls::playback::Answering;
 use crate::upstream::body::{BodyError, FetchBody};
+
+use super::first_playlist::FirstPlaylist;
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -72,60 +73,6 @@ where
     }
 }
 
-/// A playlist that many viewers share, with one viewer's ticket in its places. It is written as it is sent, a piece at a
-/// time, so that a long playlist whose ticket stands in every line is never held as long as that.
-#[derive(Debug)]
-pub struct FirstPlaylist {
-    text: Bytes,
-    place: &'static [u8],
-    ticket: String,
-    /// Bytes that are still to be sent.
-    left: u64,
-    _answering: Answering,
-}
-
-impl FirstPlaylist {
-    /// How much is written at once, give or take a line.
-    const PIECE: usize = 16 * 1024;
-
-    /// `text` with `ticket` wherever `place` stands. What is more than the text is counted for the playback.
-    #[must_use]
-    pub fn new(text: Bytes, place: &'static [u8], ticket: String, answering: Answering) -> Self {
-        let places = memmem::find_iter(&text, place).count();
-        let growth = (places * ticket.len()).saturating_sub(places * place.len());
-        answering.count(growth as u64);
-        let left = text.len() - places * place.len() + places * ticket.len();
-        Self {
-            text,
-            place,
-            ticket,
-            left: left as u64,
-            _answering: answering,
-        }
-    }
-
-    fn next_piece(&mut self) -> Option<Bytes> {
-        let mut piece = Vec::with_capacity(Self::PIECE.min(usize::try_from(self.left).ok()?));
-        while !self.text.is_empty() && piece.len() < Self::PIECE {
-            let room = Self::PIECE - piece.len();
-            match memmem::find(&self.text, self.place) {
-                Some(at) if at <= room => {
-                    piece.extend_from_slice(&self.text.split_to(at));
-                    piece.extend_from_slice(self.ticket.as_bytes());
-                    self.text.advance(self.place.len());
-                }
-                Some(at) => piece.extend_from_slice(&self.text.split_to(at.min(room))),
-                None => {
-                    let end = self.text.len().min(room);
-                    piece.extend_from_slice(&self.text.split_to(end));
-                }
-            }
-        }
-        self.left = self.left.saturating_sub(piece.len() as u64);
-        (!piece.is_empty()).then(|| piece.into())
-    }
-}
-
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Cut;
@@ -149,7 +96,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.is_end_stream(),
             Self::Fetched(running) => running.body.is_end_stream(),
             Self::Shared(running) => running.body.is_end_stream(),
-            Self::First(body) => body.left == 0,
+            Self::First(body) => body.left() == 0,
         }
     }
 
@@ -158,7 +105,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.size_hint(),
             Self::Fetched(running) => running.body.size_hint(),
             Self::Shared(running) => running.body.size_hint(),
-            Self::First(body) => SizeHint::with_exact(body.left),
+            Self::First(body) => SizeHint::with_exact(body.left()),
         }
     }
 }

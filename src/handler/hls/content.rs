@@ -23,7 +23,8 @@ use crate::session::hls::playback::{Answering, Standing};
 use crate::upstream::UpstreamError;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
-use super::super::body::{AnswerBody, FirstPlaylist, Running};
+use super::super::body::{AnswerBody, Running};
+use super::super::first_playlist::FirstPlaylist;
 use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
@@ -75,12 +76,15 @@ async fn for_viewer(
     let (mut head, body) = response.into_parts();
     // A playlist is complete or about to be. What else a media server answers with may have no end.
     let limit = gate.hls_config.playlist.saturating_add(GROWTH_LIMIT);
-    let text = Limited::new(body, limit).collect().await;
-    let text = text.map_err(|error| troubled(gate, admitted, error.as_ref()))?;
+    let (mut body, mut text) = (Limited::new(body, limit), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| troubled(gate, admitted, error.as_ref()))?;
+        text.extend(frame.into_data());
+    }
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer();
-    let body = FirstPlaylist::new(text.to_bytes(), TICKET_HERE.as_bytes(), ticket, answering);
+    let body = FirstPlaylist::new(text, TICKET_HERE.as_bytes(), ticket, answering);
     Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
 

@@ -1,0 +1,135 @@
+//! The playlist that a playback begins with: what many viewers share, with one viewer's ticket in its places.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf as _, Bytes};
+use memchr::memmem;
+
+use crate::session::hls::playback::Answering;
+
+/// How much is written at once, give or take a line.
+const PIECE: usize = 16 * 1024;
+
+/// A body that is written as it is sent, a piece at a time, from a text that is not copied: a long playlist whose ticket
+/// stands in every line is never held as long as that.
+#[derive(Debug)]
+pub struct FirstPlaylist {
+    /// The text; no place stands in two of these.
+    text: VecDeque<Bytes>,
+    place: &'static [u8],
+    ticket: String,
+    /// Bytes that are still to be sent.
+    left: u64,
+    _answering: Answering,
+}
+
+impl FirstPlaylist {
+    /// `text` with `ticket` wherever `place` stands. What is more than the text is counted for the playback.
+    #[must_use]
+    pub fn new(
+        text: Vec<Bytes>,
+        place: &'static [u8],
+        ticket: String,
+        answering: Answering,
+    ) -> Self {
+        let text = with_whole_places(text, place);
+        let length: usize = text.iter().map(Bytes::len).sum();
+        let places: usize = text
+            .iter()
+            .map(|part| memmem::find_iter(part, place).count())
+            .sum();
+        let own = length - places * place.len() + places * ticket.len();
+        answering.count(own.saturating_sub(length) as u64);
+        Self {
+            text,
+            place,
+            ticket,
+            left: own as u64,
+            _answering: answering,
+        }
+    }
+
+    /// Bytes that are still to be sent.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// What is sent next; `None` at the end.
+    pub fn next_piece(&mut self) -> Option<Bytes> {
+        let room = usize::try_from(self.left).unwrap_or(PIECE).min(PIECE);
+        let mut piece = Vec::with_capacity(room);
+        while piece.len() < PIECE
+            && let Some(part) = self.text.front_mut()
+        {
+            let room = PIECE - piece.len();
+            let found = memmem::find(part, self.place);
+            let plain = found.unwrap_or(part.len()).min(room);
+            piece.extend_from_slice(&part.split_to(plain));
+            if found == Some(plain) {
+                piece.extend_from_slice(self.ticket.as_bytes());
+                part.advance(self.place.len());
+            }
+            if part.is_empty() {
+                self.text.pop_front();
+            }
+        }
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        (!piece.is_empty()).then(|| piece.into())
+    }
+}
+
+/// The same text in parts, none of which ends inside a place.
+fn with_whole_places(parts: Vec<Bytes>, place: &'static [u8]) -> VecDeque<Bytes> {
+    let mut whole: VecDeque<Bytes> = VecDeque::with_capacity(parts.len());
+    for mut part in parts {
+        let Some(last) = whole.back_mut() else {
+            whole.push_back(part);
+            continue;
+        };
+        if part.len() < place.len() {
+            // So small that a place could go beyond it.
+            *last = [&last[..], &part[..]].concat().into();
+            continue;
+        }
+        let end = last.len().saturating_sub(place.len() - 1);
+        let start = place.len() - 1;
+        let seam = [last.slice(end..), part.slice(..start)].concat();
+        if let Some(at) = memmem::find(&seam, place) {
+            let in_last = last.len() - end - at;
+            last.truncate(end + at);
+            part.advance(place.len() - in_last);
+            whole.push_back(Bytes::from_static(place));
+        }
+        whole.push_back(part);
+    }
+    whole.retain(|part| !part.is_empty());
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLACE: &[u8] = b"~{place}/";
+
+    proptest! {
+        #[test]
+        fn no_place_stands_in_two_parts_wherever_the_text_is_cut(
+            lines in proptest::collection::vec(prop_oneof![Just("~{place}/"), Just("~{pl"), Just("a"), Just("\n")], 0..40),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..8),
+        ) {
+            let text = Bytes::from(lines.concat());
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            cuts.extend([0, text.len()]);
+            cuts.sort_unstable();
+            let parts = cuts.windows(2).map(|cut| text.slice(cut[0]..cut[1])).collect();
+            let whole = with_whole_places(parts, PLACE);
+            let count = |text: &[u8]| memmem::find_iter(text, PLACE).count();
+            prop_assert_eq!(whole.iter().map(|part| count(part)).sum::<usize>(), count(&text));
+            prop_assert_eq!(Vec::from(whole).concat(), &text[..]);
+        }
+    }
+}
