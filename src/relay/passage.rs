@@ -67,6 +67,7 @@ pub(super) fn poll_pass(
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
+    debug_assert!(most > 0, "a splice of nothing");
     let most = usize::try_from(most).map_or(PASSAGE_BYTES, |most| most.min(PASSAGE_BYTES));
     PIPE.with_borrow_mut(|kept| {
         // Without a descriptor for it everything is copied.
