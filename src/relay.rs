@@ -309,15 +309,14 @@ where
 
     async fn relay(&mut self) -> RelayEnd {
         let guard = self.guard;
-        let mut asked = pin!(guard.end_changed());
+        let mut end = guard.watch_end();
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
                 }
-                while asked.as_mut().poll(cx).is_ready() {
-                    asked.set(guard.end_changed());
+                if end.poll_changed(cx).is_ready() {
                     self.asked = guard.end();
                 }
                 // What was just relayed may have made something due sooner. What is due later is seen when the timer
