@@ -42,8 +42,12 @@ use passage::Side;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
-/// The thread's buffer: one read moves at most so much, and at most so much media waits for a viewer that takes nothing.
+/// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of a large frame.
+pub const WAITING_BYTES: usize = 128 * 1024;
+
+/// The thread's buffer: what is moved at once of smaller frames, which are read.
 pub const BUFFER_BYTES: usize = 64 * 1024;
+const _: () = assert!(BUFFER_BYTES <= WAITING_BYTES);
 
 /// Answers of the gate that may wait for a gap; beyond it the viewer is not read until the server has finished a frame.
 const OWN_LIMIT: usize = 16;
