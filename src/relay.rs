@@ -42,8 +42,12 @@ use passage::Side;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
-/// The thread's buffer: one read moves at most so much, and at most so much media waits for a viewer that takes nothing.
+/// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of a large frame.
+pub const WAITING_BYTES: usize = 128 * 1024;
+
+/// The thread's buffer: what is moved at once of smaller frames, which are read.
 pub const BUFFER_BYTES: usize = 64 * 1024;
+const _: () = assert!(BUFFER_BYTES <= WAITING_BYTES);
 
 /// Answers of the gate that may wait for a gap; beyond it the viewer is not read until the server has finished a frame.
 const OWN_LIMIT: usize = 16;
@@ -309,15 +313,14 @@ where
 
     async fn relay(&mut self) -> RelayEnd {
         let guard = self.guard;
-        let mut asked = pin!(guard.end_changed());
+        let mut end = guard.watch_end();
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
                 }
-                while asked.as_mut().poll(cx).is_ready() {
-                    asked.set(guard.end_changed());
+                if end.poll_changed(cx).is_ready() {
                     self.asked = guard.end();
                 }
                 // What was just relayed may have made something due sooner. What is due later is seen when the timer

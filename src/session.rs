@@ -1,6 +1,7 @@
 //! Step 5: a [`Permit`] becomes a [`SessionGuard`], or a [`Denial`] when there is no room. Who is playing, how many, and
 //! how to end them; no sockets, no HTTP.
 
+mod changes;
 pub mod guard;
 pub mod hls;
 pub mod id;

@@ -20,7 +20,7 @@ use h5gate::session::guard::Kick;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use support::{Rig, Setup, switch};
+use support::{Counts, Rig, Setup, switch};
 
 /// Frames of every size that matters, large ones behind each other and with small ones between.
 fn media() -> Vec<Vec<u8>> {
@@ -113,6 +113,39 @@ async fn what_is_large_is_not_read() {
     // The first read cannot know what comes.
     assert!(read <= 2 * 64 * 1024, "{read} of {length} bytes were read");
     drop(server.await.unwrap());
+}
+
+/// What a small frame costs beside the kernel's price for its bytes: nothing is tried that cannot bring any further.
+#[tokio::test]
+async fn a_small_frame_is_one_wake_one_read_and_one_write() {
+    const FRAMES: usize = 100;
+    let mut rig = Rig::over_tcp(Setup::default()).await;
+    let small = frame::from_server(opcode::BINARY, &[7; 1200]);
+    let counted = |rig: &Rig<TcpStream>| {
+        let Counts {
+            polls,
+            reads,
+            writes,
+            passes,
+            ..
+        } = &*rig.counts;
+        [polls, reads, writes, passes].map(|count| count.load(Ordering::Relaxed))
+    };
+    let before = counted(&rig);
+    for _ in 0..FRAMES {
+        rig.server.write_all(&small).await.unwrap();
+        assert!(rig.viewer_gets().await.unwrap().bytes == small);
+    }
+    let after = counted(&rig);
+    let [polls, reads, writes, passes] = [0, 1, 2, 3].map(|at| after[at] - before[at]);
+    // Neither side is looked at by another way than reading and writing.
+    assert_eq!(passes, 0);
+    assert_eq!(writes, FRAMES);
+    // The first one may come with the start's own.
+    assert!(polls <= FRAMES + 1, "{polls} wakes");
+    // Each wake looks for something of the viewer's, and finds that nothing more is there: neither is a system call,
+    // since a read that stopped short has told the runtime.
+    assert!(reads <= 3 * (FRAMES + 1), "{reads} reads");
 }
 
 #[tokio::test]

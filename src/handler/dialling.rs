@@ -51,16 +51,17 @@ pub async fn dial(
 /// Resolves when the session is to end or the viewer has left.
 async fn interrupted(socket: &TcpStream, guard: &SessionGuard) -> Cause {
     let mut hung_up = pin!(hung_up(socket));
+    let mut watch = guard.watch_end();
     loop {
         let Some((at, kick)) = guard.end() else {
             tokio::select! {
                 () = hung_up.as_mut() => return Cause::ViewerGone,
-                () = guard.end_changed() => continue,
+                () = watch.changed() => continue,
             }
         };
         tokio::select! {
             () = hung_up.as_mut() => return Cause::ViewerGone,
-            () = guard.end_changed() => {}
+            () = watch.changed() => {}
             () = sleep_until(at) => return Cause::Kicked(kick),
         }
     }

@@ -1,9 +1,11 @@
 //! Bytes that a socket would not take yet.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::buffer::spare_capacity;
 use tokio::io::AsyncWrite;
 
 /// Bytes on their way to one socket, in order. Holds memory only while there are some.
@@ -23,6 +25,18 @@ impl Outbox {
     /// Adds bytes behind those that wait.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Adds the next `count` bytes of a pipe, which must be there, behind those that wait.
+    pub fn push_from(&mut self, pipe: impl AsFd, count: usize) -> io::Result<()> {
+        self.bytes.reserve_exact(count);
+        let end = self.bytes.len() + count;
+        while self.bytes.len() < end {
+            if rustix::io::read(&pipe, spare_capacity(&mut self.bytes))? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(())
     }
 
     /// Hands `bytes` to the socket at once, as many as it takes while nothing else waits; the rest waits.

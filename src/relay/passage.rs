@@ -13,14 +13,12 @@ use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::WAITING_BYTES;
 use super::frame::{FrameHeader, HEADER_LIMIT, header_length, is_control};
 use super::outbox::Outbox;
 
 /// The smallest frame for which two splices cost less than a read and a write.
 pub(super) const LARGE: u64 = 32 * 1024;
-
-/// The most that passes at once, and so the most that a viewer who takes nothing can be left with.
-const PASSAGE_BYTES: usize = 128 * 1024;
 
 /// One side of a relay.
 pub trait Side: AsyncRead + AsyncWrite + Unpin {
@@ -57,9 +55,9 @@ pub(super) fn poll_large_frame(
     Poll::Ready(large.map(|frame| (length, frame.length)))
 }
 
-/// Moves at most `most` bytes from the media server to the viewer, and what the viewer would not take to `outbox`, which
-/// is empty before. Ready with how many have left the server's socket: 0 when it has to be read to know what is wrong.
-/// An error is the viewer's.
+/// Moves at most `most` bytes, which are not none, and never more than [`WAITING_BYTES`] from the media server to the
+/// viewer, and what the viewer would not take to `outbox`, which is empty before. Ready with how many have left the
+/// server's socket: 0 when it has to be read to know what is wrong. An error is the viewer's.
 pub(super) fn poll_pass(
     server: &TcpStream,
     viewer: &TcpStream,
@@ -67,7 +65,8 @@ pub(super) fn poll_pass(
     outbox: &mut Outbox,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let most = usize::try_from(most).map_or(PASSAGE_BYTES, |most| most.min(PASSAGE_BYTES));
+    debug_assert!(most > 0, "a splice of nothing");
+    let most = usize::try_from(most).map_or(WAITING_BYTES, |most| most.min(WAITING_BYTES));
     PIPE.with_borrow_mut(|kept| {
         // Without a descriptor for it everything is copied.
         let Some(pipe) = kept.take().or_else(Pipe::open) else {
@@ -127,14 +126,7 @@ impl Pipe {
                 Err(error) => return Err(error),
             }
         }
-        let mut left = vec![0; filled];
-        let mut rest = left.as_mut_slice();
-        while !rest.is_empty() {
-            let read = rustix::io::read(&self.reader, &mut *rest)?;
-            rest = rest.get_mut(read..).unwrap_or_default();
-        }
-        outbox.push(&left);
-        Ok(())
+        outbox.push_from(&self.reader, filled)
     }
 }
 

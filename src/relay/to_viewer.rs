@@ -79,18 +79,22 @@ where
 
     /// Lets a large frame pass unseen, but for its header; ready with 0 when the media server has to be read.
     fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let rest = self.follower.rest_of_large();
+        // Most frames are small: they cost nothing here.
+        if rest == 0 && !self.follower.expects_large() {
+            return Poll::Ready(Ok(0));
+        }
         let (Some(viewer), Some(server)) = (self.viewer.tcp(), self.server.tcp()) else {
             return Poll::Ready(Ok(0));
         };
         let mut header = [0; HEADER_LIMIT];
-        let frame = match self.follower.rest_of_large() {
-            0 if self.follower.expects_large() => {
-                ready!(passage::poll_large_frame(server, cx, &mut header))
+        let (header_length, payload) = if rest > 0 {
+            (0, rest)
+        } else {
+            match ready!(passage::poll_large_frame(server, cx, &mut header)) {
+                Some(frame) => frame,
+                None => return Poll::Ready(Ok(0)),
             }
-            rest => Some((0, rest)),
-        };
-        let Some((header_length, payload)) = frame else {
-            return Poll::Ready(Ok(0));
         };
         let most = payload.saturating_add(header_length as u64);
         let moved = ready!(passage::poll_pass(

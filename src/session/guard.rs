@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::decision::denial::{Denial, Reason};
@@ -11,6 +10,7 @@ use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
 use crate::token::{AtExpiry, UnixSeconds};
 
+use super::changes::{Changes, Watch};
 use super::id::SessionId;
 use super::seats::{Content, Full, PlayerName, Seat};
 use super::{Newcomer, Sessions, Transport};
@@ -48,8 +48,8 @@ pub struct Playing {
     transport: Transport,
     started: UnixSeconds,
     state: Mutex<State>,
-    /// Wakes the relay when `state.end` changed.
-    changed: Notify,
+    /// Of what `state` says of its end.
+    end: Changes,
 }
 
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl SessionGuard {
             transport,
             started: now,
             state,
-            changed: Notify::new(),
+            end: Changes::default(),
         });
         sessions.playing.insert(id, Arc::clone(&playing));
         Self {
@@ -192,7 +192,7 @@ impl SessionGuard {
         drop(state);
         // Its seat is given back without the lock held.
         self.release(previous);
-        self.playing.changed.notify_one();
+        self.playing.end.tell();
     }
 
     /// The media server did not take the switch.
@@ -236,9 +236,10 @@ impl SessionGuard {
         }
     }
 
-    /// Resolves when [`end`](Self::end) may have changed. Cancel safe: a change between two calls is not lost.
-    pub async fn end_changed(&self) {
-        self.playing.changed.notified().await;
+    /// Tells when [`end`](Self::end) may have changed, from the session's beginning on. One watches at a time.
+    #[must_use]
+    pub fn watch_end(&self) -> Watch<'_> {
+        self.playing.end.watch()
     }
 }
 
@@ -307,7 +308,7 @@ impl Playing {
             state.asked = Some((end, kick));
         }
         drop(state);
-        self.changed.notify_one();
+        self.end.tell();
     }
 
     /// It is no longer superseded: the newer socket of its player has gone first.
@@ -317,7 +318,7 @@ impl Playing {
             state.asked = None;
         }
         drop(state);
-        self.changed.notify_one();
+        self.end.tell();
     }
 
     pub(super) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {

@@ -10,8 +10,15 @@
     reason = "a bench prints, and fails by panicking"
 )]
 
+use std::cell::Cell;
+use std::future::Future as _;
 use std::hint::black_box;
+use std::io;
 use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context as Task, Poll, Waker};
+use std::time::Duration;
 
 use h5gate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use h5gate::decision::rules::Rules;
@@ -19,25 +26,38 @@ use h5gate::decision::{Facts, decide};
 use h5gate::listener::Peer;
 use h5gate::relay::follower::Follower;
 use h5gate::relay::frame::{from_server, opcode};
+use h5gate::relay::passage::Side;
 use h5gate::relay::playlist::{Context, Definitions, Signature, rewrite};
+use h5gate::relay::switch::SwitchRequest;
+use h5gate::relay::{
+    Authority, Cause, Farewell, Granted, NotGranted, Relay, RelaySettings, Silence, Start,
+};
 use h5gate::request::client_address::{AddressHeader, ClientAddress, Neighbours};
 use h5gate::request::query::playback_query;
 use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::request::{Edge, PlaybackRequest};
+use h5gate::session::guard::PendingId;
+use h5gate::session::id::SessionId;
+use h5gate::session::seats::Content;
 use h5gate::session::ticket::{Link, Seals};
+use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
-    Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, Security, TokenId, UnixSeconds,
+    Claims, Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, Security, TokenId,
+    UnixSeconds,
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 /// Does something so many times.
 struct Workload(&'static str, fn(usize));
 
-const WORKLOADS: [Workload; 7] = [
+const WORKLOADS: [Workload; 8] = [
     Workload("token-verify", token_verify),
     Workload("decision", decision),
     Workload("query-parse", query_parse),
     Workload("frames-follow", frames_follow),
+    Workload("frame-relayed", frame_relayed),
     Workload("playlist-6", short_playlist),
     Workload("playlist-30", long_playlist),
     // The MACs are most of a playlist's count, and would hide what else grows.
@@ -82,15 +102,7 @@ fn token_verify(turns: usize) {
 
 /// What the decision takes is prepared for the most turns, so that nothing but the decision differs.
 fn decision(turns: usize) {
-    let claims = keyring()
-        .verify(Presented::from(&security()))
-        .expect("verifies");
-    let facts = Facts {
-        stream: STREAM.parse().expect("a stream name"),
-        url: SOURCE.parse().expect("a source"),
-        address: ClientAddress::Known(IpAddr::from(VIEWER)),
-        referer: Referer::Host(PAGE.to_owned()),
-    };
+    let (claims, facts) = (claims(), facts());
     let (rules, revocations) = (Rules::default(), revocations());
     let mut prepared = vec![(claims, facts); MOST_TURNS].into_iter();
     for (claims, facts) in prepared.by_ref().take(turns) {
@@ -98,6 +110,21 @@ fn decision(turns: usize) {
         black_box(permit.expect("allowed"));
     }
     std::mem::forget(prepared);
+}
+
+fn claims() -> Claims {
+    let security = security();
+    let claims = keyring().verify(Presented::from(&security));
+    claims.expect("verifies")
+}
+
+fn facts() -> Facts {
+    Facts {
+        stream: STREAM.parse().expect("a stream name"),
+        url: SOURCE.parse().expect("a source"),
+        address: ClientAddress::Known(IpAddr::from(VIEWER)),
+        referer: Referer::Host(PAGE.to_owned()),
+    }
 }
 
 /// Eight that meet others.
@@ -191,6 +218,115 @@ fn frames_follow(turns: usize) {
         }
     }
     assert!(follower.between_messages(), "the stream was followed");
+}
+
+/// A relay from one wake to the next: a frame of 1.2 KiB is read, followed and written, by sockets that cost nothing.
+fn frame_relayed(turns: usize) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let _timers = runtime.enter();
+    let permit = decide(claims(), facts(), &Rules::default(), &revocations(), NOW);
+    let newcomer = Newcomer {
+        id: SessionId::new(1),
+        player: String::new(),
+        transport: Transport::WebSocket,
+        content: Content::Media,
+        now: NOW,
+    };
+    let guard = Sessions::new(1).open(newcomer, permit.expect("allowed"));
+    let guard = guard.expect("a place");
+    let settings = RelaySettings {
+        client_message: 16 * 1024,
+        any_message: false,
+        media_idle: 1_000 * SECOND,
+        ping: 1_000 * SECOND,
+        write_stall: 1_000 * SECOND,
+        half_close: SECOND,
+        linger: SECOND,
+    };
+    let start = Start {
+        viewer_early: Vec::new(),
+        server_early: Vec::new(),
+        opened: tokio::time::Instant::now(),
+        silence: Silence::Never,
+    };
+    let sent = Rc::new(Cell::new(false));
+    let mut viewer = Still::default();
+    let server = Still {
+        frame: from_server(opcode::BINARY, &[7; 1229]),
+        sent: Rc::clone(&sent),
+    };
+    let mut relay = pin!(Relay::new(&mut viewer, server, &guard, Nobody, &settings, start).run());
+    let mut cx = Task::from_waker(Waker::noop());
+    for _ in 0..turns {
+        sent.set(true);
+        assert!(relay.as_mut().poll(&mut cx).is_pending());
+        assert!(!sent.get(), "the frame was read");
+    }
+}
+
+/// A socket that has `frame` to be read whenever it was sent, and takes everything.
+#[derive(Default)]
+struct Still {
+    frame: Vec<u8>,
+    sent: Rc<Cell<bool>>,
+}
+
+impl Side for Still {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl AsyncRead for Still {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Task<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.sent.replace(false) {
+            return Poll::Pending;
+        }
+        buffer.put_slice(&self.frame);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Still {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(black_box(bytes).len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Who is never asked.
+struct Nobody;
+
+impl Authority for Nobody {
+    fn decide(&mut self, _: &SwitchRequest) -> Result<Granted, NotGranted> {
+        Err(NotGranted::TooManyPending)
+    }
+
+    fn answered(&mut self, _: PendingId, _: bool) {}
+
+    fn dropped(&mut self) {}
+
+    fn farewell(&mut self, _: Cause) -> Farewell {
+        Farewell {
+            frame: Vec::new(),
+            retried: false,
+        }
+    }
 }
 
 fn short_playlist(turns: usize) {

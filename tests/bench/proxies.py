@@ -15,8 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from rows import AS_IT_COMES, TWO_WORKERS
-
 HERE = Path(__file__).resolve().parent
 STREAM = "abcde-bench"
 SECRET = b"0123456789abcdef0123456789abcdef"
@@ -54,7 +52,8 @@ class Proxy:
 
     name = ""
     template = None
-    buffers = {}
+    # KiB of a buffer by load, with "" for all others.
+    buffers = {"": 0}
 
     def __init__(self, tools, row, variant):
         self.tools, self.row, self.variant = tools, row, variant
@@ -120,8 +119,11 @@ class Proxy:
             "ORIGIN_HOST": "127.0.0.1",
             "ORIGIN_PORT": self.origin_port,
             "DIR": self.dir,
-            "BUFFER": self.buffers.get(self.row.load, self.buffers.get("", "")),
+            "BUFFER": self.buffer(),
         }
+
+    def buffer(self):
+        return self.tools.buffer or self.buffers.get(self.row.load, self.buffers[""])
 
     def target(self, good=True):
         """A playback's request target; with a token that is refused unless it is `good`."""
@@ -143,16 +145,14 @@ class Gate(Proxy):
 
     def values(self):
         http = f'http_servers = ["http://{self.origin}"]\nhttp_path = "/hls/{{stream}}/"' if self.row.hls else ""
-        cache = str(self.variant == "cached").lower()
-        hls = f"[hls]\ncache = {cache}" if self.row.hls else ""
-        limits = f"workers = {2 if self.variant == TWO_WORKERS else 1}"
-        # As the peers have larger buffers for it.
-        if self.row.load == "bulk" and self.variant != AS_IT_COMES:
-            limits += '\nunsent = "4MiB"'
+        hls = f"[hls]\ncache = {str(self.variant.cached).lower()}" if self.row.hls else ""
+        limits = f"workers = {self.variant.workers}"
+        if self.variant.unsent:
+            limits += f'\nunsent = "{self.variant.unsent}"'
         return super().values() | {"HTTP": http, "HLS": hls, "LIMITS": limits}
 
     def cores(self):
-        return f"{RIG_CORE},{PROXY_CORE}" if self.variant == TWO_WORKERS else PROXY_CORE
+        return PROXY_CORE if self.variant.workers == 1 else f"{RIG_CORE},{PROXY_CORE}"
 
     def command(self):
         secret = self.dir / "bench.secret"
@@ -179,13 +179,18 @@ class Gate(Proxy):
 
 class Nginx(Proxy):
     name, template = "nginx", "nginx.conf"
-    buffers = {"": "16k", "bulk": "64k"}
+    buffers = {"": 16, "bulk": 1024, "segment": 64}
 
     def values(self):
         cached = "proxy_cache hls; proxy_cache_key $uri; proxy_cache_lock on; proxy_cache_use_stale updating;"
+        if self.row.load == "playlist":
+            # Segments it makes no cheaper.
+            cached += " open_file_cache max=1000 inactive=60s;"
         return super().values() | {
+            "BUFFER": f"{self.buffer()}k",
+            "BUSY": f"{4 * self.buffer()}k",
             "SECRET": SECRET.decode(),
-            "CACHE": cached if self.variant == "cached" else "proxy_buffering on;",
+            "CACHE": cached if self.variant.cached else "proxy_buffering off;",
         }
 
     def command(self):
@@ -211,10 +216,10 @@ class Nginx(Proxy):
 
 class HAProxy(Proxy):
     name, template = "haproxy", "haproxy.cfg"
-    buffers = {"": "16384", "bulk": "65536", "segment": "65536"}
+    buffers = {"": 16, "bulk": 128, "segment": 64}
 
     def values(self):
-        return super().values() | {"SECRET": base64.b64encode(SECRET).decode()}
+        return super().values() | {"BUFFER": 1024 * self.buffer(), "SECRET": base64.b64encode(SECRET).decode()}
 
     def command(self):
         return ["haproxy", "-db", "-f", self.config]
@@ -271,7 +276,8 @@ ALL = {proxy.name: proxy for proxy in (Gate, Nginx, HAProxy, Envoy, FloorCopy, F
 class Tools:
     """The binaries, built or installed where they are missing."""
 
-    def __init__(self, wanted, target):
+    def __init__(self, wanted, target, buffer=None):
+        self.buffer = buffer
         for name, package in (("nginx", "nginx-light"), ("haproxy", "haproxy"), ("taskset", "util-linux")):
             if (name in wanted or name == "taskset") and not shutil.which(name):
                 sys.exit(f"{name} is missing: apt-get install {package}")

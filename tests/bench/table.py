@@ -1,6 +1,8 @@
-"""Measurements become a table in Markdown."""
+"""Measurements become tables in Markdown."""
 
 from statistics import median
+
+from rows import QUOTIENTS
 
 
 def costs(results, cell, name, what="cost"):
@@ -10,10 +12,10 @@ def costs(results, cell, name, what="cost"):
 
 
 def show(value):
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
 
-def figure(values):
+def figure(values, show=show):
     """Median and range."""
     if not values:
         return "—"
@@ -21,26 +23,29 @@ def figure(values):
     return show(middle) if len(values) == 1 else f"{show(middle)} ({show(low)}–{show(high)})"
 
 
+def quotients(above, below, factor=1.0):
+    """Within each round, since a machine's rounds differ more than its proxies."""
+    return [factor * above[number] / below[number] for number in above if below.get(number)]
+
+
 def ratio(mine, theirs):
-    """The median of the ratios within each round, since a machine's rounds differ more than its proxies."""
-    ratios = [mine[number] / theirs[number] for number in mine if theirs.get(number)]
+    ratios = quotients(mine, theirs)
     return median(ratios) if ratios else None
 
 
-def aim(results, cell, limits):
+def verdict(text, reached, most=None, least=None):
+    if reached is None:
+        return f"{text}: not measured"
+    missed = reached / most - 1 if most is not None else 1 - reached / least
+    return f"{text}: missed by {100 * missed:.0f} % ({reached:.2f})" if missed > 0 else f"{text}: met ({reached:.2f})"
+
+
+def aim(mine, theirs, aims):
     """What is aimed for, and whether it is met."""
-    mine, told = costs(results, cell, "gate"), []
-    for limit, name in limits:
-        if name:
-            reached, text = ratio(mine, costs(results, cell, name)), f"≤ {limit:g} × {name}"
-        else:
-            reached, text = (median(mine.values()) if mine else None), f"≤ {limit:g}"
-        if reached is None:
-            told.append(f"{text}: not measured")
-        elif reached <= limit:
-            told.append(f"{text}: met ({reached:.2f})")
-        else:
-            told.append(f"{text}: missed by {100 * (reached / limit - 1):.0f} % ({reached:.2f})")
+    told = []
+    for limit, name in aims:
+        reached = ratio(mine, theirs(name)) if name else (median(mine.values()) if mine else None)
+        told.append(verdict(f"≤ {limit:g} × {name}" if name else f"≤ {limit:g}", reached, most=limit))
     return "; ".join(told)
 
 
@@ -48,31 +53,70 @@ def line(cells):
     return f"| {' | '.join(cells)} |"
 
 
+def lines(*heads):
+    return [line(heads), line(["---"] * len(heads))]
+
+
 def table(results, cells, proxies):
-    """`cells` are (row, variant, title, aims)."""
+    """`cells` are (row, variant)."""
     compared = [name for name in ("nginx", "floor-copy", "floor-shared") if name in proxies]
-    heads = ["work", *proxies, *(f"gate ÷ {name}" for name in compared), "aim"]
-    lines = [line(heads), line(["---"] * len(heads))]
-    for row, variant, title, limits in cells:
-        cell = (row, variant)
-        ratios = (ratio(costs(results, cell, "gate"), costs(results, cell, name)) for name in compared)
+    text = lines("work", *proxies, *(f"gate ÷ {name}" for name in compared), "aim")
+    for row, variant in cells:
+        cell = (row.key, variant.name)
+        # Where the gate alone was measured, the others' figures are those of the row above.
+        others = (row.key, variant.name if variant.beside is None else variant.beside)
+        theirs = lambda name: costs(results, others, name)
+        mine = costs(results, cell, "gate")
         figures = [figure(costs(results, cell, name).values()) for name in proxies]
+        ratios = (ratio(mine, theirs(name)) for name in compared)
         told = [f"{one:.2f}" if one else "—" for one in ratios]
-        lines.append(line([title, *figures, *told, aim(results, cell, limits) if limits else ""]))
-    return "\n".join(lines)
+        text.append(line([row.title_of(variant), *figures, *told, aim(mine, theirs, variant.aims)]))
+    return "\n".join(text)
+
+
+def computed(results, proxies):
+    """What follows from two rows of one round."""
+    text = []
+    for one in QUOTIENTS:
+        values = {
+            name: quotients(costs(results, one.above, name), costs(results, one.below, name), one.factor)
+            for name in proxies
+        }
+        if not any(values.values()):
+            continue
+        gate = values.get("gate")
+        limit = f"≤ {one.most:g}" if one.most is not None else f"≥ {one.least:g}"
+        told = verdict(limit, median(gate) if gate else None, one.most, one.least)
+        figures = [figure(values[name], lambda value: f"{value:.2f}") for name in proxies]
+        text.append(line([one.title, *figures, told]))
+    return "\n".join(["", *lines("computed", *proxies, "aim"), *text]) if text else ""
 
 
 def latencies(results, cells, proxies):
     """p99 from the media server's write to the viewer's read, where it was measured."""
-    timed = [cell for cell in cells if any("p99" in one for one in results if one["row"] == cell[0])]
+    timed = [(row, variant) for row, variant in cells if any("p99" in one for one in results if one["row"] == row.key)]
     if not timed:
         return ""
-    heads = ["p99 from server to viewer, µs", *proxies, "added by the gate over nginx"]
-    lines = ["", line(heads), line(["---"] * len(heads))]
-    for row, variant, title, _ in timed:
-        by_name = {name: costs(results, (row, variant), name, "p99") for name in proxies}
-        figures = [figure(by_name[name].values()) for name in proxies]
+    text = ["", *lines("p99 from server to viewer, µs", *proxies, "gate − nginx", "aim")]
+    for row, variant in timed:
+        by_name = {name: costs(results, (row.key, variant.name), name, "p99") for name in proxies}
         gate, nginx = by_name.get("gate", {}), by_name.get("nginx", {})
         added = [gate[number] - nginx[number] for number in gate if number in nginx]
-        lines.append(line([title, *figures, f"{median(added):+.0f}" if added else "—"]))
-    return "\n".join(lines)
+        told = "not measured" if not added else "met" if median(added) <= 0 else "missed"
+        difference = f"{median(added):+.0f}" if added else "—"
+        figures = [figure(by_name[name].values()) for name in proxies]
+        text.append(line([row.title_of(variant), *figures, difference, f"≤ nginx: {told}"]))
+    return "\n".join(text)
+
+
+def mishaps(results, cells):
+    """What could not be measured, and connections that failed or did not close. Nothing when all went well."""
+    titles = {(row.key, variant.name): row.title_of(variant) for row, variant in cells}
+    told = []
+    for one in results:
+        where = f"{titles.get((one['row'], one['variant']), one['row'])}: {one['proxy']}, round {one['round'] + 1}"
+        if "error" in one:
+            told.append(f"- {where}: not measured: {one['error'].strip().splitlines()[-1]}")
+        elif bad := one.get("bad"):
+            told.append(f"- {where}: {bad:.0f} connections failed or did not close, beside {one['units']:.0f} that did")
+    return "\n".join(["", "What went wrong:", "", *told]) if told else ""

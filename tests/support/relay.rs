@@ -126,6 +126,9 @@ pub struct Counts {
     pub reads: AtomicUsize,
     /// Bytes that were read.
     pub bytes: AtomicUsize,
+    pub writes: AtomicUsize,
+    /// How often a side was asked for its socket, past which nothing else is counted.
+    pub passes: AtomicUsize,
 }
 
 impl Counts {
@@ -497,6 +500,7 @@ impl Side for Counting<DuplexStream> {
 
 impl Side for Counting<TcpStream> {
     fn tcp(&self) -> Option<&TcpStream> {
+        self.counts.passes.fetch_add(1, Ordering::Relaxed);
         Some(&self.socket)
     }
 }
@@ -522,6 +526,7 @@ impl<W: AsyncWrite + Unpin> AsyncWrite for Counting<W> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        self.counts.writes.fetch_add(1, Ordering::Relaxed);
         Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 

@@ -234,6 +234,6 @@ async fn drive(
         players.push(one.await??);
     }
     sleep(SETTLE).await;
-    let used = process::cpu(settings.pid)? - before;
+    let used = process::cpu_since(settings.pid, before)?;
     Ok((used as f64, (each * players.len()) as f64))
 }
