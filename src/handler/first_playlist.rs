@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Buf as _, Bytes};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use crate::session::hls::playback::Answering;
 
@@ -16,7 +16,7 @@ const PIECE: usize = 16 * 1024;
 pub struct FirstPlaylist {
     /// The text; no place stands in two of these.
     text: VecDeque<Bytes>,
-    place: &'static [u8],
+    place: &'static Finder<'static>,
     ticket: String,
     /// Bytes that are still to be sent.
     left: u64,
@@ -28,17 +28,14 @@ impl FirstPlaylist {
     #[must_use]
     pub fn new(
         text: Vec<Bytes>,
-        place: &'static [u8],
+        place: &'static Finder<'static>,
         ticket: String,
         answering: Answering,
     ) -> Self {
         let text = with_whole_places(text, place);
         let length: usize = text.iter().map(Bytes::len).sum();
-        let places: usize = text
-            .iter()
-            .map(|part| memmem::find_iter(part, place).count())
-            .sum();
-        let own = length - places * place.len() + places * ticket.len();
+        let places: usize = text.iter().map(|part| place.find_iter(part).count()).sum();
+        let own = length - places * place.needle().len() + places * ticket.len();
         answering.count(own.saturating_sub(length) as u64);
         Self {
             text,
@@ -63,12 +60,12 @@ impl FirstPlaylist {
             && let Some(part) = self.text.front_mut()
         {
             let room = PIECE - piece.len();
-            let found = memmem::find(part, self.place);
+            let found = self.place.find(part);
             let plain = found.unwrap_or(part.len()).min(room);
             piece.extend_from_slice(&part.split_to(plain));
             if found == Some(plain) {
                 piece.extend_from_slice(self.ticket.as_bytes());
-                part.advance(self.place.len());
+                part.advance(self.place.needle().len());
             }
             if part.is_empty() {
                 self.text.pop_front();
@@ -80,7 +77,8 @@ impl FirstPlaylist {
 }
 
 /// The same text in parts, none of which ends inside a place.
-fn with_whole_places(parts: Vec<Bytes>, place: &'static [u8]) -> VecDeque<Bytes> {
+fn with_whole_places(parts: Vec<Bytes>, finder: &Finder<'static>) -> VecDeque<Bytes> {
+    let place = finder.needle();
     let mut whole: VecDeque<Bytes> = VecDeque::with_capacity(parts.len());
     for mut part in parts {
         let Some(last) = whole.back_mut() else {
@@ -94,12 +92,12 @@ fn with_whole_places(parts: Vec<Bytes>, place: &'static [u8]) -> VecDeque<Bytes>
         }
         let end = last.len().saturating_sub(place.len() - 1);
         let start = place.len() - 1;
-        let seam = [last.slice(end..), part.slice(..start)].concat();
-        if let Some(at) = memmem::find(&seam, place) {
+        let seam = Bytes::from([last.slice(end..), part.slice(..start)].concat());
+        if let Some(at) = finder.find(&seam) {
             let in_last = last.len() - end - at;
             last.truncate(end + at);
             part.advance(place.len() - in_last);
-            whole.push_back(Bytes::from_static(place));
+            whole.push_back(seam.slice(at..at + place.len()));
         }
         whole.push_back(part);
     }
@@ -115,6 +113,10 @@ mod tests {
 
     const PLACE: &[u8] = b"~{place}/";
 
+    fn count(text: &[u8]) -> usize {
+        Finder::new(PLACE).find_iter(text).count()
+    }
+
     proptest! {
         #[test]
         fn no_place_stands_in_two_parts_wherever_the_text_is_cut(
@@ -126,8 +128,7 @@ mod tests {
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
             let parts = cuts.windows(2).map(|cut| text.slice(cut[0]..cut[1])).collect();
-            let whole = with_whole_places(parts, PLACE);
-            let count = |text: &[u8]| memmem::find_iter(text, PLACE).count();
+            let whole = with_whole_places(parts, &Finder::new(PLACE));
             prop_assert_eq!(whole.iter().map(|part| count(part)).sum::<usize>(), count(&text));
             prop_assert_eq!(Vec::from(whole).concat(), &text[..]);
         }

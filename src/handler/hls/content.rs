@@ -29,7 +29,7 @@ use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
 use super::range::{ByteRange, is_of_the_same};
-use super::wanted::{TICKET_HERE, Wanted};
+use super::wanted::{TICKETS_PLACES, Wanted};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
@@ -84,7 +84,7 @@ async fn for_viewer(
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer();
-    let body = FirstPlaylist::new(text, TICKET_HERE.as_bytes(), ticket, answering);
+    let body = FirstPlaylist::new(text, &TICKETS_PLACES, ticket, answering);
     Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
 

@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use memchr::memmem::Finder;
+
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
@@ -24,6 +26,10 @@ const BLOCKING_TARGETS: u32 = 3;
 /// them, since they are another text in each process.
 pub static TICKET_HERE: LazyLock<String> =
     LazyLock::new(|| format!("~{{{:032x}}}/", random_wide()));
+
+/// Finds [`TICKET_HERE`].
+pub static TICKETS_PLACES: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(TICKET_HERE.as_str()));
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
