@@ -112,7 +112,7 @@ impl HlsSessions {
     pub fn known(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
         let name = first.session();
         let alias = self.aliases.get(&here).map(|id| *id);
-        let mut taken = false;
+        let (mut taken, mut joinable) = (false, None);
         for id in [Some(name), alias].into_iter().flatten() {
             if let Some(session) = self.find(id) {
                 match self.standing(&session, address) {
@@ -121,7 +121,7 @@ impl HlsSessions {
                         return Known::Over(id, kick);
                     }
                     Standing::Elsewhere if session.state().places.lack_family_of(address) => {
-                        return Known::Joinable(session);
+                        joinable = joinable.or(Some(session));
                     }
                     Standing::Over(_) | Standing::Elsewhere => taken = true,
                 }
@@ -129,7 +129,9 @@ impl HlsSessions {
                 return Known::Dormant(id);
             }
         }
-        if taken || self.dormant.contains_key(&name) {
+        if let Some(session) = joinable {
+            Known::Joinable(session)
+        } else if taken || self.dormant.contains_key(&name) {
             Known::Taken
         } else {
             Known::Nothing
@@ -148,6 +150,15 @@ impl HlsSessions {
         let address = permit.address();
         // A second session of this name would put itself in the place of the first, and nobody could end it any more.
         let _one_at_a_time = lock(&self.beginning);
+        let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
+        if let Some(session) = by_alias.and_then(|id| self.find(id))
+            && self.standing(&session, address) == Standing::Plays
+        {
+            return Ok(Begun {
+                session,
+                is_new: false,
+            });
+        }
         if let Some(session) = self.find(id) {
             return match self.standing(&session, address) {
                 Standing::Plays => Ok(Begun {
@@ -162,7 +173,7 @@ impl HlsSessions {
             return Err(Reason::Overloaded.into());
         }
         let guard = match self.sessions.open(newcomer.clone(), permit.clone()) {
-            Err(denial) if *denial.reason() == Reason::Overloaded && self.make_room() => {
+            Err(denial) if *denial.reason() == Reason::Overloaded && self.let_one_go() => {
                 self.sessions.open(newcomer, permit)?
             }
             opened => opened?,
@@ -188,10 +199,16 @@ impl HlsSessions {
     /// Ends a playback that waits for nothing and has asked for nothing under its ticket, or for nothing lately; whether there
     /// was one.
     pub fn make_room(&self) -> bool {
+        let _one_at_a_time = lock(&self.beginning);
+        self.let_one_go()
+    }
+
+    /// The same while one begins.
+    fn let_one_go(&self) -> bool {
         let now = Instant::now();
         self.line.make_way(|id| {
-            let removed = self.playing.remove_if(&id, |_, session| session.idles(now));
-            if let Some((_, session)) = removed {
+            let idles = |_: &SessionId, session: &Arc<HlsSession>| session.idles(now);
+            if let Some((_, session)) = self.playing.remove_if(&id, idles) {
                 self.forget(&session);
                 session.end(Kick::Superseded);
                 let ended = Ended {
@@ -201,10 +218,10 @@ impl HlsSessions {
                 lock(&self.made_way).push(ended);
                 return Fate::Goes;
             }
-            if self.playing.contains_key(&id) {
-                Fate::Stays
-            } else {
-                Fate::Forgotten
+            // One that is over has no place to give.
+            match self.find(id) {
+                Some(session) if !session.is_over() => Fate::Stays,
+                Some(_) | None => Fate::Forgotten,
             }
         })
     }
@@ -221,15 +238,16 @@ impl HlsSessions {
         let now = Instant::now();
         let mut state = session.state();
         session.look_at_end(&mut state, now);
-        let standing = match state.life {
+        let here = state.places.hold(address, self.bind);
+        // Also one that is over: its viewer is not quiet. What is asked for elsewhere keeps nothing alive here.
+        if here {
+            state.asked = now;
+        }
+        match state.life {
             Life::Over { kick, .. } => Standing::Over(kick),
-            Life::Playing(_) if state.places.hold(address, self.bind) => Standing::Plays,
-            // What is asked for elsewhere keeps nothing alive here.
-            Life::Playing(_) => return Standing::Elsewhere,
-        };
-        // Also one that is over: its viewer is not quiet.
-        state.asked = now;
-        standing
+            Life::Playing(_) if here => Standing::Plays,
+            Life::Playing(_) => Standing::Elsewhere,
+        }
     }
 
     /// Moves a playback to where a new permit was given.
@@ -241,6 +259,11 @@ impl HlsSessions {
     ) -> Result<(), Denial> {
         let address = permit.address();
         let mut state = session.state();
+        if matches!(state.life, Life::Playing(_)) && state.places.hold(address, self.bind) {
+            // Another request of the same viewer has moved it this very moment.
+            state.asked = Instant::now();
+            return Ok(());
+        }
         if !state.moves.take(Instant::now()) {
             return Err(Reason::Restless { address }.into());
         }
@@ -262,31 +285,39 @@ impl HlsSessions {
     pub fn sweep(&self) -> Vec<Ended> {
         let now = Instant::now();
         let mut ended = std::mem::take(&mut *lock(&self.made_way));
-        let mut gone = Vec::new();
-        self.playing.retain(|_, session| {
+        let mut quiet = Vec::new();
+        for one in &self.playing {
+            let session = one.value();
             let mut state = session.state();
             session.look_at_end(&mut state, now);
-            let quiet = session.is_quiet(&state, self.idle, now);
-            let kick = match &mut state.life {
-                Life::Over { told: true, .. } => None,
-                Life::Over { kick, told } => {
-                    *told = true;
-                    Some(Some(*kick))
-                }
-                Life::Playing(_) => quiet.then_some(None),
-            };
-            drop(state);
-            ended.extend(kick.map(|kick| Ended {
-                session: Arc::clone(session),
-                kick,
-            }));
-            if quiet {
-                gone.push(Arc::clone(session));
+            if session.is_quiet(&state, self.idle, now) {
+                quiet.push(Arc::clone(session));
             }
-            !quiet
-        });
-        for session in gone {
+            if let Life::Over { kick, told } = &mut state.life
+                && !std::mem::replace(told, true)
+            {
+                ended.push(Ended {
+                    session: Arc::clone(session),
+                    kick: Some(*kick),
+                });
+            }
+        }
+        for session in quiet {
+            // One after the other, so that a viewer who comes back meanwhile begins before or behind it.
+            let _one_at_a_time = lock(&self.beginning);
+            let still = |_: &SessionId, one: &Arc<HlsSession>| {
+                Arc::ptr_eq(one, &session) && session.is_quiet(&session.state(), self.idle, now)
+            };
+            if self.playing.remove_if(&session.id, still).is_none() {
+                continue;
+            }
             self.forget(&session);
+            if !session.is_over() {
+                ended.push(Ended {
+                    session: Arc::clone(&session),
+                    kick: None,
+                });
+            }
             // Its seat is free from here on, whoever still holds it.
             session.end(Kick::Superseded);
         }
@@ -309,7 +340,10 @@ impl HlsSessions {
             })
         };
         let playing = self.playing.iter();
-        playing.filter_map(|entry| saved(entry.value())).collect()
+        let playing = playing.filter_map(|entry| saved(entry.value()));
+        // Those that still sleep may wake after one more restart, too.
+        let dormant = self.dormant.iter().map(|entry| *entry.value());
+        playing.chain(dormant).collect()
     }
 
     /// Takes over what an earlier process has saved `ago`, but for those who have been quiet for too long since. The others
@@ -355,7 +389,8 @@ impl HlsSessions {
 
     /// Ends a playback that should not have begun.
     pub fn withdraw(&self, session: &HlsSession) {
-        self.playing.remove(&session.id);
+        let same = |_: &SessionId, one: &Arc<HlsSession>| std::ptr::eq(&raw const **one, session);
+        self.playing.remove_if(&session.id, same);
         self.forget(session);
         session.end(Kick::Revoked);
     }

@@ -111,16 +111,23 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
         let opening = Opening { alias, ..opening };
         opening.start(id, &policy, claims, &facts)
     };
+    // Whoever mints may have sealed a ticket with this name for something else.
+    let owner = claims.owner.clone();
+    let is_ours = |session: &HlsSession| session.is_of(&owner) && same_source(session, &facts);
     let known = gate.hls.known(first, here, address);
     let admitted = match known {
-        Known::Plays(session) => match Admitted::going_on(session) {
+        Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session) {
             Some(admitted) => Ok(admitted),
             None => start(first.session(), None, claims),
         },
         Known::Over(id, kick) => return Err(Trouble::Over(id, kick)),
-        Known::Joinable(session) => go_along(gate, &policy, session, claims, &facts),
+        Known::Joinable(session) if is_ours(&session) => {
+            go_along(gate, &policy, session, claims, &facts)
+        }
         Known::Dormant(id) => opening.wake(id, claims, &facts),
-        Known::Taken => start(SessionId::new(random_wide()), Some(here), claims),
+        Known::Taken | Known::Plays(_) | Known::Joinable(_) => {
+            start(SessionId::new(random_wide()), Some(here), claims)
+        }
         Known::Nothing => start(first.session(), None, claims),
     };
     let admitted = admitted.map_err(refused)?;

@@ -286,3 +286,50 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
     after.sweep();
     assert!(!waits(&after));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_over_makes_no_room_and_is_told_of_once() {
+    let all = Sessions::new(2);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let (over, idle) = (open(&sessions, 1).unwrap(), open(&sessions, 2).unwrap());
+    let playing = all.find(over.id()).unwrap();
+    playing.end_in(Duration::ZERO, Kick::Operator);
+    let standing = || sessions.standing(&over, at("192.0.2.1"));
+    assert_eq!(standing(), Standing::Over(Kick::Operator));
+    open(&sessions, 3).unwrap();
+    // Full, with the one that is over first in the line.
+    open(&sessions, 4).unwrap();
+    assert!(idle.is_over());
+    assert_eq!(standing(), Standing::Over(Kick::Operator));
+    let told = || {
+        let ended = sessions.sweep();
+        let ended = ended.iter().map(|one| (one.session.id(), one.kick));
+        ended.collect::<Vec<_>>()
+    };
+    let expected = [(idle.id(), None), (over.id(), Some(Kick::Operator))];
+    assert_eq!(told(), expected);
+    assert_eq!(told(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
+    let new = || HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let first = new();
+    let session = open(&first, 1).unwrap();
+    let (second, third) = (new(), new());
+    second.restore(first.save(), Duration::ZERO);
+    third.restore(second.save(), Duration::ZERO);
+    assert!(third.is_dormant(session.id(), at("192.0.2.9")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_of_one_viewer_who_moved_are_one_move() {
+    let sessions = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let session = open(&sessions, 1).unwrap();
+    let there = "198.51.100.1";
+    for _ in 0..10 {
+        let moved = sessions.move_to(&session, permit(there), UnixSeconds::new(2));
+        assert!(moved.is_ok());
+    }
+    assert_eq!(sessions.standing(&session, at(there)), Standing::Plays);
+}

@@ -136,12 +136,15 @@ impl HlsSession {
         self.unfinished.load(Ordering::Relaxed)
     }
 
-    /// Whether it makes way where there is no room: it waits for nothing, and has asked for nothing under its ticket yet, or
-    /// for nothing lately.
+    /// Whether it makes way where there is no room: it plays, waits for nothing, and has asked for nothing under its ticket
+    /// yet, or for nothing lately.
     pub(super) fn idles(&self, now: Instant) -> bool {
+        let mut state = self.state();
+        self.look_at_end(&mut state, now);
         let patience = IDLES_AFTER.max(self.target().unwrap_or_default() * IDLES_TARGETS);
-        let lately = || now.saturating_duration_since(self.state().asked) < patience;
-        self.answers() == 0 && !(self.proven.load(Ordering::Relaxed) && lately())
+        let lately = now.saturating_duration_since(state.asked) < patience;
+        let proven = self.proven.load(Ordering::Relaxed);
+        matches!(state.life, Life::Playing(_)) && self.answers() == 0 && !(proven && lately)
     }
 
     /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
