@@ -363,7 +363,12 @@ fn no_other_spelling_asks_a_media_server_to_wait() {
     let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
     assert_eq!(ask(&gate, &format!("{media}?_HLS_msn=9")).status, 200);
     let before = server.heads().len();
-    for query in ["%5FHLS_msn=9", "_HLS%5Fmsn=9", "%5fHLS%5fmsn=9&_HLS_part=1"] {
+    for query in [
+        "%5FHLS_msn=9",
+        "_HLS%5Fmsn=9",
+        "_HLS_%6Dsn=9",
+        "%5fHLS%5fmsn=9&_HLS_part=1",
+    ] {
         let answer = ask(&gate, &format!("{media}?{query}"));
         assert_eq!(outcome(&answer), (403, 4901), "{query}");
     }

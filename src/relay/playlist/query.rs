@@ -127,7 +127,8 @@ pub(super) fn append_signed(query: &str, out: &mut String) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         // As players write it, and no other spelling, so that there is one way to say that an answer may take its time. Some
         // servers find another parameter behind a `;`, which a viewer may not add.
-        if key.starts_with(ADDED) && !parameter.contains(';') {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        if key.starts_with(ADDED) && key.bytes().all(plain) && !parameter.contains(';') {
             continue;
         }
         out.push(separator);
