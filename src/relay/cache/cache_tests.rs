@@ -209,15 +209,50 @@ fn what_grows_too_large_is_read_to_its_end_and_not_shared_for_a_while() {
     let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
     writer.push(&[0; 100 * 1024], now).unwrap();
     let later = now + Duration::from_secs(60);
-    writer.push(&[0; 400 * 1024], later).unwrap();
+    writer.push(&[0; 156 * 1024], later).unwrap();
     assert!(is_alone(&cache, "a", later));
     writer.finish().unwrap();
     let (read, end) = drain(&mut body);
-    assert_eq!((read.len(), end), (500 * 1024, None));
+    assert_eq!((read.len(), end), (256 * 1024, None));
     drop(body);
     let stats = cache.stats();
     assert_eq!((stats.entries, stats.bytes), (0, 0), "nothing of it stays");
     let _ = fill(&cache, "a", later + SETTINGS.pass);
+}
+
+#[test]
+fn what_outgrows_a_quarter_of_the_memory_breaks() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, reader) = fill(&cache, "a", now);
+    let mut body = reader.into_body();
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    writer.push(&[0; 256 * 1024], now).unwrap();
+    assert_eq!(writer.push(b"x", now), Err(Broken::TooLarge));
+    let (read, end) = drain(&mut body);
+    assert_eq!(
+        (read.len(), end),
+        (256 * 1024, Some(Some(Broken::TooLarge)))
+    );
+}
+
+#[test]
+fn what_outgrew_its_limit_stays_for_slow_readers_as_long_as_all_else() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    let (filler, reader) = fill(&cache, "a", now);
+    let mut slow = reader.into_body();
+    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    writer.push(&[0; 200 * 1024], now).unwrap();
+    writer.finish().unwrap();
+    let later = now + SETTINGS.segment + Duration::from_secs(10);
+    // What is being fetched by then takes more than is left beside it.
+    let _others: Vec<_> = (0..9)
+        .map(|target| {
+            let (filler, reader) = fill(&cache, &target.to_string(), later);
+            let length = Some(100 * 1024);
+            (filler.open("head", length, SEGMENT, later).unwrap(), reader)
+        })
+        .collect();
+    assert_eq!(drain(&mut slow).1, Some(Some(Broken::TooSlow)));
 }
 
 #[test]

@@ -10,6 +10,9 @@ use super::reader::{Broken, Outcome};
 use super::rules::{Kind, Shareable};
 use super::shelf::{STEP_BYTES, after};
 
+/// Which part of all memory a body may take at most that outgrows its own limit.
+const OUTGROWN_SHARE: usize = 4;
+
 /// The duty to fetch for all who wait. Dropped without a word, it tells them that the fetch was interrupted, and the next who
 /// asks fetches anew.
 #[derive(Debug)]
@@ -162,14 +165,14 @@ impl<H, F> Writer<H, F> {
     /// Appends to the body; readers have it at once. It is copied, so the caller's buffer is free.
     ///
     /// A body of undeclared length may turn out to be longer than [`object`](super::CacheSettings::object). Those who read it
-    /// by then read on; nobody else begins to, nothing of it stays, and its key is not tried again for
-    /// [`pass`](super::CacheSettings::pass) from `now`.
+    /// by then read on, up to a quarter of [`bytes`](super::CacheSettings::bytes); nobody else begins to, nothing of it stays,
+    /// and its key is not tried again for [`pass`](super::CacheSettings::pass) from `now`.
     ///
     /// # Errors
     /// After an error all is over: readers get what was there and then the same error, nothing stays, and every further call is
     /// an error. [`Broken::NoRoom`] when a body of undeclared length grows and nothing can go for it; then the key is not tried
-    /// again for as long, so that whoever tries again gets through. [`Broken::TooLarge`] for a body that is too long when
-    /// nobody reads it any more. [`Broken::WrongLength`] above the declared length.
+    /// again for as long, so that whoever tries again gets through. [`Broken::TooLarge`] for a body that is longer than that,
+    /// or too long when nobody reads it any more. [`Broken::WrongLength`] above the declared length.
     pub fn push(&mut self, bytes: &[u8], now: Instant) -> Result<(), Broken> {
         let Some(flight) = &self.flight else {
             return Err(Broken::Interrupted);
@@ -222,7 +225,7 @@ impl<H, F> Writer<H, F> {
         // Complete before it is found as such.
         flight.entry.content.end(Ok(()));
         flight.entry.settle();
-        flight.cache.shelf().finish(&flight.entry);
+        flight.cache.shelf().finish(&flight.entry, self.stale_at);
         Ok(())
     }
 }
@@ -253,10 +256,10 @@ fn make_room<H, F>(
     let mut shelf = flight.cache.shelf();
     let mut most = object;
     if have > object {
-        most = usize::MAX;
+        most = flight.cache.settings.bytes / OUTGROWN_SHARE;
         shelf.abandon(&flight.entry);
         shelf.mark(&flight.entry.key, now);
-        if !shelf.is_read(&flight.entry) {
+        if have > most || !shelf.is_read(&flight.entry) {
             return Err(Broken::TooLarge);
         }
     }

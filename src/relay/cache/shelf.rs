@@ -168,10 +168,12 @@ impl<H, F> Shelf<H, F> {
     }
 
     /// All of it is there: keeps it unless a newer one is on its way.
-    pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>) {
-        let Some(stale_at) = self.find(entry).and_then(|in_flight| in_flight.stale_at) else {
+    pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
+        if self.find(entry).is_none() {
+            // It is read on, and stays no longer than what was in the list.
+            self.linger(entry, stale_at);
             return;
-        };
+        }
         self.in_flight.remove(&entry.key);
         let finished = Finished {
             entry: Arc::clone(entry),
@@ -249,11 +251,15 @@ impl<H, F> Shelf<H, F> {
     fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
         self.finished_bytes -= finished.charged;
         if finished.entry.is_in_use() {
-            self.lingering.push_back(Lingering {
-                content: Arc::downgrade(&finished.entry.content),
-                since: now,
-            });
+            self.linger(&finished.entry, now);
         }
+    }
+
+    fn linger(&mut self, entry: &Arc<Entry<H, F>>, since: Instant) {
+        self.lingering.push_back(Lingering {
+            content: Arc::downgrade(&entry.content),
+            since,
+        });
     }
 
     /// Takes what is still read of the entry that left first, if that is long enough ago.
