@@ -60,12 +60,15 @@ impl FirstPlaylist {
             && let Some(part) = self.text.front_mut()
         {
             let room = PIECE - piece.len();
-            let found = self.place.find(part);
+            let needle = self.place.needle().len();
+            // Of a text without places no more is looked at than is sent.
+            let near = part.get(..room + needle - 1).unwrap_or(part);
+            let found = self.place.find(near);
             let plain = found.unwrap_or(part.len()).min(room);
             piece.extend_from_slice(&part.split_to(plain));
             if found == Some(plain) {
                 piece.extend_from_slice(self.ticket.as_bytes());
-                part.advance(self.place.needle().len());
+                part.advance(needle);
             }
             if part.is_empty() {
                 self.text.pop_front();
