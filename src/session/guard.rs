@@ -165,6 +165,11 @@ impl SessionGuard {
         self.playing.permit()
     }
 
+    /// Looks at what it plays by now, without a copy of it.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> T {
+        look(&self.playing.state().current.permit)
+    }
+
     /// Keeps a granted switch until the media server has answered. Until then both tokens count.
     pub fn propose(&self, permit: Permit) -> Result<PendingId, Proposal> {
         let seat = self.take_seat(&permit).map_err(Proposal::Denied)?;

@@ -113,7 +113,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     };
     // Whoever mints may have sealed a ticket with this name for something else.
     let owner = claims.owner.clone();
-    let is_ours = |session: &HlsSession| session.is_of(&owner) && same_source(session, &facts);
+    let is_ours = |session: &HlsSession| session.is_of(&owner, &facts);
     let known = gate.hls.known(first, here, address);
     let admitted = match known {
         Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session) {
@@ -159,8 +159,7 @@ pub fn go_on(
     let OpenTicket { ticket, owner } = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
     let playing = gate.hls.find(ticket.session);
     // What plays goes on, though a reload has taken its source away.
-    let its_own = playing.as_ref().and_then(|session| session.permit());
-    let its_own = its_own.map(|permit| permit.url().clone());
+    let its_own = playing.as_ref().and_then(|session| session.source());
     let url = its_own
         .filter(|url| url.as_str() == ticket.url)
         .or_else(|| policy.edge.rtmp_urls.find(&ticket.url));
@@ -178,7 +177,7 @@ pub fn go_on(
     })?;
     let admitted = match playing {
         // Whoever mints seals tickets, too, with any name in them.
-        Some(session) if !session.is_of(&owner) => {
+        Some(session) if !session.is_of(&owner, &facts) => {
             return Err(unnamed(Reason::Ticket, address).into());
         }
         playing => return_of(gate, &policy, &ticket, playing, &facts)?,
@@ -202,9 +201,6 @@ fn return_of(
         request: None,
     };
     if let Some(session) = &playing {
-        if !same_source(session, facts) {
-            return Err(unnamed(Reason::Ticket, address).into());
-        }
         match gate.hls.standing(session, address) {
             Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
             Standing::Elsewhere => {}
@@ -316,13 +312,6 @@ impl Opening<'_> {
         record::started(self.gate, id, Transport::Hls, &permit);
         Ok(Admitted { session, permit })
     }
-}
-
-/// Whether a playback is of this stream and source.
-fn same_source(session: &HlsSession, facts: &Facts) -> bool {
-    let permit = session.permit();
-    // One that is over is to be told so, whatever it was.
-    permit.is_none_or(|permit| *permit.stream() == facts.stream && *permit.url() == facts.url)
 }
 
 /// A refusal of what could not be read.

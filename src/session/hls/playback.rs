@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::decision::Facts;
 use crate::decision::permit::Permit;
+use crate::request::rtmp_url::RtmpUrl;
 use crate::token::Owner;
 
 use super::super::guard::{Kick, SessionGuard};
@@ -100,21 +102,32 @@ impl HlsSession {
         self.id
     }
 
-    /// Whether it plays by a token of this owner.
-    #[must_use]
-    pub fn is_of(&self, owner: &Owner) -> bool {
-        match &self.state().life {
-            Life::Playing(guard) => guard.permit().claims().owner == *owner,
-            // One that is over is to be told so, whatever it was.
-            Life::Over { .. } => true,
-        }
-    }
-
     /// What it was allowed to play; `None` when it is over.
     #[must_use]
     pub fn permit(&self) -> Option<Permit> {
+        self.look(Permit::clone)
+    }
+
+    /// Where it plays from; `None` when it is over.
+    #[must_use]
+    pub fn source(&self) -> Option<RtmpUrl> {
+        self.look(|permit| permit.url().clone())
+    }
+
+    /// Whether it plays this by a token of this owner. One that is over is to be told so, whatever it was.
+    #[must_use]
+    pub fn is_of(&self, owner: &Owner, facts: &Facts) -> bool {
+        let same = |permit: &Permit| {
+            permit.claims().owner == *owner
+                && *permit.stream() == facts.stream
+                && *permit.url() == facts.url
+        };
+        self.look(same).unwrap_or(true)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> Option<T> {
         match &self.state().life {
-            Life::Playing(guard) => Some(guard.permit()),
+            Life::Playing(guard) => Some(guard.look(look)),
             Life::Over { .. } => None,
         }
     }
