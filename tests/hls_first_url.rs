@@ -20,7 +20,7 @@ use rustix::process::Signal;
 use support::gate::{Gate, Setup, grant, mint};
 use support::hls::{
     MEDIA, ask, ask_from, ask_only, asked, begin, entry, expiring, gate_with, links, outcome,
-    pages, play, scripted, server, wait_for_expiry,
+    pages_but, play, scripted, server, wait_for_expiry,
 };
 use support::http_server::{HttpServer, playlist, segment};
 use support::media_server::{MediaServer, header};
@@ -141,9 +141,8 @@ fn one_url_in_two_places_is_two_playbacks() {
 fn who_waits_for_the_media_server_makes_way_for_nobody_and_is_not_quiet() {
     let (go, gone) = channel::<()>();
     let gone = Mutex::new(gone);
-    let mut pages = pages();
     let first = "/hls/abcde-one/playlist.m3u8";
-    pages.retain(|(path, _)| *path != first);
+    let pages = pages_but(first);
     let server = scripted(pages, move |mut server| {
         let _ = gone.lock().unwrap().recv();
         server.send_raw(&playlist(MEDIA).last());
@@ -287,8 +286,7 @@ fn one_playback_holds_few_shared_answers_at_once() {
     let (go, gone) = channel::<()>();
     let gone = Mutex::new(gone);
     let film = "/hls/abcde-one/low/1.ts";
-    let mut pages = pages();
-    pages.retain(|(path, _)| *path != film);
+    let pages = pages_but(film);
     let server = scripted(pages, move |mut server| {
         let _ = gone.lock().unwrap().recv();
         server.send_raw(&segment(b"segment one").last());
@@ -320,8 +318,7 @@ fn a_segment_that_does_not_say_how_long_it_is_goes_to_its_end() {
     let (go, gone) = channel::<()>();
     let gone = Mutex::new(gone);
     let film = "/hls/abcde-one/low/1.ts";
-    let mut pages = pages();
-    pages.retain(|(path, _)| *path != film);
+    let pages = pages_but(film);
     let server = scripted(pages, move |mut server| {
         server.send_raw(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n");
         server.send_raw(b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n");

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use support::gate::{Gate, grant};
 use support::hls::{
-    ask, ask_from, ask_only, asked, entry, gate_with, links, outcome, pages, play, scripted, server,
+    ask, ask_from, ask_only, asked, entry, gate_with, links, outcome, pages_but, play, scripted,
+    server,
 };
 use support::http_server::{playlist, segment, target};
 use support::media_server::{FromGate, MediaServer, header, read_head};
@@ -34,8 +35,7 @@ fn holding(
 ) -> (MediaServer, Sender<()>) {
     let (go, gone) = channel::<()>();
     let gone: Mutex<Receiver<()>> = Mutex::new(gone);
-    let mut pages = pages();
-    pages.retain(|(path, _)| *path != SEGMENT);
+    let pages = pages_but(SEGMENT);
     let server = scripted(pages, move |mut gate| {
         let wait = || {
             // Without end: a viewer that gets nothing meanwhile is the first to give up.

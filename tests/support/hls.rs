@@ -35,6 +35,13 @@ pub fn pages() -> Vec<(&'static str, Page)> {
     ]
 }
 
+/// The same but for one, which is then a script's to answer.
+pub fn pages_but(one: &str) -> Vec<(&'static str, Page)> {
+    let mut pages = pages();
+    pages.retain(|(path, _)| *path != one);
+    pages
+}
+
 /// The same pages, each on a connection of its own; what is not among them is `script`'s to answer.
 pub fn scripted(
     pages: Vec<(&'static str, Page)>,
