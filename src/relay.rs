@@ -42,8 +42,8 @@ use passage::Side;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
-/// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of a large frame.
-pub const WAITING_BYTES: usize = 128 * 1024;
+/// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of large frames.
+pub const WAITING_BYTES: usize = 256 * 1024;
 
 /// The thread's buffer: what is moved at once of smaller frames, which are read.
 pub const BUFFER_BYTES: usize = 64 * 1024;

@@ -3,13 +3,13 @@
 //! Like the thread's buffer, the pipe is borrowed between a readiness and the write that follows, and is empty whenever
 //! it is not borrowed: what the viewer's socket would not take is copied to the viewer's outbox.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::retry_on_intr;
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -19,6 +19,9 @@ use super::outbox::Outbox;
 
 /// The smallest frame for which two splices cost less than a read and a write.
 pub(super) const LARGE: u64 = 32 * 1024;
+
+/// The pipe's size. Each page that is touched takes the room of a whole one, and frames begin anywhere.
+const PIPE_BYTES: usize = 2 * WAITING_BYTES;
 
 /// One side of a relay.
 pub trait Side: AsyncRead + AsyncWrite + Unpin {
@@ -38,7 +41,7 @@ struct Pipe {
 }
 
 thread_local! {
-    static PIPE: RefCell<Option<Pipe>> = const { RefCell::new(None) };
+    static PIPE: Cell<Option<Pipe>> = const { Cell::new(None) };
 }
 
 /// The header of a large data frame that a server's socket has ready; what else is ready must be read.
@@ -55,41 +58,59 @@ pub(super) fn poll_large_frame(
     Poll::Ready(large.map(|frame| (length, frame.length)))
 }
 
-/// Moves at most `most` bytes, which are not none, and never more than [`WAITING_BYTES`] from the media server to the
-/// viewer, and what the viewer would not take to `outbox`, which is empty before. Ready with how many have left the
-/// server's socket: 0 when it has to be read to know what is wrong. An error is the viewer's.
-pub(super) fn poll_pass(
-    server: &TcpStream,
-    viewer: &TcpStream,
-    most: u64,
-    outbox: &mut Outbox,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    debug_assert!(most > 0, "a splice of nothing");
-    let most = usize::try_from(most).map_or(WAITING_BYTES, |most| most.min(WAITING_BYTES));
-    PIPE.with_borrow_mut(|kept| {
-        // Without a descriptor for it everything is copied.
-        let Some(pipe) = kept.take().or_else(Pipe::open) else {
-            return Poll::Ready(Ok(0));
-        };
-        let filled = match pipe.poll_fill(server, most, cx) {
-            Poll::Ready(Ok(filled)) => filled,
-            Poll::Ready(Err(_)) => 0,
-            Poll::Pending => {
-                *kept = Some(pipe);
-                return Poll::Pending;
-            }
-        };
+/// The thread's pipe while it is borrowed.
+pub(super) struct Passage {
+    pipe: Pipe,
+    filled: usize,
+}
+
+impl Passage {
+    /// Borrows the pipe; `None` without a descriptor for one, when everything has to be copied.
+    pub(super) fn begin() -> Option<Self> {
+        let pipe = PIPE.take().or_else(Pipe::open)?;
+        Some(Self { pipe, filled: 0 })
+    }
+
+    /// Whether nothing has been taken yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// How much more may be taken.
+    pub(super) fn room(&self) -> usize {
+        WAITING_BYTES - self.filled
+    }
+
+    /// Takes at most `most` bytes, which are not none, and no more than there is [`room`](Self::room) for. Ready with how many
+    /// have left the media server's socket: 0 when it has to be read to know what is wrong.
+    pub(super) fn poll_take(
+        &mut self,
+        server: &TcpStream,
+        most: u64,
+        cx: &mut Context<'_>,
+    ) -> Poll<usize> {
+        debug_assert!(most > 0, "a splice of nothing");
+        let most = usize::try_from(most).map_or(self.room(), |most| most.min(self.room()));
+        let taken = ready!(self.pipe.poll_fill(server, most, cx)).unwrap_or(0);
+        self.filled += taken;
+        Poll::Ready(taken)
+    }
+
+    /// Hands on what was taken, and what the viewer would not take to `outbox`, which is empty before; how much it was. An
+    /// error is the viewer's.
+    pub(super) fn hand_on(self, viewer: &TcpStream, outbox: &mut Outbox) -> io::Result<usize> {
         // An error leaves bytes in the pipe, which is dropped with them.
-        pipe.empty(viewer, filled, outbox)?;
-        *kept = Some(pipe);
-        Poll::Ready(Ok(filled))
-    })
+        self.pipe.empty(viewer, self.filled, outbox)?;
+        PIPE.set(Some(self.pipe));
+        Ok(self.filled)
+    }
 }
 
 impl Pipe {
     fn open() -> Option<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+        // As it comes it holds 64 KiB, and less of what does not begin with a page. Without the right to more it stays so.
+        let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
         Some(Self { reader, writer })
     }
 

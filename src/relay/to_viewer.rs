@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::follower::{Followed, ServerClose};
 use super::frame::{self, HEADER_LIMIT, opcode};
-use super::passage::{self, Side};
+use super::passage::{self, Passage, Side};
 use super::switch::Answer;
 use super::{Authority, BUFFER, Cause, PING, Relay, ViewerSide, poll_read};
 
@@ -77,41 +77,64 @@ where
         }
     }
 
-    /// Lets a large frame pass unseen, but for its header; ready with 0 when the media server has to be read.
+    /// Lets large frames pass unseen, but for their headers; ready with 0 when the media server has to be read.
     fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let rest = self.follower.rest_of_large();
         // Most frames are small: they cost nothing here.
-        if rest == 0 && !self.follower.expects_large() {
+        if self.follower.rest_of_large() == 0 && !self.follower.expects_large() {
             return Poll::Ready(Ok(0));
         }
-        let (Some(viewer), Some(server)) = (self.viewer.tcp(), self.server.tcp()) else {
+        let Some(mut passage) = self.viewer.tcp().and_then(|_| Passage::begin()) else {
             return Poll::Ready(Ok(0));
+        };
+        // What is there of several frames leaves at once: handing it on is what costs most.
+        let stopped = loop {
+            let taken = self.poll_take(&mut passage, cx);
+            if taken.is_pending() || taken == Poll::Ready(0) {
+                break taken;
+            }
+        };
+        let Some(viewer) = self.viewer.tcp() else {
+            return Poll::Ready(Ok(0));
+        };
+        let moved = passage.hand_on(viewer, &mut self.to_viewer)?;
+        if moved == 0 {
+            return stopped.map(Ok);
+        }
+        self.sent_to_viewer += moved as u64;
+        self.last_media = Instant::now();
+        Poll::Ready(Ok(moved))
+    }
+
+    /// Takes what is there of the large frame under way, or of the next one where nothing of ours is to come first.
+    fn poll_take(&mut self, passage: &mut Passage, cx: &mut Context<'_>) -> Poll<usize> {
+        let rest = self.follower.rest_of_large();
+        let begins_next =
+            self.follower.expects_large() && !self.has_own(self.follower.between_messages());
+        let Some(server) = self.server.tcp().filter(|_| passage.room() > 0) else {
+            return Poll::Ready(0);
         };
         let mut header = [0; HEADER_LIMIT];
         let (header_length, payload) = if rest > 0 {
             (0, rest)
+        } else if begins_next
+            && let Some(frame) = ready!(passage::poll_large_frame(server, cx, &mut header))
+        {
+            frame
         } else {
-            match ready!(passage::poll_large_frame(server, cx, &mut header)) {
-                Some(frame) => frame,
-                None => return Poll::Ready(Ok(0)),
-            }
+            return Poll::Ready(0);
         };
         let most = payload.saturating_add(header_length as u64);
-        let moved = ready!(passage::poll_pass(
-            server,
-            viewer,
-            most,
-            &mut self.to_viewer,
-            cx
-        ))?;
-        if moved > 0 {
-            let seen = header_length.min(moved);
-            self.follow(header.get(..seen).unwrap_or_default());
-            self.follower.skip(moved - seen);
-            self.sent_to_viewer += moved as u64;
-            self.last_media = Instant::now();
+        // A frame's beginning waits for the rest of it: what is left alone would be a packet of its own.
+        if rest == 0 && !passage.is_empty() && most > passage.room() as u64 {
+            return Poll::Ready(0);
         }
-        Poll::Ready(Ok(moved))
+        let taken = ready!(passage.poll_take(server, most, cx));
+        if taken > 0 {
+            let seen = header_length.min(taken);
+            self.follow(header.get(..seen).unwrap_or_default());
+            self.follower.skip(taken - seen);
+        }
+        Poll::Ready(taken)
     }
 
     /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is
