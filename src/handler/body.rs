@@ -3,10 +3,11 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
+use crate::relay::cache::pieces::Pieces;
 use crate::relay::cache::reader::{Broken, SharedBody};
 use crate::session::hls::playback::Answering;
 use crate::upstream::body::{BodyError, FetchBody};
@@ -57,37 +58,42 @@ pub enum Cut {
 
 impl<B> Running<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: Body<Data: Into<Pieces>> + Unpin,
     Cut: From<B::Error>,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, Cut>>> {
         if self.answering.session().is_over() {
             return Poll::Ready(Some(Err(Cut::Over)));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let frame = frame.map(|frame| Ok(frame?.map_data(Into::into)));
         if let Some(Ok(frame)) = &frame {
-            let length = frame.data_ref().map_or(0, Bytes::len);
+            let length = frame.data_ref().map_or(0, Pieces::remaining);
             self.answering.count(length as u64);
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(Cut::from)))
+        Poll::Ready(frame)
     }
 }
 
 impl Body for AnswerBody {
-    type Data = Bytes;
+    type Data = Pieces;
     type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Pieces>, Cut>>> {
         match self.get_mut() {
-            Self::Whole(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
+            Self::Whole(body) => Pin::new(body).poll_frame(cx).map(|frame| {
+                Some(Ok(frame?
+                    .unwrap_or_else(|never| match never {})
+                    .map_data(Pieces::from)))
+            }),
             Self::Fetched(body) => body.poll(cx),
             Self::Shared(body) => body.poll(cx),
-            Self::First(body) => Poll::Ready(body.next_piece().map(|piece| Ok(Frame::data(piece)))),
+            Self::First(body) => {
+                Poll::Ready(body.next_piece().map(|piece| Ok(Frame::data(piece.into()))))
+            }
         }
     }
 

@@ -16,6 +16,7 @@
 
 pub mod fill;
 pub mod key;
+pub mod pieces;
 pub mod reader;
 pub mod rules;
 

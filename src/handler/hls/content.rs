@@ -79,7 +79,7 @@ async fn for_viewer(
     let (mut body, mut text) = (Limited::new(body, limit), Vec::new());
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| troubled(gate, admitted, error.as_ref()))?;
-        text.extend(frame.into_data());
+        text.extend(frame.into_data().into_iter().flatten());
     }
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");

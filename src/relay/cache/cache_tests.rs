@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use super::fill::Filler;
 use super::key::CacheKey;
+use super::pieces::Pieces;
 use super::reader::{Broken, Outcome, Reader, SharedBody};
 use super::rules::{Kind, Shareable};
 use super::{Cache, CacheSettings, LookUp};
@@ -77,7 +77,7 @@ pub(super) fn head(
 }
 
 /// One frame's data.
-pub(super) fn frame(body: &mut SharedBody) -> Poll<Option<Result<Bytes, Broken>>> {
+pub(super) fn frame(body: &mut SharedBody) -> Poll<Option<Result<Pieces, Broken>>> {
     Pin::new(body)
         .poll_frame(&mut Context::from_waker(Waker::noop()))
         .map_ok(|frame| frame.into_data().unwrap())
@@ -91,7 +91,7 @@ pub(super) fn drain(body: &mut SharedBody) -> (Vec<u8>, Option<Option<Broken>>) 
             Poll::Pending => return (all, Some(None)),
             Poll::Ready(None) => return (all, None),
             Poll::Ready(Some(Err(broken))) => return (all, Some(Some(broken))),
-            Poll::Ready(Some(Ok(bytes))) => all.extend_from_slice(&bytes),
+            Poll::Ready(Some(Ok(pieces))) => all.extend(pieces.into_iter().flatten()),
         }
     }
 }

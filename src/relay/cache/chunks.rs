@@ -1,6 +1,8 @@
 //! A body as it grows: shared chunks, found by their place in the body.
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
+
+use super::pieces::Pieces;
 
 /// The longest chunk.
 const CHUNK: usize = 64 * 1024;
@@ -66,12 +68,20 @@ impl Chunks {
         self.list.shrink_to_fit();
     }
 
-    /// What is there from this place on, up to the end of its chunk: at least one byte, or `None` when nothing is.
-    pub(super) fn read(&self, at: usize) -> Option<Bytes> {
+    /// What is there from this place on, at most so much: at least one byte, or `None` when nothing is.
+    pub(super) fn read(&self, at: usize, most: usize) -> Option<Pieces> {
         let behind = self.list.partition_point(|chunk| chunk.start <= at);
-        let chunk = self.list.get(behind.checked_sub(1)?)?;
-        let skip = at - chunk.start;
-        (skip < chunk.bytes.len()).then(|| chunk.bytes.slice(skip..))
+        let mut pieces = Pieces::default();
+        for chunk in self.list.get(behind.checked_sub(1)?..)? {
+            let skip = (at + pieces.remaining()).saturating_sub(chunk.start);
+            let length = chunk.bytes.len().saturating_sub(skip);
+            let length = length.min(most - pieces.remaining());
+            if length == 0 {
+                break;
+            }
+            pieces.push(chunk.bytes.slice(skip..skip + length));
+        }
+        pieces.has_remaining().then_some(pieces)
     }
 }
 
@@ -79,14 +89,16 @@ impl Chunks {
 mod tests {
     use proptest::prelude::*;
 
+    use bytes::Buf as _;
+
     use super::{CHUNK, Chunks};
 
-    fn read_all(chunks: &Chunks, mut at: usize) -> Vec<u8> {
+    fn read_all(chunks: &Chunks, mut at: usize, most: usize) -> Vec<u8> {
         let mut read = Vec::new();
-        while let Some(bytes) = chunks.read(at) {
-            assert!(!bytes.is_empty() && bytes.len() <= CHUNK);
-            at += bytes.len();
-            read.extend_from_slice(&bytes);
+        while let Some(pieces) = chunks.read(at, most) {
+            assert!((1..=most).contains(&pieces.remaining()));
+            at += pieces.remaining();
+            read.extend(pieces.into_iter().flatten());
         }
         read
     }
@@ -96,6 +108,7 @@ mod tests {
         fn what_was_pushed_is_read_from_every_place(
             sizes in proptest::collection::vec(prop_oneof![0_usize..4, 0_usize..5_000, 60_000_usize..150_000], 0..30),
             from in any::<proptest::sample::Index>(),
+            most in prop_oneof![1_000_usize..5_000, 60_000_usize..300_000],
         ) {
             let mut chunks = Chunks::default();
             let mut all = Vec::new();
@@ -107,7 +120,7 @@ mod tests {
             chunks.close();
             prop_assert_eq!(chunks.length(), all.len());
             let from = from.index(all.len() + 1);
-            prop_assert_eq!(read_all(&chunks, from), &all[from..]);
+            prop_assert_eq!(read_all(&chunks, from, most), &all[from..]);
         }
     }
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
 use super::account::Charge;
 use super::chunks::Chunks;
 use super::key::CacheKey;
+use super::pieces::Pieces;
 use super::reader::{Broken, Outcome};
 use super::watched::{Place, Watched};
 
@@ -136,15 +135,16 @@ impl Content {
         })
     }
 
-    /// What comes at this place: bytes, or the end, or why there is no end.
+    /// What comes at this place, at most so much: bytes, or the end, or why there is no end.
     pub(super) fn poll_read(
         &self,
         at: usize,
+        most: usize,
         place: &mut Place,
         cx: &Context<'_>,
-    ) -> Poll<Result<Option<Bytes>, Broken>> {
+    ) -> Poll<Result<Option<Pieces>, Broken>> {
         self.body.poll(place, cx, |body| {
-            let bytes = body.chunks.read(at);
+            let bytes = body.chunks.read(at, most);
             if bytes.is_some() {
                 return Some(Ok(bytes));
             }

@@ -6,11 +6,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::Buf as _;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::entry::{Content, Entry, Phase};
+use super::pieces::Pieces;
 use super::watched::Place;
+
+/// The longest frame of a body: what one write hands to the kernel. The larger, the cheaper is each byte, and the more of what
+/// the cache has let go of is held by a viewer who reads slowly.
+pub const FRAME_BYTES: usize = 256 * 1024;
 
 /// One who reads an entry, from its first byte, at its own pace. Dropping it changes nothing for others.
 #[derive(Debug)]
@@ -126,7 +131,7 @@ impl<H, F> Drop for Reader<H, F> {
     }
 }
 
-/// A body that is read along: data frames alone, of at most 64 KiB, shared with all other readers. It ends cleanly only when
+/// A body that is read along: data frames alone, of at most [`FRAME_BYTES`], shared with all other readers. It ends cleanly only when
 /// the fetch did; a broken one yields what is there and then [`Broken`], at every further poll too. The size hint is exact when
 /// the length was declared or all is there.
 #[derive(Debug)]
@@ -139,25 +144,25 @@ pub struct SharedBody {
 }
 
 impl Body for SharedBody {
-    type Data = Bytes;
+    type Data = Pieces;
     type Error = Broken;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    ) -> Poll<Option<Result<Frame<Pieces>, Broken>>> {
         let this = self.get_mut();
         if this.end == Some(this.at) {
             return Poll::Ready(None);
         }
-        let read = this.content.poll_read(this.at, &mut this.place, cx);
+        let most = this
+            .end
+            .map_or(FRAME_BYTES, |end| FRAME_BYTES.min(end - this.at));
+        let read = this.content.poll_read(this.at, most, &mut this.place, cx);
         read.map(|read| match (read, this.end) {
-            (Ok(Some(mut bytes)), end) => {
-                if let Some(end) = end {
-                    bytes.truncate(end - this.at);
-                }
-                this.at += bytes.len();
-                Some(Ok(Frame::data(bytes)))
+            (Ok(Some(pieces)), _) => {
+                this.at += pieces.remaining();
+                Some(Ok(Frame::data(pieces)))
             }
             (Ok(None), None) => None,
             (Ok(None), Some(_)) => Some(Err(Broken::PastTheEnd)),

@@ -2,14 +2,15 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use bytes::Buf as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::Instant;
 
-use super::Cache;
 use super::fill::Writer;
-use super::reader::{Broken, Outcome, SharedBody};
+use super::reader::{Broken, FRAME_BYTES, Outcome, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, drain, fill, frame, head, put, share};
+use super::{Cache, CacheSettings};
 
 #[test]
 fn a_slow_reader_neither_holds_up_nor_misses_anything() {
@@ -26,9 +27,9 @@ fn a_slow_reader_neither_holds_up_nor_misses_anything() {
         assert_eq!(drain(&mut fast), (part.clone(), Some(None)));
         written.extend(part);
         if written.len() % 7 == 0
-            && let Poll::Ready(Some(Ok(bytes))) = frame(&mut slow)
+            && let Poll::Ready(Some(Ok(pieces))) = frame(&mut slow)
         {
-            slowly_read.extend_from_slice(&bytes);
+            slowly_read.extend(pieces.into_iter().flatten());
         }
     }
     writer.finish().unwrap();
@@ -45,10 +46,27 @@ fn readers_share_one_copy() {
     put(&cache, "a", &[7; 1000], now);
     let mut bodies = [(); 2].map(|()| share(&cache, "a", now).into_body());
     let places = bodies.each_mut().map(|body| match frame(body) {
-        Poll::Ready(Some(Ok(bytes))) => bytes.as_ptr(),
+        Poll::Ready(Some(Ok(pieces))) => pieces.chunk().as_ptr(),
         other @ (Poll::Ready(_) | Poll::Pending) => panic!("{other:?}"),
     });
     assert_eq!(places[0], places[1]);
+}
+
+#[test]
+fn what_lies_in_many_chunks_leaves_in_few_frames() {
+    let settings = CacheSettings {
+        object: SETTINGS.bytes,
+        ..SETTINGS
+    };
+    let (cache, now) = (Cache::new(settings), Instant::now());
+    put(&cache, "a", &[7; 2 * FRAME_BYTES + 1], now);
+    let mut body = share(&cache, "a", now).into_body();
+    let lengths = [(); 4].map(|()| match frame(&mut body) {
+        Poll::Ready(Some(Ok(pieces))) => pieces.remaining(),
+        Poll::Ready(None) => 0,
+        other @ (Poll::Ready(Some(Err(_))) | Poll::Pending) => panic!("{other:?}"),
+    });
+    assert_eq!(lengths, [FRAME_BYTES, FRAME_BYTES, 1, 0]);
 }
 
 #[test]
