@@ -9,6 +9,7 @@ pub mod hls;
 pub mod in_band;
 pub mod record;
 pub mod stall;
+pub mod together;
 
 use std::sync::Arc;
 

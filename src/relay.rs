@@ -118,10 +118,20 @@ pub enum NotGranted {
 /// The gate's last frame.
 #[derive(Debug)]
 pub struct Farewell {
-    /// The whole frame.
+    /// The whole frame, behind what has not left yet.
     pub frame: Vec<u8>,
     /// Whether it must not leave before [`RETRY_HOLD`].
     pub retried: bool,
+}
+
+impl Farewell {
+    /// The same behind bytes that have not left yet.
+    #[must_use]
+    pub fn behind(mut self, bytes: Vec<u8>) -> Self {
+        let frame = std::mem::replace(&mut self.frame, bytes);
+        self.frame.extend(frame);
+        self
+    }
 }
 
 /// Why a relay ended.

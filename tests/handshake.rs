@@ -8,9 +8,11 @@
 
 mod support;
 
+use std::io::{Read as _, Write as _};
+
 use support::gate::{Gate, grant, mint};
-use support::media_server::MediaServer;
-use support::viewer::{Viewer, exchange, handshake, query};
+use support::media_server::{MediaServer, read_head};
+use support::viewer::{Viewer, connect, exchange, handshake, query};
 
 fn good_target() -> String {
     format!(
@@ -237,19 +239,40 @@ fn several_requests_of_one_connection_end_in_a_playback() {
     let server = MediaServer::echo();
     let gate = Gate::before(server.address);
     let options = "OPTIONS /h5live/authstream HTTP/1.1\r\nHost: gate.test\r\n\r\n";
-    let mut socket = support::viewer::connect(gate.playback);
-    std::io::Write::write_all(
-        &mut socket,
-        format!("{options}{options}{}", handshake(&good_target(), &[])).as_bytes(),
-    )
-    .unwrap();
+    let mut socket = connect(gate.playback);
+    let asked = format!("{options}{options}{}", handshake(&good_target(), &[]));
+    socket.write_all(asked.as_bytes()).unwrap();
     for _ in 0..2 {
-        assert!(
-            support::media_server::read_head(&mut socket)
-                .unwrap()
-                .starts_with("HTTP/1.1 204")
-        );
+        let answer = read_head(&mut socket).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
     }
     let mut viewer = Viewer::answered(socket);
     assert_eq!((viewer.status(), viewer.hear().as_str()), (101, "hello"));
+}
+
+#[test]
+fn a_refusal_is_one_packet_behind_what_was_asked_before_it() {
+    let gate = Gate::before(MediaServer::echo().address);
+    let refused = handshake("/h5live/authstream?stream=abcde-one", &[]);
+    for _ in 0..20 {
+        let mut socket = connect(gate.playback);
+        socket.write_all(refused.as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let length = socket.read(&mut answer).unwrap();
+        let answer = &answer[..length];
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let frame = &answer[head.unwrap() + 4..];
+        assert_eq!((frame[0], usize::from(frame[1])), (0x88, frame.len() - 2));
+    }
+    // On a connection that already had an answer, and asks twice at once.
+    let mut socket = connect(gate.playback);
+    let preflight = "OPTIONS /h5live/authstream HTTP/1.1\r\nHost: gate.test\r\n\r\n";
+    socket
+        .write_all([preflight, &refused].concat().as_bytes())
+        .unwrap();
+    let first = read_head(&mut socket).unwrap();
+    assert!(first.starts_with("HTTP/1.1 204 "), "{first}");
+    let mut viewer = Viewer::answered(socket);
+    assert_eq!((viewer.status(), viewer.closed().0), (101, 4400));
 }

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +38,7 @@ use crate::token_api::http::{self as token_api, TokenApi};
 use super::body::AnswerBody;
 use super::hls::{self, Trouble};
 use super::stall::StallGuard;
+use super::together::Together;
 use super::{Verdict, judge, random, record};
 
 const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
@@ -48,7 +50,7 @@ const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
 /// Where tokens are minted.
 const TOKEN_PATH: &str = "/secure/token";
 
-/// A connection that has become a WebSocket: our 101 is out.
+/// A connection that has become a WebSocket: our 101 is out, or before the close frame that follows it.
 #[derive(Debug)]
 pub struct Opened {
     /// The socket.
@@ -65,6 +67,8 @@ pub struct Opened {
 struct Shared {
     /// Set by the request that became a WebSocket.
     verdict: Mutex<Option<Verdict>>,
+    /// Set with the verdict: our 101 waits for what follows it.
+    decided: Arc<AtomicBool>,
     /// A complete head has been read.
     heard: AtomicBool,
 }
@@ -84,6 +88,7 @@ pub async fn hold(
     } = accepted;
     let shared = Arc::new(Shared {
         verdict: Mutex::new(None),
+        decided: Arc::default(),
         heard: AtomicBool::new(false),
     });
     let service = service_fn(|request: Request<Incoming>| {
@@ -101,6 +106,7 @@ pub async fn hold(
     http.max_headers(gate.limits.fields)
         .max_buf_size(gate.limits.head);
     let socket = StallGuard::new(socket, gate.timeouts.write_stall);
+    let socket = Together::new(socket, Arc::clone(&shared.decided));
     let mut conversation = http.serve_connection(TokioIo::new(socket), service);
 
     let mut deadline = std::pin::pin!(sleep_until(head_deadline));
@@ -133,8 +139,16 @@ pub async fn hold(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take()?;
+    let (mut socket, answer) = parts.io.into_inner().into_parts();
+    let verdict = match verdict {
+        Verdict::Close(farewell) if !farewell.retried => Verdict::Close(farewell.behind(answer)),
+        verdict @ (Verdict::Play(_) | Verdict::Close(_)) => {
+            socket.write_all(&answer).await.ok()?;
+            verdict
+        }
+    };
     Some(Opened {
-        socket: parts.io.into_inner().into_inner(),
+        socket: socket.into_inner(),
         early: parts.read_buf.to_vec(),
         verdict,
         permit,
@@ -288,6 +302,7 @@ fn websocket(
         .verdict
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = Some(verdict);
+    shared.decided.store(true, Ordering::Relaxed);
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
