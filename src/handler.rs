@@ -136,7 +136,8 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         address,
         request: None,
     };
-    let request = PlaybackRequest::read_websocket(head, peer, &policy.edge).map_err(unread)?;
+    let read = PlaybackRequest::read_websocket(head, peer, &policy.edge);
+    let (request, query) = read.map_err(unread)?;
     let facts = Facts {
         stream: request.stream.clone(),
         url: request.url.clone(),
@@ -181,12 +182,12 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         .websocket_path
         .as_deref()
         .unwrap_or_else(|| head.uri.path().trim_end_matches('/'));
-    let (query, host) = (&request.upstream_query, gate.upstream_host.as_deref());
+    let (query, host) = (query.rebuild(&request.url), gate.upstream_host.as_deref());
     let head = RequestHead::websocket(
         &permit,
         &HeadParts {
             path,
-            query,
+            query: &query,
             headers: &head.headers,
             host,
             session: id,

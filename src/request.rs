@@ -88,8 +88,6 @@ pub struct PlaybackRequest {
     pub connection: String,
     /// What the player asked for.
     pub flags: Flags,
-    /// The query for the media server: rebuilt, without the security keys, `url` in the operator's spelling.
-    pub upstream_query: String,
 }
 
 /// The flags that mean something to the gate; all travel on (PROTOCOL.md 4).
@@ -115,16 +113,20 @@ impl Flags {
 }
 
 impl PlaybackRequest {
-    /// Reads the head of a WebSocket handshake on one of the playback paths.
-    pub fn read_websocket(head: &Parts, peer: Peer, edge: &Edge) -> Result<Self, Malformed> {
-        let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
+    /// Reads the head of a WebSocket handshake on one of the playback paths. The query that it was read from comes with
+    /// it, but for the security.
+    pub fn read_websocket<'a>(
+        head: &'a Parts,
+        peer: Peer,
+        edge: &Edge,
+    ) -> Result<(Self, Query<'a>), Malformed> {
+        let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let referer = Referer::of_websocket(&head.headers);
-        Self::read(&mut query, head, peer, edge, referer)
+        Self::read(query, head, peer, edge, referer)
     }
 
     /// Reads the head of a request that begins a playback over HTTP. `checkandclose` means nothing here and does not
-    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4). The query that it was read from comes
-    /// with it, but for the security.
+    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4). The query comes with it as well.
     pub fn read_http<'a>(
         head: &'a Parts,
         peer: Peer,
@@ -133,23 +135,21 @@ impl PlaybackRequest {
         let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
         query.drop_flag(CHECK_AND_CLOSE);
         let referer = Referer::of_http(&head.headers);
-        let request = Self::read(&mut query, head, peer, edge, referer)?;
-        Ok((request, query))
+        Self::read(query, head, peer, edge, referer)
     }
 
-    fn read(
-        query: &mut Query<'_>,
+    fn read<'a>(
+        mut query: Query<'a>,
         head: &Parts,
         peer: Peer,
         edge: &Edge,
         referer: Referer,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<(Self, Query<'a>), Malformed> {
         let stream = query.stream.as_deref().ok_or(Malformed::StreamMissing)?;
         let stream: StreamName = stream.parse().map_err(Malformed::Stream)?;
         let url = query.url.as_deref().ok_or(Malformed::UrlMissing)?;
         let url = edge.rtmp_urls.find(url).ok_or(Malformed::Url)?;
-        Ok(Self {
-            upstream_query: query.rebuild(&url),
+        let request = Self {
             address: edge.neighbours.client(peer, &head.headers),
             referer,
             player: query.pid.as_deref().unwrap_or_default().to_owned(),
@@ -158,6 +158,7 @@ impl PlaybackRequest {
             security: std::mem::take(&mut query.security),
             stream,
             url,
-        })
+        };
+        Ok((request, query))
     }
 }

@@ -67,7 +67,7 @@ pub async fn answer(
         }
         HttpTarget::Progressive => {
             let begun = begin(gate, head, peer)?;
-            let wanted = Wanted::progressive(gate, begun.admitted(), begun.query());
+            let wanted = Wanted::progressive(gate, begun.admitted(), &begun.query());
             content(gate, begun.admitted(), head, &wanted).await
         }
         HttpTarget::Link(link) => {

@@ -38,7 +38,8 @@ mod query;
 mod resolve;
 
 pub use definitions::{DEFINITIONS_LIMIT, Definitions};
-pub use link::{Signature, is_shared_spelling, link_target};
+pub use link::{Signature, link_target};
+pub use query::is_usual;
 
 use std::ops::Range;
 use std::time::Duration;

@@ -18,6 +18,11 @@ const GUARDED: [&str; 7] = [
 /// What every token of ours begins with. Players may send an older `token` of another kind before it.
 const OURS: &str = "h1.";
 
+/// What [`encode_component`] leaves as it is, but for six marks that are rare.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+}
+
 /// What `encodeURIComponent` leaves as it is.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -76,14 +81,20 @@ impl<'a> Query<'a> {
         let mut query = Self::default();
         let mut seen = [false; GUARDED.len()];
         let mut foreign: Option<Cow<'a, str>> = None;
-        for (count, parameter) in raw.split('&').filter(|p| !p.is_empty()).enumerate() {
+        let mut rest = Some(raw);
+        let mut count = 0;
+        while let Some(text) = rest {
+            let parameter;
+            (parameter, rest) = cut(text, b'&');
+            if parameter.is_empty() {
+                continue;
+            }
             if count == PARAMETER_LIMIT {
                 return Err(QueryError::TooMany);
             }
-            let (key, value) = match parameter.split_once('=') {
-                Some((key, value)) => (decode(key)?, Some(decode(value)?)),
-                None => (decode(parameter)?, None),
-            };
+            count += 1;
+            let (key, value) = cut(parameter, b'=');
+            let (key, value) = (decode(key)?, value.map(decode).transpose()?);
             let Some(guarded) = guarded(&key)? else {
                 let slot = match &*key {
                     "flags" => Some(&mut query.flags),
@@ -207,10 +218,18 @@ fn push(text: &mut String, key: &str, value: Option<&str>) {
     if !text.is_empty() {
         text.push('&');
     }
-    text.extend(utf8_percent_encode(key, COMPONENT));
+    push_encoded(text, key);
     if let Some(value) = value {
         text.push('=');
-        text.extend(utf8_percent_encode(value, COMPONENT));
+        push_encoded(text, value);
+    }
+}
+
+fn push_encoded(text: &mut String, plain: &str) {
+    if plain.bytes().all(is_plain) {
+        text.push_str(plain);
+    } else {
+        text.extend(utf8_percent_encode(plain, COMPONENT));
     }
 }
 
@@ -249,6 +268,10 @@ pub fn is_security(key: &str, value: &str) -> bool {
 /// Which guarded key this is; an error when it only looks like one. `stream[]` and ` stream` are what some servers take
 /// for `stream`.
 pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {
+    if key.bytes().all(|b| b.is_ascii_lowercase()) {
+        // As players spell all keys.
+        return Ok(GUARDED.iter().find(|name| **name == key).copied());
+    }
     let bare = key.split('[').next().unwrap_or_default().trim();
     match GUARDED.iter().find(|name| bare.eq_ignore_ascii_case(name)) {
         Some(name) if *name == key => Ok(Some(name)),
@@ -257,9 +280,16 @@ pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {
     }
 }
 
+/// What stands before the first of these bytes, which are ASCII, and what stands behind it.
+fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+    let found = memchr::memchr(at, text.as_bytes()).and_then(|at| text.split_at_checked(at));
+    found.map_or((text, None), |(before, behind)| (before, behind.get(1..)))
+}
+
 fn decode(text: &str) -> Result<Cow<'_, str>, QueryError> {
-    // Most of a query, the token among it.
-    if text.bytes().all(|b| b.is_ascii_graphic() && b != b'%') {
+    // Most of a query, the token among it. All bytes are looked at, which compilers do many at once.
+    let plain = |b: u8| b.is_ascii_graphic() & (b != b'%');
+    if text.bytes().fold(true, |all, b| all & plain(b)) {
         return Ok(text.into());
     }
     let mut rest = text.as_bytes();

@@ -60,6 +60,10 @@ impl RtmpUrls {
     /// byte for byte.
     #[must_use]
     pub fn find(&self, given: &str) -> Option<RtmpUrl> {
+        // As most players have it.
+        if let Some(url) = self.0.iter().find(|url| url.as_str() == given) {
+            return Some(url.clone());
+        }
         let given = Canonical::of(given)?;
         self.0
             .iter()

@@ -21,6 +21,12 @@ impl SessionId {
         Self(random >> (128 - 5 * Self::CHARACTERS))
     }
 
+    /// What `Display` writes.
+    #[must_use]
+    pub fn text(self) -> String {
+        write(self.0, Self::CHARACTERS)
+    }
+
     /// Reads what `Display` writes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
@@ -51,7 +57,7 @@ impl Receipt {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0, Self::CHARACTERS)
+        f.write_str(&self.text())
     }
 }
 
@@ -63,7 +69,7 @@ impl fmt::Debug for SessionId {
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(f, self.0.into(), Self::CHARACTERS)
+        f.write_str(&write(self.0.into(), Self::CHARACTERS))
     }
 }
 
@@ -73,13 +79,10 @@ impl fmt::Debug for Receipt {
     }
 }
 
-fn write(f: &mut fmt::Formatter<'_>, bits: u128, characters: usize) -> fmt::Result {
-    use fmt::Write as _;
-    for place in (0..characters).rev() {
-        let digit = usize::try_from(bits >> (5 * place) & 31).unwrap_or_default();
-        f.write_char(ALPHABET.get(digit).copied().unwrap_or(b'0').into())?;
-    }
-    Ok(())
+fn write(bits: u128, characters: usize) -> String {
+    let digit = |place: usize| usize::try_from(bits >> (5 * place) & 31).unwrap_or_default();
+    let character = |place| char::from(ALPHABET.get(digit(place)).copied().unwrap_or(b'0'));
+    (0..characters).rev().map(character).collect()
 }
 
 #[cfg(test)]

@@ -75,12 +75,20 @@ impl FromStr for Owner {
     }
 }
 
+impl Owner {
+    /// The organisation's hash, or `*`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Organisation(hash) => hash.as_str(),
+            Self::Unlisted => "*",
+        }
+    }
+}
+
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Organisation(hash) => hash.fmt(f),
-            Self::Unlisted => f.write_str("*"),
-        }
+        f.write_str(self.as_str())
     }
 }
 

@@ -44,7 +44,6 @@ pub struct Begun<'a> {
     ticket: Ticket,
     policy: Arc<Policy>,
     query: Query<'a>,
-    upstream_query: String,
 }
 
 impl Begun<'_> {
@@ -54,8 +53,8 @@ impl Begun<'_> {
     }
 
     /// The query for the media server.
-    pub fn query(&self) -> &str {
-        &self.upstream_query
+    pub fn query(&self) -> String {
+        self.query.rebuild(self.admitted.permit.url())
     }
 
     /// The playlist that it begins with.
@@ -95,13 +94,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
         connection: &request.connection,
         player: &request.player,
     };
-    let here = url.identity(&gate.hls.bind().place(address));
-    // Viewers whose URL tells them from nobody are told apart by their place.
-    let first = if url.is_one_players() {
-        url.identity("")
-    } else {
-        here
-    };
+    let (first, here) = url.identities(&gate.hls.bind().place(address));
     let opening = Opening {
         gate,
         alias: None,
@@ -142,7 +135,6 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
         admitted,
         policy,
         query,
-        upstream_query: request.upstream_query,
     })
 }
 

@@ -17,7 +17,6 @@ use crate::gate::sharing::{Cache, Failure, SharedHead};
 use crate::relay::cache::LookUp;
 use crate::relay::cache::key::CacheKey;
 use crate::relay::cache::reader::{Outcome, Reader};
-use crate::relay::cache::rules::is_playlist;
 use crate::relay::playlist::GROWTH_LIMIT;
 use crate::session::hls::playback::{Answering, Standing};
 use crate::upstream::UpstreamError;
@@ -29,7 +28,7 @@ use super::Trouble;
 use super::admission::Admitted;
 use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
 use super::range::{ByteRange, is_of_the_same};
-use super::wanted::{TICKETS_PLACES, Wanted};
+use super::wanted::{TICKET_HERE, Wanted};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
@@ -50,7 +49,7 @@ pub async fn content(
     let cache = gate.cache.as_ref();
     let cache = cache.filter(|_| admitted.session.answers() <= SHARED_AT_ONCE);
     let shared = match (cache, &wanted.shared) {
-        (Some(cache), Some(target)) if is_for_all(head, target) => {
+        (Some(cache), Some(target)) if is_for_all(head, wanted) => {
             share(gate, cache, admitted, wanted, target).await?
         }
         (Some(cache), Some(target)) if is_for_a_part(head) => held(cache, wanted, target).await,
@@ -84,7 +83,7 @@ async fn for_viewer(
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer();
-    let body = FirstPlaylist::new(text, &TICKETS_PLACES, ticket, answering);
+    let body = FirstPlaylist::new(text, &TICKET_HERE, ticket, answering);
     Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
 
@@ -111,14 +110,12 @@ fn troubled(
 /// Whether the answer to this request is the same for everybody. Part of a body is asked for by the viewer itself; but
 /// `bytes=0-`, which some players send with everything, asks for all of it. A HEAD of what is not a playlist costs the
 /// media server nothing.
-fn is_for_all(head: &Parts, target: &str) -> bool {
+fn is_for_all(head: &Parts, wanted: &Wanted) -> bool {
     let whole = head
         .headers
         .get(RANGE)
         .is_none_or(|range| range == "bytes=0-");
-    let path = target.split('?').next().unwrap_or_default();
-    let is_playlist = is_playlist(None, path);
-    is_playlist || (whole && head.method == Method::GET)
+    wanted.names_playlist || (whole && head.method == Method::GET)
 }
 
 /// Whether one part of a body is asked for, which whoever holds the whole can give. Whoever does not leaves it to the media
@@ -189,12 +186,15 @@ fn read_along(
 
 fn key(wanted: &Wanted, target: &str) -> CacheKey {
     let links = &wanted.links;
-    // A playlist's links depend on these, too.
-    let what = format!(
-        "{} {} {} {target}",
-        links.to_ticket, links.definitions, links.url
-    );
-    CacheKey::new(Some(&links.owner.to_string()), links.stream.as_str(), &what)
+    CacheKey::new(&[
+        links.owner.as_str(),
+        links.stream.as_str(),
+        // A playlist's links depend on these, too.
+        &links.to_ticket,
+        &links.definitions,
+        &links.url,
+        target,
+    ])
 }
 
 fn from_cache(
@@ -277,12 +277,11 @@ async fn alone(
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
     let session = &admitted.session;
-    let path = wanted.alone.split('?').next().unwrap_or_default();
     let parts = ViewerParts {
         target: &wanted.alone,
         headers: &head.headers,
         session: session.id(),
-        is_playlist: is_playlist(None, path),
+        is_playlist: wanted.names_playlist,
     };
     let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;
     let patience = wanted.patience(session.target());

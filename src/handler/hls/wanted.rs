@@ -3,14 +3,12 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use memchr::memmem::Finder;
-
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::relay::cache::rules::is_playlist;
-use crate::relay::playlist::{is_shared_spelling, link_target};
+use crate::relay::playlist::{is_usual, link_target};
 use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
@@ -27,10 +25,6 @@ const BLOCKING_TARGETS: u32 = 3;
 pub static TICKET_HERE: LazyLock<String> =
     LazyLock::new(|| format!("~{{{:032x}}}/", random_wide()));
 
-/// Finds [`TICKET_HERE`].
-pub static TICKETS_PLACES: LazyLock<Finder<'static>> =
-    LazyLock::new(|| Finder::new(TICKET_HERE.as_str()));
-
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
 pub struct Wanted {
@@ -39,6 +33,8 @@ pub struct Wanted {
     /// Path and query for all who want the same, with nothing of the viewer in it; `None` where each has an answer of its
     /// own.
     pub shared: Option<String>,
+    /// Whether it is a playlist by its name.
+    pub names_playlist: bool,
     /// How the links of a playlist are made.
     pub links: LinkContext,
     /// Whether the media server may hold the answer back until there is news (`_HLS_msn`).
@@ -86,6 +82,7 @@ impl Wanted {
         Self {
             alone: format!("{path}{PROGRESSIVE}?{query}"),
             shared: None,
+            names_playlist: false,
             links: LinkContext::of(permit),
             blocking: false,
             ticket: None,
@@ -102,9 +99,12 @@ impl Wanted {
         let mut links = LinkContext::of(permit);
         // For all viewers the same; the ticket is put in where the answer leaves.
         links.to_ticket.clone_from(&TICKET_HERE);
+        let names_playlist = is_playlist(None, &path);
+        let shared = is_usual(&shared, names_playlist).then(|| [&path, "?", &shared].concat());
         Self {
-            alone: format!("{path}?{alone}"),
-            shared: Some(format!("{path}?{shared}")).filter(|target| is_for_many(target)),
+            alone: [&path, "?", &alone].concat(),
+            shared,
+            names_playlist,
             links,
             blocking: is_blocking(&alone),
             ticket: Some(ticket),
@@ -138,9 +138,12 @@ impl Wanted {
         }
         let target = format!("/{target}");
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
+        let names_playlist = is_playlist(None, path);
+        let is_for_many = query.is_none_or(|query| is_usual(query, names_playlist));
         Ok(Self {
-            shared: (!is_progressive && is_for_many(&target)).then(|| target.clone()),
+            shared: (!is_progressive && is_for_many).then(|| target.clone()),
             alone: target,
+            names_playlist,
             links: LinkContext {
                 owner: owner.clone(),
                 stream: facts.stream.clone(),
@@ -159,12 +162,6 @@ impl Wanted {
         let target = target.filter(|_| self.blocking).unwrap_or_default();
         target * BLOCKING_TARGETS
     }
-}
-
-/// Whether others may ask for the same in the same words.
-fn is_for_many(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default();
-    is_shared_spelling(target, is_playlist(None, path))
 }
 
 /// Whether a query asks for news that may still have to come.

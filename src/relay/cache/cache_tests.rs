@@ -37,7 +37,7 @@ const PLAYLIST: Shareable = Shareable {
 };
 
 pub(super) fn key(target: &str) -> CacheKey {
-    CacheKey::new(Some("owner"), "stream", target)
+    CacheKey::new(&["owner", "stream", target])
 }
 
 pub(super) fn fill(cache: &Shared, target: &str, now: Instant) -> Fill {
@@ -333,9 +333,9 @@ fn another_organisation_or_stream_shares_nothing() {
     let (cache, now) = (Shared::from(Cache::new(SETTINGS)), Instant::now());
     put(&cache, "a", b"abc", now);
     let others = [
-        CacheKey::new(Some("other"), "stream", "a"),
-        CacheKey::new(None, "stream", "a"),
-        CacheKey::new(Some("owner"), "other", "a"),
+        CacheKey::new(&["other", "stream", "a"]),
+        CacheKey::new(&["stream", "a"]),
+        CacheKey::new(&["owner", "other", "a"]),
     ];
     for other in others {
         assert!(matches!(cache.look_up(other, now), LookUp::Fill(..)));

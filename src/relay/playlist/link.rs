@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::encoding::{encode, in_query};
-use super::query::{append_child, append_signed, front, is_usual};
+use super::query::{append_child, append_signed, front};
 use super::resolve::{Reference, base, resolve};
 use super::{Context, URI_LIMIT};
 
@@ -53,14 +53,6 @@ pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
     } else {
         Cow::Owned(target)
     }
-}
-
-/// Whether a request for this may share its answer: it is spelled as players spell it, so that there are few spellings of
-/// one link. `is_playlist` says whether it is one by its name.
-#[must_use]
-pub fn is_shared_spelling(path_and_query: &str, is_playlist: bool) -> bool {
-    let query = path_and_query.split_once('?').map(|(_, query)| query);
-    query.is_none_or(|query| is_usual(query, is_playlist))
 }
 
 fn write_target(path_and_query: &str, out: &mut String) {

@@ -1,5 +1,6 @@
 //! A child's query: what it may say of the stream, and how it is spelled when it is signed.
 
+use memchr::memchr_iter;
 use percent_encoding::percent_decode_str;
 
 use crate::request::query::{encode_component, guarded};
@@ -18,7 +19,7 @@ const DIRECTIVE_LIMIT: usize = 12;
 /// Whether a query is spelled as players spell it. What it means is settled by [`append_signed`], which reads many
 /// spellings alike, and a viewer that tried them all would make as many shared answers of one: so nothing is empty, nothing
 /// encoded that no player encodes, and only a playlist has directives, each once.
-pub(super) fn is_usual(query: &str, is_playlist: bool) -> bool {
+pub fn is_usual(query: &str, is_playlist: bool) -> bool {
     let mut seen = [false; DIRECTIVES.len()];
     query.split('&').all(|parameter| {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -39,7 +40,7 @@ pub(super) fn is_usual(query: &str, is_playlist: bool) -> bool {
 /// Whether something is encoded that stands for itself everywhere. `~` does not: browsers' form encoding escapes it.
 fn encodes_in_vain(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let mut escapes = (0..bytes.len()).filter_map(|at| escape(bytes.get(at..)?));
+    let mut escapes = memchr_iter(b'%', bytes).filter_map(|at| escape(bytes.get(at..)?));
     escapes.any(|byte| is_unreserved(byte) && byte != b'~')
 }
 

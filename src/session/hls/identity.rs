@@ -27,9 +27,10 @@ pub struct FirstUrl<'a> {
 }
 
 impl FirstUrl<'_> {
-    /// The same for the same URL at the same `place`.
+    /// What the playback is known by everywhere, and at this `place`: the same where nothing in the URL tells its viewer
+    /// from others.
     #[must_use]
-    pub fn identity(&self, place: &str) -> Identity {
+    pub fn identities(&self, place: &str) -> (Identity, Identity) {
         let mut digest = Sha256::new();
         for part in [
             self.stream.as_str(),
@@ -37,25 +38,32 @@ impl FirstUrl<'_> {
             self.token,
             self.connection,
             self.player,
-            place,
         ] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        let digest: [u8; 32] = digest.finalize().into();
-        let (halves, _) = digest.as_chunks::<16>();
-        let half = halves.first().copied().unwrap_or_default();
-        Identity(u128::from_be_bytes(half))
+        let here = Identity::of(digest.clone().chain_update(place));
+        if self.is_one_players() {
+            (Identity::of(digest), here)
+        } else {
+            (here, here)
+        }
     }
 
     /// Whether a player made this URL for itself alone.
-    #[must_use]
-    pub fn is_one_players(&self) -> bool {
+    fn is_one_players(&self) -> bool {
         !self.connection.is_empty() || !self.player.is_empty()
     }
 }
 
 impl Identity {
+    fn of(digest: Sha256) -> Self {
+        let digest: [u8; 32] = digest.finalize().into();
+        let (halves, _) = digest.as_chunks::<16>();
+        let half = halves.first().copied().unwrap_or_default();
+        Self(u128::from_be_bytes(half))
+    }
+
     /// The name of the playback that begins so. It is the same whenever it begins: players compare the URIs of a segment
     /// that they have seen, and a ticket is a part of them.
     #[must_use]
