@@ -36,6 +36,7 @@ use crate::session::id::Receipt;
 use crate::token_api::http::{self as token_api, TokenApi};
 
 use super::body::AnswerBody;
+use super::hls::memory::Memory;
 use super::hls::{self, Trouble};
 use super::stall::StallGuard;
 use super::together::Together;
@@ -69,6 +70,8 @@ struct Shared {
     verdict: Mutex<Option<Verdict>>,
     /// Set with the verdict: our 101 waits for what follows it.
     decided: Arc<AtomicBool>,
+    /// What was shown over HTTP.
+    memory: Memory,
     /// A complete head has been read.
     heard: AtomicBool,
 }
@@ -89,6 +92,7 @@ pub async fn hold(
     let shared = Arc::new(Shared {
         verdict: Mutex::new(None),
         decided: Arc::default(),
+        memory: Memory::default(),
         heard: AtomicBool::new(false),
     });
     let service = service_fn(|request: Request<Incoming>| {
@@ -172,7 +176,7 @@ async fn answer(
     }
     let target = HttpTarget::read(head.uri.path()).filter(|_| listener.playback);
     match target {
-        Some(target) => http_playback(gate, &head, peer, target).await,
+        Some(target) => http_playback(gate, &head, peer, target, &shared.memory).await,
         None => answer_whole(gate, listener, peer, &head, shared).map(AnswerBody::from),
     }
 }
@@ -183,6 +187,7 @@ async fn http_playback(
     head: &Parts,
     peer: Peer,
     target: HttpTarget<'_>,
+    memory: &Memory,
 ) -> Response<AnswerBody> {
     match (&head.method, strict::check_no_body(head)) {
         (_, Err(error)) => return reject(gate, error).map(AnswerBody::from),
@@ -191,7 +196,7 @@ async fn http_playback(
         _ => return reject(gate, Rejection::Method).map(AnswerBody::from),
     }
     // Boxed: a WebSocket's connection does not carry the room for it.
-    let answered = Box::pin(hls::answer(gate, head, peer, target)).await;
+    let answered = Box::pin(hls::answer(gate, head, peer, target, memory)).await;
     let mut response = answered.unwrap_or_else(|trouble| {
         let receipt = Receipt::new(random());
         let refused = |refusal: &Refusal| http_refusal(refusal, receipt).map(AnswerBody::from);

@@ -5,6 +5,7 @@ pub mod admission;
 pub mod content;
 pub mod fetching;
 pub mod house;
+pub mod memory;
 pub mod range;
 pub mod wanted;
 
@@ -25,6 +26,7 @@ use super::body::AnswerBody;
 use admission::{begin, go_on};
 use content::content;
 pub use house::{keep_house, keep_thread, restore, save};
+use memory::Memory;
 use wanted::Wanted;
 
 /// Why a request is not answered with media.
@@ -58,20 +60,23 @@ pub async fn answer(
     head: &Parts,
     peer: Peer,
     target: HttpTarget<'_>,
+    memory: &Memory,
 ) -> Result<Response<AnswerBody>, Trouble> {
     match target {
         HttpTarget::Playlist => {
-            let begun = begin(gate, head, peer)?;
-            let wanted = begun.playlist(gate)?;
-            content(gate, begun.admitted(), head, &wanted).await
+            let (admitted, first) = match memory.again(gate, head, peer) {
+                Some(playing) => playing,
+                None => memory.keep(gate, head, begin(gate, head, peer)?)?,
+            };
+            content(gate, &admitted, head, &first.wanted).await
         }
         HttpTarget::Progressive => {
             let begun = begin(gate, head, peer)?;
-            let wanted = Wanted::progressive(gate, begun.admitted(), &begun.query());
-            content(gate, begun.admitted(), head, &wanted).await
+            let wanted = Wanted::progressive(gate, &begun.admitted, &begun.query());
+            content(gate, &begun.admitted, head, &wanted).await
         }
         HttpTarget::Link(link) => {
-            let (admitted, wanted) = go_on(gate, head, peer, link)?;
+            let (admitted, wanted) = go_on(gate, head, peer, link, memory)?;
             content(gate, &admitted, head, &wanted).await
         }
     }

@@ -26,6 +26,7 @@ use crate::token::{Claims, Presented};
 
 use super::super::{Refused, random_wide, record, still_valid};
 use super::Trouble;
+use super::memory::Memory;
 use super::wanted::Wanted;
 
 /// A request that may be answered.
@@ -40,18 +41,17 @@ pub struct Admitted {
 /// A playback that begins, or whose first URL was opened again.
 #[derive(Debug)]
 pub struct Begun<'a> {
-    admitted: Admitted,
+    /// Who may be answered.
+    pub admitted: Admitted,
+    /// By what was decided.
+    pub policy: Arc<Policy>,
+    /// What the playback is known by everywhere, and here.
+    pub identities: (Identity, Identity),
     ticket: Ticket,
-    policy: Arc<Policy>,
     query: Query<'a>,
 }
 
 impl Begun<'_> {
-    /// Who may be answered.
-    pub fn admitted(&self) -> &Admitted {
-        &self.admitted
-    }
-
     /// The query for the media server.
     pub fn query(&self) -> String {
         self.query.rebuild(self.admitted.permit.url())
@@ -106,7 +106,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     };
     // Whoever mints may have sealed a ticket with this name for something else.
     let owner = claims.owner.clone();
-    let is_ours = |session: &HlsSession| session.is_of(&owner, &facts);
+    let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
     let known = gate.hls.known(first, here, address);
     let admitted = match known {
         Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session) {
@@ -125,6 +125,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     };
     let admitted = admitted.map_err(refused)?;
     Ok(Begun {
+        identities: (first, here),
         ticket: Ticket {
             session: admitted.session.id(),
             player: request.player,
@@ -144,11 +145,13 @@ pub fn go_on(
     head: &Parts,
     peer: Peer,
     link: LinkPath<'_>,
+    memory: &Memory,
 ) -> Result<(Admitted, Wanted), Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
-    let opened = policy.seals.open(link.ticket);
-    let OpenTicket { ticket, owner } = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
+    let opened = memory.open(&policy, link.ticket);
+    let opened = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
+    let OpenTicket { ticket, owner } = &*opened;
     let playing = gate.hls.find(ticket.session);
     // What plays goes on, though a reload has taken its source away.
     let its_own = playing.as_ref().and_then(|session| session.source());
@@ -161,7 +164,7 @@ pub fn go_on(
         address,
         referer: Referer::of_http(&head.headers),
     };
-    let wanted = Wanted::link(&policy.seals, &owner, &facts, head.uri.query(), link);
+    let wanted = Wanted::link(&policy.seals, owner, &facts, head.uri.query(), link);
     let wanted = wanted.map_err(|denial| Refused {
         denial,
         address,
@@ -169,10 +172,10 @@ pub fn go_on(
     })?;
     let admitted = match playing {
         // Whoever mints seals tickets, too, with any name in them.
-        Some(session) if !session.is_of(&owner, &facts) => {
+        Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
             return Err(unnamed(Reason::Ticket, address).into());
         }
-        playing => return_of(gate, &policy, &ticket, playing, &facts)?,
+        playing => return_of(gate, &policy, ticket, playing, &facts)?,
     };
     admitted.session.prove();
     Ok((admitted, wanted))
@@ -239,7 +242,7 @@ fn go_along(
 
 impl Admitted {
     /// `None` when it ended this very moment.
-    fn going_on(session: Arc<HlsSession>) -> Option<Self> {
+    pub fn going_on(session: Arc<HlsSession>) -> Option<Self> {
         let permit = session.permit()?;
         Some(Self { session, permit })
     }

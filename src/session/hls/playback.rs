@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::decision::Facts;
 use crate::decision::permit::Permit;
 use crate::request::rtmp_url::RtmpUrl;
-use crate::token::Owner;
+use crate::token::{Owner, StreamName};
 
 use super::super::guard::{Kick, SessionGuard};
 use super::super::id::SessionId;
@@ -116,11 +115,9 @@ impl HlsSession {
 
     /// Whether it plays this by a token of this owner. One that is over is to be told so, whatever it was.
     #[must_use]
-    pub fn is_of(&self, owner: &Owner, facts: &Facts) -> bool {
+    pub fn is_of(&self, owner: &Owner, stream: &StreamName, url: &RtmpUrl) -> bool {
         let same = |permit: &Permit| {
-            permit.claims().owner == *owner
-                && *permit.stream() == facts.stream
-                && *permit.url() == facts.url
+            permit.claims().owner == *owner && permit.stream() == stream && permit.url() == url
         };
         self.look(same).unwrap_or(true)
     }

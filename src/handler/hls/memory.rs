@@ -1,0 +1,124 @@
+//! What a connection has shown before. Players ask for one playlist again and again on one connection, and for all else
+//! under one ticket: what follows from the same bytes by the same policy is not worked out anew. What depends on the
+//! moment, such as whether the playback still plays and at this place, is asked each time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use http::request::Parts;
+
+use crate::gate::{Gate, Policy};
+use crate::listener::Peer;
+use crate::request::rtmp_url::RtmpUrl;
+use crate::session::hls::Known;
+use crate::session::hls::identity::Identity;
+use crate::session::id::SessionId;
+use crate::session::ticket::{OpenTicket, TicketError};
+use crate::token::{Owner, StreamName};
+
+use super::Trouble;
+use super::admission::{Admitted, Begun};
+use super::wanted::Wanted;
+
+/// The memory of one connection: its last first playlist and its last ticket.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Shown>);
+
+#[derive(Debug, Default)]
+struct Shown {
+    /// Of which all the rest is. It is not kept alive: keys that a reload has replaced must go.
+    policy: Weak<Policy>,
+    first: Option<Arc<First>>,
+    ticket: Option<(Box<str>, Arc<OpenTicket>)>,
+}
+
+/// A first playlist that was asked for with a good token.
+#[derive(Debug)]
+pub struct First {
+    target: Box<str>,
+    identities: (Identity, Identity),
+    session: SessionId,
+    owner: Owner,
+    stream: StreamName,
+    url: RtmpUrl,
+    /// What it asks for.
+    pub wanted: Wanted,
+}
+
+impl Memory {
+    /// The playback that the same request was a part of before, if it still is.
+    pub fn again(&self, gate: &Gate, head: &Parts, peer: Peer) -> Option<(Admitted, Arc<First>)> {
+        let policy = gate.policy();
+        let first = self.of(&policy).first.clone()?;
+        if *first.target != *target(head) {
+            return None;
+        }
+        let address = policy.edge.neighbours.client(peer, &head.headers);
+        // Where the viewer was when it was asked for; elsewhere it is not found by that.
+        let (everywhere, here) = first.identities;
+        let Known::Plays(session) = gate.hls.known(everywhere, here, address) else {
+            return None;
+        };
+        let is_its =
+            session.id() == first.session && session.is_of(&first.owner, &first.stream, &first.url);
+        let admitted = Admitted::going_on(session).filter(|_| is_its)?;
+        Some((admitted, first))
+    }
+
+    /// Remembers what a playback begins with.
+    pub fn keep(
+        &self,
+        gate: &Gate,
+        head: &Parts,
+        begun: Begun<'_>,
+    ) -> Result<(Admitted, Arc<First>), Trouble> {
+        let wanted = begun.playlist(gate)?;
+        let Begun {
+            admitted,
+            policy,
+            identities,
+            ..
+        } = begun;
+        let permit = &admitted.permit;
+        let first = Arc::new(First {
+            target: target(head).into(),
+            identities,
+            session: admitted.session.id(),
+            owner: permit.claims().owner.clone(),
+            stream: permit.stream().clone(),
+            url: permit.url().clone(),
+            wanted,
+        });
+        self.of(&policy).first = Some(Arc::clone(&first));
+        Ok((admitted, first))
+    }
+
+    /// Reads a ticket and checks its seal.
+    pub fn open(&self, policy: &Arc<Policy>, text: &str) -> Result<Arc<OpenTicket>, TicketError> {
+        let mut shown = self.of(policy);
+        if let Some((_, ticket)) = shown.ticket.as_ref().filter(|(known, _)| **known == *text) {
+            return Ok(Arc::clone(ticket));
+        }
+        let ticket = Arc::new(policy.seals.open(text)?);
+        shown.ticket = Some((text.into(), Arc::clone(&ticket)));
+        Ok(ticket)
+    }
+
+    /// What was shown under this policy.
+    fn of(&self, policy: &Arc<Policy>) -> MutexGuard<'_, Shown> {
+        // Every change of it is complete before anything that could panic.
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.policy.as_ptr() != Arc::as_ptr(policy) {
+            *shown = Shown {
+                policy: Arc::downgrade(policy),
+                ..Shown::default()
+            };
+        }
+        shown
+    }
+}
+
+fn target(head: &Parts) -> &str {
+    head.uri
+        .path_and_query()
+        .map_or("", |target| target.as_str())
+}
