@@ -160,8 +160,8 @@ pub fn set_stream_options(socket: &SockRef<'_>, user_timeout: Duration) -> io::R
     socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
+        .with_interval(Duration::from_secs(10));
+    // How many probes may fail says the user timeout, which stands above TCP_KEEPCNT (tcp(7)).
     socket.set_tcp_keepalive(&keepalive)?;
     socket.set_tcp_user_timeout(Some(user_timeout))
 }
