@@ -82,7 +82,8 @@ impl Passage {
     }
 
     /// Takes at most `most` bytes, which are not none, and no more than there is [`room`](Self::room) for. Ready with how many
-    /// have left the media server's socket: 0 when it has to be read to know what is wrong.
+    /// have left the media server's socket: 0 when it has to be read to know what is wrong, or when what was taken before has
+    /// to be handed on first.
     pub(super) fn poll_take(
         &mut self,
         server: &TcpStream,
@@ -91,7 +92,12 @@ impl Passage {
     ) -> Poll<usize> {
         debug_assert!(most > 0, "a splice of nothing");
         let most = usize::try_from(most).map_or(self.room(), |most| most.min(self.room()));
-        let taken = ready!(self.pipe.poll_fill(server, most, cx)).unwrap_or(0);
+        let taken = if self.is_empty() {
+            ready!(self.pipe.poll_fill(server, most, cx)).unwrap_or(0)
+        } else {
+            // That a call would block may be the full pipe's fault: the runtime must not take it for the socket's.
+            self.pipe.fill(server, most).unwrap_or(0)
+        };
         self.filled += taken;
         Poll::Ready(taken)
     }
@@ -114,6 +120,12 @@ impl Pipe {
         Some(Self { reader, writer })
     }
 
+    fn fill(&self, server: &TcpStream, most: usize) -> io::Result<usize> {
+        let filled = retry_on_intr(|| splice(server, None, &self.writer, None, most, FLAGS));
+        Ok(filled?)
+    }
+
+    /// The same for an empty pipe.
     fn poll_fill(
         &self,
         server: &TcpStream,
@@ -122,11 +134,7 @@ impl Pipe {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(server.poll_read_ready(cx))?;
-            match server.try_io(Interest::READABLE, || {
-                Ok(retry_on_intr(|| {
-                    splice(server, None, &self.writer, None, most, FLAGS)
-                })?)
-            }) {
+            match server.try_io(Interest::READABLE, || self.fill(server, most)) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 filled => return Poll::Ready(filled),
             }
@@ -152,3 +160,40 @@ impl Pipe {
 }
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await;
+        (near.unwrap(), listener.accept().await.unwrap().0)
+    }
+
+    /// As on a system that gives a user no larger pipes any more (pipe(7), pipe-user-pages-soft).
+    #[tokio::test]
+    async fn a_pipe_that_is_full_hides_nothing_that_is_still_in_the_socket() {
+        let (server, mut far) = pair().await;
+        let (viewer, _far) = pair().await;
+        far.write_all(&[7; 40_000]).await.unwrap();
+        server.readable().await.unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut outbox, mut moved, mut rounds) = (Outbox::default(), 0, 0);
+        while moved < 40_000 {
+            let pipe = Pipe::open().unwrap();
+            assert_eq!(fcntl_setpipe_size(&pipe.writer, 4096).unwrap(), 4096);
+            let mut passage = Passage { pipe, filled: 0 };
+            while let Poll::Ready(1..) = passage.poll_take(&server, 100_000, &mut cx) {}
+            assert!(!passage.is_empty(), "{moved} bytes, and then nothing");
+            moved += passage.hand_on(&viewer, &mut outbox).unwrap();
+            rounds += 1;
+        }
+        assert!(rounds >= 10, "{rounds} rounds of a page");
+    }
+}
