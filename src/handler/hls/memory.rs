@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use crate::gate::{Gate, Policy};
 use crate::listener::Peer;
+use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::session::hls::Known;
 use crate::session::hls::identity::Identity;
@@ -18,6 +19,9 @@ use crate::token::{Owner, StreamName};
 use super::Trouble;
 use super::admission::{Admitted, Begun};
 use super::wanted::Wanted;
+
+/// The longest target or ticket that is remembered, in bytes; those of players are a tenth of it.
+const LONGEST: usize = 4096;
 
 /// The memory of one connection: its last first playlist and its last ticket.
 #[derive(Debug, Default)]
@@ -35,6 +39,7 @@ struct Shown {
 #[derive(Debug)]
 pub struct First {
     target: Box<str>,
+    address: ClientAddress,
     identities: (Identity, Identity),
     session: SessionId,
     owner: Owner,
@@ -49,11 +54,11 @@ impl Memory {
     pub fn again(&self, gate: &Gate, head: &Parts, peer: Peer) -> Option<(Admitted, Arc<First>)> {
         let policy = gate.policy();
         let first = self.of(&policy).first.clone()?;
-        if *first.target != *target(head) {
+        let address = policy.edge.neighbours.client(peer, &head.headers);
+        // One of the identities is of the address.
+        if *first.target != *target(head) || first.address != address {
             return None;
         }
-        let address = policy.edge.neighbours.client(peer, &head.headers);
-        // Where the viewer was when it was asked for; elsewhere it is not found by that.
         let (everywhere, here) = first.identities;
         let Known::Plays(session) = gate.hls.known(everywhere, here, address) else {
             return None;
@@ -81,6 +86,7 @@ impl Memory {
         let permit = &admitted.permit;
         let first = Arc::new(First {
             target: target(head).into(),
+            address: permit.address(),
             identities,
             session: admitted.session.id(),
             owner: permit.claims().owner.clone(),
@@ -88,7 +94,9 @@ impl Memory {
             url: permit.url().clone(),
             wanted,
         });
-        self.of(&policy).first = Some(Arc::clone(&first));
+        if first.target.len() <= LONGEST {
+            self.of(&policy).first = Some(Arc::clone(&first));
+        }
         Ok((admitted, first))
     }
 
@@ -99,7 +107,9 @@ impl Memory {
             return Ok(Arc::clone(ticket));
         }
         let ticket = Arc::new(policy.seals.open(text)?);
-        shown.ticket = Some((text.into(), Arc::clone(&ticket)));
+        if text.len() <= LONGEST {
+            shown.ticket = Some((text.into(), Arc::clone(&ticket)));
+        }
         Ok(ticket)
     }
 

@@ -42,9 +42,13 @@ impl FirstUrl<'_> {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
-        let here = Identity::of(digest.clone().chain_update(place));
+        let at = |place: &str| {
+            let length = (place.len() as u64).to_be_bytes();
+            Identity::of(digest.clone().chain_update(length).chain_update(place))
+        };
+        let here = at(place);
         if self.is_one_players() {
-            (Identity::of(digest), here)
+            (at(""), here)
         } else {
             (here, here)
         }
