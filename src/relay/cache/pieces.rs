@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
+
+use super::entry::Content;
 
 /// Bytes in order, shared with whoever else holds them.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ pub struct Pieces {
     first: Bytes,
     behind: VecDeque<Bytes>,
     length: usize,
+    /// What they are of, for as long as they are not sent.
+    _of: Option<Arc<Content>>,
 }
 
 impl Pieces {
@@ -23,6 +28,14 @@ impl Pieces {
         } else if !bytes.is_empty() {
             self.behind.push_back(bytes);
         }
+    }
+}
+
+impl Pieces {
+    /// The same, charged for until it is dropped, whoever has let go of it meanwhile.
+    pub(super) fn of(self, content: &Arc<Content>) -> Self {
+        let _of = Some(Arc::clone(content));
+        Self { _of, ..self }
     }
 }
 

@@ -162,7 +162,7 @@ impl Body for SharedBody {
         read.map(|read| match (read, this.end) {
             (Ok(Some(pieces)), _) => {
                 this.at += pieces.remaining();
-                Some(Ok(Frame::data(pieces)))
+                Some(Ok(Frame::data(pieces.of(&this.content))))
             }
             (Ok(None), None) => None,
             (Ok(None), Some(_)) => Some(Err(Broken::PastTheEnd)),

@@ -70,6 +70,21 @@ fn what_lies_in_many_chunks_leaves_in_few_frames() {
 }
 
 #[test]
+fn what_was_read_is_charged_until_it_is_sent() {
+    let (cache, now) = (Cache::new(SETTINGS), Instant::now());
+    put(&cache, "a", &[7; 1000], now);
+    let mut body = share(&cache, "a", now).into_body();
+    let Poll::Ready(Some(Ok(unsent))) = frame(&mut body) else {
+        panic!("no frame");
+    };
+    drop(body);
+    cache.sweep(now + 2 * SETTINGS.segment);
+    assert!(cache.stats().bytes >= 1000);
+    drop(unsent);
+    assert_eq!(cache.stats().bytes, 0);
+}
+
+#[test]
 fn a_body_that_breaks_never_ends_cleanly_and_leaves_nothing() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, mut late) = fill(&cache, "a", now);
