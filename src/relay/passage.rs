@@ -9,13 +9,15 @@ use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
 
 use rustix::io::retry_on_intr;
-use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use rustix::pipe::{
+    PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice,
+};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::WAITING_BYTES;
 use super::frame::{FrameHeader, HEADER_LIMIT, header_length, is_control};
 use super::outbox::Outbox;
+use super::{BUFFER_BYTES, WAITING_BYTES};
 
 /// The smallest frame for which two splices cost less than a read and a write.
 pub(super) const LARGE: u64 = 32 * 1024;
@@ -115,9 +117,11 @@ impl Passage {
 impl Pipe {
     fn open() -> Option<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // As it comes it holds 64 KiB, and less of what does not begin with a page. Without the right to more it stays so.
-        let _ = fcntl_setpipe_size(&writer, PIPE_BYTES);
-        Some(Self { reader, writer })
+        // As it comes it holds 64 KiB, and less of what does not begin with a page. Without the right to more it stays so,
+        // and for who has used up its pages it is so small that copying costs less.
+        let size = fcntl_setpipe_size(&writer, PIPE_BYTES).or_else(|_| fcntl_getpipe_size(&writer));
+        let useful = size.is_ok_and(|size| size >= BUFFER_BYTES);
+        useful.then_some(Self { reader, writer })
     }
 
     fn fill(&self, server: &TcpStream, most: usize) -> io::Result<usize> {
