@@ -16,7 +16,7 @@ const DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
 /// The longest value of one that makes a shared answer: a number, `YES` or `v2`.
 const DIRECTIVE_LIMIT: usize = 12;
 
-/// Whether a query is spelled as players spell it. What it means is settled by [`append_signed`], which reads many
+/// Whether a query is spelled as players spell it. What it means is settled by the signature (`append_signed`), which reads many
 /// spellings alike, and a viewer that tried them all would make as many shared answers of one: so nothing is empty, nothing
 /// encoded that no player encodes, and only a playlist has directives, each once.
 pub fn is_usual(query: &str, is_playlist: bool) -> bool {
