@@ -47,6 +47,8 @@ pub struct Begun<'a> {
     pub policy: Arc<Policy>,
     /// What the playback is known by everywhere, and here.
     pub identities: (Identity, Identity),
+    /// Where the request came from: the playback may have been allowed elsewhere.
+    pub address: ClientAddress,
     ticket: Ticket,
     query: Query<'a>,
 }
@@ -126,6 +128,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     let admitted = admitted.map_err(refused)?;
     Ok(Begun {
         identities: (first, here),
+        address,
         ticket: Ticket {
             session: admitted.session.id(),
             player: request.player,

@@ -81,12 +81,13 @@ impl Memory {
             admitted,
             policy,
             identities,
+            address,
             ..
         } = begun;
         let permit = &admitted.permit;
         let first = Arc::new(First {
             target: target(head).into(),
-            address: permit.address(),
+            address,
             identities,
             session: admitted.session.id(),
             owner: permit.claims().owner.clone(),

@@ -29,9 +29,7 @@ impl Pieces {
             self.behind.push_back(bytes);
         }
     }
-}
 
-impl Pieces {
     /// The same, charged for until it is dropped, whoever has let go of it meanwhile.
     pub(super) fn of(self, content: &Arc<Content>) -> Self {
         let _of = Some(Arc::clone(content));
