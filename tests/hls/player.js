@@ -10,6 +10,7 @@ const errors = []; // { details, fatal, status, body }, in order
 let hls = null;
 let moved = null; // when the picture was last seen to move, and where; null before it first does
 let longestStall = 0;
+const MOMENT_MS = 1000; // longer than a playlist stays in the gate's cache
 let begunAgain = 0; // how often the browser's own player had to begin once more
 
 function start(url, how) {
@@ -28,14 +29,16 @@ function start(url, how) {
 
 // Chromium's own player changes the rendition in its first moments, and about one time in a hundred it then gives up with
 // "could not parse", though all that it was given is in order. It was seen where the new rendition's playlist was a segment
-// behind the one that it had just read, as cached playlists may be. A page that cares begins once more; tests look how often
-// that was.
-function playNatively(url, again = true) {
+// behind the one that it had just read, as cached playlists may be. A page that cares begins once more when
+// other playlists have come; tests look how often that was.
+function playNatively(url, again = 2) {
   video.onerror = () => {
-    if (again && video.currentTime < FIRST_MOMENTS_S) {
+    if (again > 0 && video.currentTime < FIRST_MOMENTS_S) {
       begunAgain += 1;
-      playNatively(url, false);
-      video.play().catch(() => {});
+      setTimeout(() => {
+        playNatively(url, again - 1);
+        video.play().catch(() => {});
+      }, MOMENT_MS);
     } else {
       errors.push({ details: video.error.message, fatal: true, code: video.error.code });
     }
