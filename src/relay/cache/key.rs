@@ -74,6 +74,7 @@ mod tests {
                 splits += 1;
             }
         }
+        assert!(splits > 50);
         assert_eq!(keys.len(), splits);
     }
 }
