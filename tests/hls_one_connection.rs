@@ -15,8 +15,8 @@ use rustix::process::Signal;
 
 use support::gate::{Gate, grant, mint};
 use support::hls::{
-    ask_from, begin, entry, expiring, gate_with, links, outcome, play, server, session,
-    wait_for_expiry,
+    ask_from, begin, entry, exchange_key, expiring, gate_with, links, outcome, play, server,
+    session, wait_for_expiry,
 };
 use support::media_server::{header, read_head};
 use support::until;
@@ -58,6 +58,14 @@ impl Kept {
         }
         here
     }
+
+    /// Opens a URL and the media playlist in it: the first answer, and where that playlist is.
+    fn plays(&mut self, gate: &Gate, first: &str) -> (Answer, String) {
+        let begun = self.asks(gate, HERE, first);
+        let media = links(first, &begun.body).remove(0);
+        assert_eq!(self.asks(gate, HERE, &media).status, 200);
+        (begun, media)
+    }
 }
 
 /// The name of the playback that a first playlist leads to.
@@ -73,9 +81,7 @@ fn a_playback_goes_on_past_its_expiry_and_not_past_its_end() {
     let token = expiring(3);
     let first = entry(&token, "1");
     let mut kept = Kept::to(&gate);
-    let begun = kept.asks(&gate, HERE, &first);
-    let media = links(&first, &begun.body).remove(0);
-    kept.asks(&gate, HERE, &media);
+    let (begun, media) = kept.plays(&gate, &first);
     wait_for_expiry(&token);
     assert_eq!(kept.asks(&gate, HERE, &first).body, begun.body);
     assert_eq!(kept.asks(&gate, HERE, &media).status, 200);
@@ -93,9 +99,7 @@ fn who_is_revoked_hears_it_on_a_connection_that_knows_it() {
     let token = grant("abcde-one");
     let first = entry(&token, "1");
     let mut kept = Kept::to(&gate);
-    let begun = kept.asks(&gate, HERE, &first);
-    let media = links(&first, &begun.body).remove(0);
-    kept.asks(&gate, HERE, &media);
+    let (_, media) = kept.plays(&gate, &first);
     let body = format!(r#"{{"organisation":"abcde","token_id":"{}"}}"#, token.id);
     let json = ["Content-Type: application/json"];
     let revoked = request(gate.admin, "POST", "/api/revocations", &json, &body);
@@ -111,16 +115,9 @@ fn a_key_that_is_gone_is_gone_for_a_connection_that_knows_it() {
     let gate = gate_with(server.address, "");
     let first = entry(&grant("abcde-one"), "1");
     let mut kept = Kept::to(&gate);
-    let begun = kept.asks(&gate, HERE, &first);
-    let media = links(&first, &begun.body).remove(0);
-    kept.asks(&gate, HERE, &media);
+    let (_, media) = kept.plays(&gate, &first);
 
-    let next = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI5OTk5";
-    support::gate::write_secret(&gate.dir().join("next.secret"), next);
-    let file = std::fs::read_to_string(gate.dir().join("h5gate.toml")).unwrap();
-    let gone = "id = \"abcde-1\"\nsecret_file = \"abcde.secret\"\n";
-    assert!(file.contains(gone), "{file}");
-    gate.rewrite_text(&file.replace(gone, "id = \"next\"\nsecret_file = \"next.secret\"\n"));
+    exchange_key(&gate);
     gate.signal(Signal::HUP);
     gate.logged("configuration reloaded");
     // The playback goes on by its ticket, and its token begins nothing any more.
@@ -198,9 +195,7 @@ fn a_forgery_beside_what_is_known_is_a_forgery() {
     let token = grant("abcde-one");
     let first = entry(&token, "1");
     let mut kept = Kept::to(&gate);
-    let begun = kept.asks(&gate, HERE, &first);
-    let media = links(&first, &begun.body).remove(0);
-    assert_eq!(kept.asks(&gate, HERE, &media).status, 200);
+    let (begun, media) = kept.plays(&gate, &first);
     let signature = mint(&token).token.rsplit('.').next().unwrap().to_owned();
     let changed = |text: &str| {
         let last = if text.ends_with('A') { "B" } else { "A" };

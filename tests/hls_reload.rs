@@ -14,7 +14,8 @@ use rustix::process::Signal;
 
 use support::gate::{Gate, Setup, grant};
 use support::hls::{
-    ask, begin, entry, expiring, gate_with, links, outcome, play, server, session, wait_for_expiry,
+    ask, begin, entry, exchange_key, expiring, gate_with, links, outcome, play, server, session,
+    wait_for_expiry,
 };
 use support::until;
 
@@ -59,12 +60,7 @@ fn who_plays_goes_on_when_the_key_is_gone_and_does_not_return() {
     let entry = entry(&grant("abcde-one"), "1");
     let (_, media, segments) = play(&gate, &entry);
 
-    let next = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI5OTk5";
-    support::gate::write_secret(&gate.dir().join("next.secret"), next);
-    let file = std::fs::read_to_string(gate.dir().join("h5gate.toml")).unwrap();
-    let gone = "id = \"abcde-1\"\nsecret_file = \"abcde.secret\"\n";
-    assert!(file.contains(gone), "{file}");
-    gate.rewrite_text(&file.replace(gone, "id = \"next\"\nsecret_file = \"next.secret\"\n"));
+    exchange_key(&gate);
     reload(&gate);
     let text = ask(&gate, &media);
     assert_eq!(text.status, 200, "{text:?}");

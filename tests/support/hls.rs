@@ -73,6 +73,16 @@ pub fn gate_with(server: SocketAddr, tables: &str) -> Gate {
     })
 }
 
+/// Gives the organisation another key in the configuration, in the place of the one that signs in these tests.
+pub fn exchange_key(gate: &Gate) {
+    let next = "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI5OTk5";
+    super::gate::write_secret(&gate.dir().join("next.secret"), next);
+    let file = std::fs::read_to_string(gate.dir().join("h5gate.toml")).unwrap();
+    let gone = "id = \"abcde-1\"\nsecret_file = \"abcde.secret\"\n";
+    assert!(file.contains(gone), "{file}");
+    gate.rewrite_text(&file.replace(gone, "id = \"next\"\nsecret_file = \"next.secret\"\n"));
+}
+
 pub fn entry(grant: &Grant, cid: &str) -> String {
     let query = query("abcde-one", &mint(grant)).replace("cid=123456", &format!("cid={cid}"));
     format!("/h5live/authhttp/playlist.m3u8?{query}&pid=7")
