@@ -18,9 +18,10 @@ const GUARDED: [&str; 7] = [
 /// What every token of ours begins with. Players may send an older `token` of another kind before it.
 const OURS: &str = "h1.";
 
-/// What [`encode_component`] leaves as it is, but for six marks that are rare.
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~')
+/// Whether a byte stands for itself in every part of a URL (RFC 3986 section 2.3).
+#[must_use]
+pub const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// What `encodeURIComponent` leaves as it is.
@@ -226,7 +227,7 @@ fn push(text: &mut String, key: &str, value: Option<&str>) {
 }
 
 fn push_encoded(text: &mut String, plain: &str) {
-    if plain.bytes().all(is_plain) {
+    if plain.bytes().all(is_unreserved) {
         text.push_str(plain);
     } else {
         text.extend(utf8_percent_encode(plain, COMPONENT));

@@ -1,5 +1,7 @@
 //! Percent-encoding of what RFC 3986 does not allow, leaving alone what is encoded already.
 
+use crate::request::query::is_unreserved;
+
 /// Whether a byte may stand in a path, `/` included (RFC 3986, section 3.3).
 pub(super) fn in_path(byte: u8) -> bool {
     is_unreserved(byte)
@@ -12,11 +14,6 @@ pub(super) fn in_path(byte: u8) -> bool {
 /// Whether a byte may stand in a query and no browser encodes it: not `'`.
 pub(super) fn in_query(byte: u8) -> bool {
     byte == b'?' || byte != b'\'' && in_path(byte)
-}
-
-/// RFC 3986, section 2.3.
-pub(super) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// Appends `text`, encoding each byte that is not allowed, and each `%` that encodes nothing.

@@ -3,9 +3,9 @@
 use memchr::memchr_iter;
 use percent_encoding::percent_decode_str;
 
-use crate::request::query::{encode_component, guarded};
+use crate::request::query::{encode_component, guarded, is_unreserved};
 
-use super::encoding::{encode, escape, in_query, is_unreserved, push_escape};
+use super::encoding::{encode, escape, in_query, push_escape};
 
 /// What the names of parameters begin with that players add.
 const ADDED: &str = "_HLS_";
