@@ -1,6 +1,7 @@
 //! The way of a request, forwards: a connection is accepted, its head read, the token verified, the playback decided, a
 //! session opened, a media server chosen, the bytes relayed, and whatever goes wrong told by the refusal map.
 
+pub mod answer_socket;
 pub mod body;
 pub mod conversation;
 pub mod dialling;
@@ -8,8 +9,6 @@ pub mod first_playlist;
 pub mod hls;
 pub mod in_band;
 pub mod record;
-pub mod stall;
-pub mod together;
 
 use std::sync::Arc;
 

@@ -35,11 +35,10 @@ use crate::request::strict::{self, Rejection};
 use crate::session::id::Receipt;
 use crate::token_api::http::{self as token_api, TokenApi};
 
+use super::answer_socket::AnswerSocket;
 use super::body::AnswerBody;
 use super::hls::memory::Memory;
 use super::hls::{self, Trouble};
-use super::stall::StallGuard;
-use super::together::Together;
 use super::{Verdict, judge, random, record};
 
 const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
@@ -69,7 +68,7 @@ struct Shared {
     /// Set by the request that became a WebSocket.
     verdict: Mutex<Option<Verdict>>,
     /// Set with the verdict: our 101 waits for what follows it.
-    decided: Arc<AtomicBool>,
+    decided: AtomicBool,
     /// What was shown over HTTP.
     memory: Memory,
     /// A complete head has been read.
@@ -91,7 +90,7 @@ pub async fn hold(
     } = accepted;
     let shared = Arc::new(Shared {
         verdict: Mutex::new(None),
-        decided: Arc::default(),
+        decided: AtomicBool::new(false),
         memory: Memory::default(),
         heard: AtomicBool::new(false),
     });
@@ -109,8 +108,8 @@ pub async fn hold(
         .header_read_timeout(gate.timeouts.keep_alive);
     http.max_headers(gate.limits.fields)
         .max_buf_size(gate.limits.head);
-    let socket = StallGuard::new(socket, gate.timeouts.write_stall);
-    let socket = Together::new(socket, Arc::clone(&shared.decided));
+    let holds = || shared.decided.load(Ordering::Relaxed);
+    let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, holds);
     let mut conversation = http.serve_connection(TokioIo::new(socket), service);
 
     let mut deadline = std::pin::pin!(sleep_until(head_deadline));
@@ -152,7 +151,7 @@ pub async fn hold(
         }
     };
     Some(Opened {
-        socket: socket.into_inner(),
+        socket,
         early: parts.read_buf.to_vec(),
         verdict,
         permit,

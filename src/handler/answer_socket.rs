@@ -1,4 +1,5 @@
-//! A viewer that takes nothing of an answer: hyper would wait for it without a limit.
+//! A viewer's socket as hyper answers through it. hyper would wait without a limit for a viewer that takes nothing, and send
+//! the answer to a handshake at once, though on a loaded gate a packet costs more than the verdict that follows.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -8,31 +9,35 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A socket that fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`. While there
-/// is nothing to write it may be as quiet as it likes.
+/// Fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`; while there is nothing to
+/// write it may be as quiet as it likes. What is written once `holds` is true waits for whoever takes the socket apart.
 #[derive(Debug)]
-pub struct StallGuard<S> {
+pub struct AnswerSocket<S, H> {
     socket: S,
     limit: Duration,
     /// Runs while the socket takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
+    holds: H,
+    held: Vec<u8>,
 }
 
-impl<S> StallGuard<S> {
+impl<S, H: Fn() -> bool> AnswerSocket<S, H> {
     /// Guards a socket.
     #[must_use]
-    pub fn new(socket: S, limit: Duration) -> Self {
+    pub fn new(socket: S, limit: Duration, holds: H) -> Self {
         Self {
             socket,
             limit,
             stall: None,
+            holds,
+            held: Vec::new(),
         }
     }
 
-    /// The socket, no longer guarded.
+    /// The socket, no longer guarded, and what has still to be written to it.
     #[must_use]
-    pub fn into_inner(self) -> S {
-        self.socket
+    pub fn into_parts(self) -> (S, Vec<u8>) {
+        (self.socket, self.held)
     }
 
     /// What a write came to, or that there have been too many in vain.
@@ -53,7 +58,7 @@ impl<S> StallGuard<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
+impl<S: AsyncRead + Unpin, H: Unpin> AsyncRead for AnswerSocket<S, H> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -63,12 +68,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
+impl<S: AsyncWrite + Unpin, H: Fn() -> bool + Unpin> AsyncWrite for AnswerSocket<S, H> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if (self.holds)() {
+            self.held.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.watch(written, cx)
     }
@@ -78,6 +87,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if (self.holds)() {
+            let before = self.held.len();
+            for piece in pieces {
+                self.held.extend_from_slice(piece);
+            }
+            return Poll::Ready(Ok(self.held.len() - before));
+        }
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, pieces);
         self.watch(written, cx)
     }
@@ -97,6 +113,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
     use tokio::time::{Instant, sleep};
 
@@ -107,7 +125,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up_and_who_takes_little_is_not() {
         let (mut peer, socket) = duplex(1);
-        let mut socket = StallGuard::new(socket, LIMIT);
+        let mut socket = AnswerSocket::new(socket, LIMIT, || false);
         let start = Instant::now();
         let reading = async {
             for _ in 0..5 {
@@ -124,12 +142,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_no_stall() {
         let (mut peer, socket) = duplex(10);
-        let mut socket = StallGuard::new(socket, LIMIT);
+        let mut socket = AnswerSocket::new(socket, LIMIT, || false);
         for _ in 0..3 {
             socket.write_all(&[7; 10]).await.unwrap();
             // What was written waits for the peer, and nobody waits to write more.
             sleep(10 * LIMIT).await;
             peer.read_exact(&mut [0; 10]).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_while_it_holds_waits_in_order() {
+        let holds = Cell::new(false);
+        let mut socket = AnswerSocket::new(Vec::new(), LIMIT, || holds.get());
+        socket.write_all(b"first ").await.unwrap();
+        holds.set(true);
+        socket.write_all(b"second ").await.unwrap();
+        let pieces = [IoSlice::new(b"third "), IoSlice::new(b"fourth")];
+        assert_eq!(socket.write_vectored(&pieces).await.unwrap(), 12);
+        let (sent, held) = socket.into_parts();
+        assert_eq!(
+            (&sent[..], &held[..]),
+            (&b"first "[..], &b"second third fourth"[..])
+        );
     }
 }
