@@ -38,6 +38,8 @@ pub mod demo;
 #[cfg(feature = "gate")]
 pub mod gate;
 #[cfg(feature = "gate")]
+pub mod interrupt;
+#[cfg(feature = "gate")]
 pub mod load;
 #[cfg(feature = "gate")]
 pub mod logging;

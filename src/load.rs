@@ -12,7 +12,6 @@ pub mod fetch;
 pub mod frames;
 pub mod handshake;
 pub mod hls;
-pub mod interrupt;
 pub mod machine;
 pub mod origin;
 pub mod plan;
@@ -35,8 +34,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::interrupt::Interrupt;
+
 use fetch::Fetcher;
-use interrupt::Interrupt;
 use machine::TooFewDescriptors;
 use plan::Plan;
 use report::Report;

@@ -22,6 +22,7 @@ use crate::admin;
 use crate::config::{Config, ListenerConfig};
 use crate::gate::{Gate, Site};
 use crate::handler;
+use crate::interrupt::Interrupt;
 use crate::listener::{SocketOptions, accept, bind};
 use crate::logging::Log;
 use crate::metrics::Why;
@@ -149,7 +150,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         tokio::select! {
             () = all_ended(workers) => tracing::info!("drained"),
-            () = signals.end() => tracing::warn!(sessions = gate.sessions.count(), "stopped before the drain was over"),
+            () = signals.end.recv() => tracing::warn!(sessions = gate.sessions.count(), "stopped before the drain was over"),
         }
         // Nobody could ask while the gate drained: that they were silent meanwhile is not held against them.
         handler::hls::save(&playbacks, state.as_deref());
@@ -268,8 +269,7 @@ async fn keep_names_fresh(gate: Arc<Gate>, mut fresh: bool) {
 
 /// The signals that mean something.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    end: Interrupt,
     hang_up: Signal,
     /// Kept for the hand-over of sockets, which does not exist yet: by default it would end the process.
     user_2: Signal,
@@ -278,27 +278,17 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            end: Interrupt::new()?,
             hang_up: signal(SignalKind::hangup())?,
             user_2: signal(SignalKind::user_defined2())?,
         })
-    }
-
-    /// SIGTERM or SIGINT.
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 
     /// Reloads at each SIGHUP until the end.
     async fn run_until_end(&mut self, gate: &Gate, path: Option<&Path>) {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
+                () = self.end.recv() => return,
                 _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing in this version"),
                 _ = self.hang_up.recv() => path.into_iter().for_each(|path| reload(gate, path)),
             }

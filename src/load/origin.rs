@@ -30,9 +30,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::interrupt::Interrupt;
 use crate::listener::{SocketOptions, bind};
 
-use super::interrupt::Interrupt;
 use super::machine::raise_descriptors;
 use super::plan::WORKERS;
 use media::{Fragment, SMALLEST};

@@ -1,4 +1,4 @@
-//! What ends a test or an origin before its time: Ctrl-C, or the SIGTERM of whoever started it.
+//! What ends a gate, a test or an origin: Ctrl-C, or the SIGTERM of whoever started it.
 
 use std::io;
 
