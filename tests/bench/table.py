@@ -1,14 +1,14 @@
 """Measurements become tables in Markdown."""
 
-from statistics import median
+from statistics import median, quantiles
 
 from rows import QUOTIENTS
 
 
 def costs(results, cell, name, what="cost"):
-    """The figures of one proxy by round; rounds without one are left out."""
+    """The figures of one proxy by slice; slices without one are left out."""
     found = (one for one in results if (one["row"], one["variant"]) == cell and one["proxy"] == name)
-    return {one["round"]: one[what] for one in found if what in one}
+    return {one["slice"]: one[what] for one in found if what in one}
 
 
 def show(value):
@@ -16,16 +16,21 @@ def show(value):
 
 
 def figure(values, show=show):
-    """Median and range."""
-    if not values:
-        return "—"
-    middle, low, high = median(values), min(values), max(values)
-    return show(middle) if len(values) == 1 else f"{show(middle)} ({show(low)}–{show(high)})"
+    """The median, and between what the middle half lies."""
+    values = list(values)
+    if len(values) < 2:
+        return show(values[0]) if values else "—"
+    low, middle, high = quantiles(values, method="inclusive")
+    return f"{show(middle)} ({show(low)}–{show(high)})"
 
 
 def quotients(above, below, factor=1.0):
-    """Within each round, since a machine's rounds differ more than its proxies."""
+    """Within each slice, since a machine's seconds differ more than its proxies."""
     return [factor * above[number] / below[number] for number in above if below.get(number)]
+
+
+def show_ratio(value):
+    return f"{value:.2f}"
 
 
 def ratio(mine, theirs):
@@ -68,14 +73,13 @@ def table(results, cells, proxies):
         theirs = lambda name: costs(results, others, name)
         mine = costs(results, cell, "gate")
         figures = [figure(costs(results, cell, name).values()) for name in proxies]
-        ratios = (ratio(mine, theirs(name)) for name in compared)
-        told = [f"{one:.2f}" if one else "—" for one in ratios]
+        told = [figure(quotients(mine, theirs(name)), show_ratio) for name in compared]
         text.append(line([row.title_of(variant), *figures, *told, aim(mine, theirs, variant.aims)]))
     return "\n".join(text)
 
 
 def computed(results, proxies):
-    """What follows from two rows of one round."""
+    """What follows from two rows of one slice."""
     text = []
     for one in QUOTIENTS:
         values = {
@@ -87,7 +91,7 @@ def computed(results, proxies):
         gate = values.get("gate")
         limit = f"≤ {one.most:g}" if one.most is not None else f"≥ {one.least:g}"
         told = verdict(limit, median(gate) if gate else None, one.most, one.least)
-        figures = [figure(values[name], lambda value: f"{value:.2f}") for name in proxies]
+        figures = [figure(values[name], show_ratio) for name in proxies]
         text.append(line([one.title, *figures, told]))
     return "\n".join(["", *lines("computed", *proxies, "aim"), *text]) if text else ""
 
@@ -114,7 +118,7 @@ def mishaps(results, cells):
     titles = {(row.key, variant.name): row.title_of(variant) for row, variant in cells}
     told = []
     for one in results:
-        where = f"{titles.get((one['row'], one['variant']), one['row'])}: {one['proxy']}, round {one['round'] + 1}"
+        where = f"{titles.get((one['row'], one['variant']), one['row'])}: {one['proxy']}, slice {one['slice'] + 1}"
         if "error" in one:
             told.append(f"- {where}: not measured: {one['error'].strip().splitlines()[-1]}")
         elif bad := one.get("bad"):
