@@ -2,29 +2,31 @@
 //! the answer to a handshake at once, though on a loaded gate a packet costs more than the verdict that follows.
 
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem::take;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// Fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`; while there is nothing to
-/// write it may be as quiet as it likes. What is written once `holds` is true waits for whoever takes the socket apart.
+/// write it may be as quiet as it likes. What is written while `holds` is true waits for whoever takes the socket back.
 #[derive(Debug)]
-pub struct AnswerSocket<S, H> {
+pub struct AnswerSocket<'a, S> {
     socket: S,
     limit: Duration,
     /// Runs while the socket takes nothing.
     stall: Option<Pin<Box<Sleep>>>,
-    holds: H,
+    holds: &'a AtomicBool,
     held: Vec<u8>,
 }
 
-impl<S, H: Fn() -> bool> AnswerSocket<S, H> {
+impl<'a, S: AsyncWrite + Unpin> AnswerSocket<'a, S> {
     /// Guards a socket.
     #[must_use]
-    pub fn new(socket: S, limit: Duration, holds: H) -> Self {
+    pub fn new(socket: S, limit: Duration, holds: &'a AtomicBool) -> Self {
         Self {
             socket,
             limit,
@@ -38,6 +40,14 @@ impl<S, H: Fn() -> bool> AnswerSocket<S, H> {
     #[must_use]
     pub fn into_parts(self) -> (S, Vec<u8>) {
         (self.socket, self.held)
+    }
+
+    /// Writes what was held, within the same limit; then the socket is no longer guarded.
+    pub async fn release(mut self) -> io::Result<S> {
+        let held = take(&mut self.held);
+        self.holds.store(false, Ordering::Relaxed);
+        self.write_all(&held).await?;
+        Ok(self.socket)
     }
 
     /// What a write came to, or that there have been too many in vain.
@@ -58,7 +68,7 @@ impl<S, H: Fn() -> bool> AnswerSocket<S, H> {
     }
 }
 
-impl<S: AsyncRead + Unpin, H: Unpin> AsyncRead for AnswerSocket<S, H> {
+impl<S: AsyncRead + Unpin> AsyncRead for AnswerSocket<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -68,13 +78,13 @@ impl<S: AsyncRead + Unpin, H: Unpin> AsyncRead for AnswerSocket<S, H> {
     }
 }
 
-impl<S: AsyncWrite + Unpin, H: Fn() -> bool + Unpin> AsyncWrite for AnswerSocket<S, H> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AnswerSocket<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if (self.holds)() {
+        if self.holds.load(Ordering::Relaxed) {
             self.held.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -87,7 +97,7 @@ impl<S: AsyncWrite + Unpin, H: Fn() -> bool + Unpin> AsyncWrite for AnswerSocket
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if (self.holds)() {
+        if self.holds.load(Ordering::Relaxed) {
             let before = self.held.len();
             for piece in pieces {
                 self.held.extend_from_slice(piece);
@@ -113,19 +123,18 @@ impl<S: AsyncWrite + Unpin, H: Fn() -> bool + Unpin> AsyncWrite for AnswerSocket
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-    use tokio::time::{Instant, sleep};
+    use tokio::io::{AsyncReadExt as _, duplex};
+    use tokio::time::{Instant, sleep, timeout};
 
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(30);
+    static NEVER: AtomicBool = AtomicBool::new(false);
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up_and_who_takes_little_is_not() {
         let (mut peer, socket) = duplex(1);
-        let mut socket = AnswerSocket::new(socket, LIMIT, || false);
+        let mut socket = AnswerSocket::new(socket, LIMIT, &NEVER);
         let start = Instant::now();
         let reading = async {
             for _ in 0..5 {
@@ -142,7 +151,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_is_no_stall() {
         let (mut peer, socket) = duplex(10);
-        let mut socket = AnswerSocket::new(socket, LIMIT, || false);
+        let mut socket = AnswerSocket::new(socket, LIMIT, &NEVER);
         for _ in 0..3 {
             socket.write_all(&[7; 10]).await.unwrap();
             // What was written waits for the peer, and nobody waits to write more.
@@ -153,10 +162,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_while_it_holds_waits_in_order() {
-        let holds = Cell::new(false);
-        let mut socket = AnswerSocket::new(Vec::new(), LIMIT, || holds.get());
+        let holds = AtomicBool::new(false);
+        let mut socket = AnswerSocket::new(Vec::new(), LIMIT, &holds);
         socket.write_all(b"first ").await.unwrap();
-        holds.set(true);
+        holds.store(true, Ordering::Relaxed);
         socket.write_all(b"second ").await.unwrap();
         let pieces = [IoSlice::new(b"third "), IoSlice::new(b"fourth")];
         assert_eq!(socket.write_vectored(&pieces).await.unwrap(), 12);
@@ -165,5 +174,28 @@ mod tests {
             (&sent[..], &held[..]),
             (&b"first "[..], &b"second third fourth"[..])
         );
+    }
+
+    #[tokio::test]
+    async fn what_was_held_follows_what_was_not() {
+        let holds = AtomicBool::new(false);
+        let mut socket = AnswerSocket::new(Vec::new(), LIMIT, &holds);
+        socket.write_all(b"first ").await.unwrap();
+        holds.store(true, Ordering::Relaxed);
+        socket.write_all(b"second").await.unwrap();
+        assert_eq!(socket.release().await.unwrap(), b"first second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_of_what_was_held_is_given_up_too() {
+        let (_peer, socket) = duplex(1);
+        let holds = AtomicBool::new(true);
+        let mut socket = AnswerSocket::new(socket, LIMIT, &holds);
+        socket.write_all(&[7; 100]).await.unwrap();
+        let start = Instant::now();
+        let released = timeout(2 * LIMIT, socket.release()).await;
+        let error = released.expect("given up").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
     }
 }

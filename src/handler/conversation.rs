@@ -18,7 +18,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -108,8 +107,7 @@ pub async fn hold(
         .header_read_timeout(gate.timeouts.keep_alive);
     http.max_headers(gate.limits.fields)
         .max_buf_size(gate.limits.head);
-    let holds = || shared.decided.load(Ordering::Relaxed);
-    let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, holds);
+    let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, &shared.decided);
     let mut conversation = http.serve_connection(TokioIo::new(socket), service);
 
     let mut deadline = std::pin::pin!(sleep_until(head_deadline));
@@ -142,13 +140,13 @@ pub async fn hold(
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .take()?;
-    let (mut socket, answer) = parts.io.into_inner().into_parts();
-    let verdict = match verdict {
-        Verdict::Close(farewell) if !farewell.retried => Verdict::Close(farewell.behind(answer)),
-        verdict @ (Verdict::Play(_) | Verdict::Close(_)) => {
-            socket.write_all(&answer).await.ok()?;
-            verdict
+    let socket = parts.io.into_inner();
+    let (socket, verdict) = match verdict {
+        Verdict::Close(farewell) if !farewell.retried => {
+            let (socket, answer) = socket.into_parts();
+            (socket, Verdict::Close(farewell.behind(answer)))
         }
+        verdict @ (Verdict::Play(_) | Verdict::Close(_)) => (socket.release().await.ok()?, verdict),
     };
     Some(Opened {
         socket,
