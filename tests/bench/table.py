@@ -11,6 +11,12 @@ def costs(results, cell, name, what="cost"):
     return {one["slice"]: one[what] for one in found if what in one}
 
 
+def wholes(results, cell, name):
+    """What a connection costs to its end, by slice, where that was measured beside its beginning."""
+    opened, left = costs(results, cell, name), costs(results, cell, name, "leaving")
+    return {number: opened[number] + left[number] for number in left}
+
+
 def show(value):
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
 
@@ -41,6 +47,7 @@ def ratio(mine, theirs):
 def verdict(text, reached, most=None, least=None):
     if reached is None:
         return f"{text}: not measured"
+    reached = round(reached, 2)  # as it is shown
     missed = reached / most - 1 if most is not None else 1 - reached / least
     return f"{text}: missed by {100 * missed:.0f} % ({reached:.2f})" if missed > 0 else f"{text}: met ({reached:.2f})"
 
@@ -75,6 +82,12 @@ def table(results, cells, proxies):
         figures = [figure(costs(results, cell, name).values()) for name in proxies]
         told = [figure(quotients(mine, theirs(name)), show_ratio) for name in compared]
         text.append(line([row.title_of(variant), *figures, *told, aim(mine, theirs, variant.aims)]))
+        to_the_end = {name: wholes(results, cell, name) for name in proxies}
+        if any(to_the_end.values()):
+            figures = [figure(whole.values()) for whole in to_the_end.values()]
+            gate = to_the_end.get("gate", {})
+            told = [figure(quotients(gate, to_the_end[name]), show_ratio) for name in compared]
+            text.append(line([f"{row.title_of(variant)}, and its end", *figures, *told, ""]))
     return "\n".join(text)
 
 
