@@ -17,10 +17,21 @@ use support::gate::{Gate, Setup, grant, mint};
 use support::hls::{
     HERE, ask, ask_only, entry, expiring, gate_with, links, play, server, wait_for_expiry,
 };
-use support::http_server::{Page, playlist, segment};
+use support::http_server::{HttpServer, Page, playlist, segment};
 use support::media_server::{MediaServer, read_head};
 use support::viewer::{Viewer, connect, get, query};
 use support::{PATIENCE, playing, until};
+
+/// A gate of WebSocket and HLS, each with a media server of its own.
+fn gate_of_both(media: &MediaServer, server: &HttpServer, tables: &str) -> Gate {
+    let http_servers = format!("http_servers = [\"http://{}\"]\n", server.address);
+    Gate::start(&Setup {
+        servers: vec![media.address],
+        upstream: &(http_servers + "http_path = \"/hls/{stream}/\""),
+        tables,
+        ..Setup::default()
+    })
+}
 
 #[test]
 fn a_viewer_multiplies_no_shared_fetches_by_spelling_one_segment_in_many_ways() {
@@ -144,15 +155,7 @@ fn a_viewer_who_does_not_read_is_gone_after_a_while() {
 fn who_opens_urls_without_playing_keeps_no_websocket_out() {
     let media = MediaServer::echo();
     let server = server();
-    let gate = Gate::start(&Setup {
-        servers: vec![media.address],
-        upstream: &format!(
-            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/{{stream}}/\"",
-            server.address
-        ),
-        tables: "[limits]\nsessions = 3\n",
-        ..Setup::default()
-    });
+    let gate = gate_of_both(&media, &server, "[limits]\nsessions = 3\n");
     for cid in 0..10 {
         let entry = entry(&grant("abcde-one"), &cid.to_string());
         assert_eq!(get(gate.playback, &entry, &[]).status, 200);
@@ -179,15 +182,11 @@ fn who_opens_urls_without_playing_keeps_no_websocket_out() {
 fn who_plays_keeps_its_place_when_others_open_urls_without_playing_them() {
     let media = MediaServer::echo();
     let server = server();
-    let gate = Gate::start(&Setup {
-        servers: vec![media.address],
-        upstream: &format!(
-            "http_servers = [\"http://{}\"]\nhttp_path = \"/hls/{{stream}}/\"",
-            server.address
-        ),
-        tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\nsessions = 3\n",
-        ..Setup::default()
-    });
+    let gate = gate_of_both(
+        &media,
+        &server,
+        "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\nsessions = 3\n",
+    );
     // It has asked for one link, and its token lets it begin no more.
     let short = expiring(3);
     let (_, playlist, segments) = play(&gate, &entry(&short, "viewer"));
