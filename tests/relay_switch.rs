@@ -80,7 +80,7 @@ async fn a_granted_switch_travels_without_its_security_and_with_the_operators_ur
 }
 
 #[tokio::test(start_paused = true)]
-async fn params_name_no_source_and_a_query_in_them_is_written_anew() {
+async fn params_name_no_other_source_and_a_query_in_them_is_written_anew() {
     let mut rig = Rig::start(Setup::default());
     let with = |params: Value| {
         let mut message: Value = serde_json::from_str(&switch("abcde-two", 1)).unwrap();

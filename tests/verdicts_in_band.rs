@@ -256,6 +256,54 @@ fn a_granted_switch_goes_on_without_its_security_and_in_the_operators_spelling()
     assert_eq!(forwarded, switch(&to("abcde-two"), None));
 }
 
+#[test]
+fn a_switch_is_decided_by_the_source_and_the_token_in_its_params() {
+    let server = MediaServer::echo();
+    let gate = Gate::before(server.address);
+    let mut viewer = playing(&gate, &good("abcde-one"));
+    let by_params = |stream: &str, security: &Security| {
+        let mut message = switch(&Value::Null, None);
+        message["onUpdateSource"]["params"] = to(stream);
+        for (key, value) in security_json(security).as_object().unwrap() {
+            message["onUpdateSource"]["params"][key] = value.clone();
+        }
+        message.to_string()
+    };
+    for (what, message, code) in [
+        ("its own", by_params("abcde-two", &good("abcde-two")), None),
+        (
+            "another",
+            by_params("abcde-three", &good("abcde-two")),
+            Some("4901"),
+        ),
+        (
+            "a JWT",
+            by_params("abcde-two", &good("abcde-two")).replace("\"token\"", "\"jwtoken\""),
+            Some("4903"),
+        ),
+        (
+            "the current one",
+            by_params("abcde-one", &Security::default()),
+            None,
+        ),
+        (
+            "the current one for another",
+            by_params("abcde-two", &Security::default()),
+            Some("4901"),
+        ),
+    ] {
+        viewer.say(&message);
+        let heard = viewer.hear();
+        match code {
+            Some(code) => assert!(heard.contains(code), "{what}: {heard}"),
+            None => assert!(
+                heard.starts_with("echo:") && !heard.contains("h1."),
+                "{what}: {heard}"
+            ),
+        }
+    }
+}
+
 /// A media server that answers each switch with the next of these events, and echoes the rest.
 fn answering(answers: &'static [&'static str]) -> MediaServer {
     MediaServer::start(move |mut gate| {

@@ -1,13 +1,16 @@
 //! `onUpdateSource`: the stream switches, or the token is renewed, inside the socket (PROTOCOL.md 5). Each is a playback
 //! start and is decided like one.
 
+mod params;
+
 use serde_json::{Map, Value, json};
 
-use super::message::{names_source, without_source};
+use super::message::without_source;
 use crate::request::Malformed;
-use crate::request::query::{Query, QueryError, encode_component, guarded};
+use crate::request::query::{QueryError, guarded};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
 use crate::token::{Field, MalformedToken, Security, StreamName, TokenError};
+use params::Params;
 
 /// The event.
 pub const EVENT: &str = "onUpdateSource";
@@ -30,7 +33,7 @@ pub struct SwitchTarget {
     pub url: RtmpUrl,
     /// Its own four strings; `None` when the connection's current token is to be judged again.
     pub security: Option<Security>,
-    /// Custom keys for the media server, none of which names a source.
+    /// What travels on of `params`: custom keys, and the decided source where they named one.
     params: Option<Value>,
 }
 
@@ -63,41 +66,75 @@ impl SwitchRequest {
         Self { body, request_id }
     }
 
-    /// What it asks for.
+    /// What it asks for. The source may stand in `rtmp`, in `params` or in both (PROTOCOL.md 5): named twice it has to be
+    /// the same one, and what is missing in one place is taken from the other. The same goes for the four strings in
+    /// `security` and `params`.
     pub fn target(&self, urls: &RtmpUrls) -> Result<SwitchTarget, Unreadable> {
+        let nothing = Map::new();
         let rtmp = match self.body.get("rtmp") {
+            None | Some(Value::Null) => &nothing,
             Some(Value::Object(rtmp)) => rtmp,
-            _ => return Err(Malformed::StreamMissing.into()),
+            Some(_) => return Err(Malformed::Message("rtmp is not an object").into()),
         };
         check_keys(rtmp)?;
-        let params = self.body.get("params").map(read_params).transpose()?;
-        let text = |key| {
-            rtmp.get(key)
-                .and_then(Value::as_str)
-                .filter(|text| !text.is_empty())
-        };
-        let stream = text("stream").ok_or(Malformed::StreamMissing)?;
-        let stream = stream.parse().map_err(Malformed::Stream)?;
-        let url = urls
-            .find(text("url").ok_or(Malformed::UrlMissing)?)
-            .ok_or(Malformed::Url)?;
+        let params = Params::read(self.body.get("params"))?;
+        let stream = self.named("stream", rtmp, params.stream.as_deref(), |text| {
+            text.parse::<StreamName>().map_err(Malformed::Stream)
+        })?;
+        let url = self.named("url", rtmp, params.url.as_deref(), |text| {
+            urls.find(text).ok_or(Malformed::Url)
+        })?;
+        let (stream, url) = (
+            stream.ok_or(Malformed::StreamMissing)?,
+            url.ok_or(Malformed::UrlMissing)?,
+        );
         Ok(SwitchTarget {
+            security: self.security(&params)?,
+            params: params.granted(url.as_str(), stream.as_str()),
             stream,
             url,
-            security: self.security()?,
-            params,
         })
     }
 
-    /// Its four strings. No object, or one with nothing in it, means that it has none of its own.
-    fn security(&self) -> Result<Option<Security>, Unreadable> {
+    /// One part of the source, from wherever it is named. What stands beside `rtmp` and `params` is no player's and names
+    /// nothing, but nothing else either.
+    fn named<T: PartialEq>(
+        &self,
+        key: &'static str,
+        rtmp: &Map<String, Value>,
+        in_params: Option<&str>,
+        read: impl Fn(&str) -> Result<T, Malformed>,
+    ) -> Result<Option<T>, Malformed> {
+        let one = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            Some(Value::String(text)) => read(text).map(Some),
+            Some(_) => Err(Malformed::Message("a source that is no text")),
+        };
+        let in_params = in_params.map(&read).transpose()?;
+        let (rtmp, beside) = (one(rtmp.get(key))?, one(self.body.get(key))?);
+        let named = match (rtmp, in_params) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(QueryError::Repeated(key).into());
+            }
+            (one, other) => one.or(other),
+        };
+        if beside.is_some() && named.is_some() && beside != named {
+            return Err(QueryError::Repeated(key).into());
+        }
+        Ok(named)
+    }
+
+    /// Its four strings. None in `security` and none in `params` means that it has none of its own.
+    fn security(&self, params: &Params) -> Result<Option<Security>, Unreadable> {
+        let nothing = Map::new();
         let given = match self.body.get("security") {
-            None | Some(Value::Null) => return Ok(None),
+            None | Some(Value::Null) => &nothing,
             Some(Value::Object(given)) => given,
             Some(_) => return Err(Malformed::Message("security is not an object").into()),
         };
         check_keys(given)?;
-        let mut security = Security::default();
+        let mut security = params.security.clone();
         for (field, slot) in [
             (Field::Token, &mut security.token),
             (Field::Options, &mut security.options),
@@ -106,7 +143,11 @@ impl SwitchRequest {
         ] {
             match given.get(field.name()) {
                 None | Some(Value::Null) => {}
-                Some(Value::String(text)) => slot.clone_from(text),
+                Some(Value::String(text)) if text.is_empty() || text == slot => {}
+                Some(Value::String(text)) if slot.is_empty() => slot.clone_from(text),
+                Some(Value::String(_)) => {
+                    return Err(Malformed::from(QueryError::Repeated(field.name())).into());
+                }
                 Some(_) => {
                     return Err(Unreadable::Token(TokenError::Malformed {
                         field,
@@ -116,7 +157,8 @@ impl SwitchRequest {
             }
         }
         // A JWT alone is a token that is missing, not the absence of a wish.
-        let none = security == Security::default() && !given.contains_key("jwtoken");
+        let jwt = params.jwt || given.contains_key("jwtoken");
+        let none = security == Security::default() && !jwt;
         Ok(if none { None } else { Some(security) })
     }
 
@@ -227,50 +269,4 @@ fn check_keys(object: &Map<String, Value>) -> Result<(), Malformed> {
         .keys()
         .try_for_each(|key| guarded(key).map(|_| ()))
         .map_err(Malformed::Query)
-}
-
-/// `params` are custom keys for the media server; a guarded one among them could name another source.
-fn read_params(params: &Value) -> Result<Value, Malformed> {
-    match params {
-        Value::Null => {}
-        Value::Object(_) => check_params(params)?,
-        Value::String(query) => return rebuild_params(query).map(Value::String),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) => {
-            return Err(Malformed::Message(
-                "params is neither an object nor a string",
-            ));
-        }
-    }
-    Ok(params.clone())
-}
-
-fn check_params(params: &Value) -> Result<(), Malformed> {
-    match params {
-        Value::Object(params) => params.iter().try_for_each(|(key, value)| {
-            if let Some(name) = guarded(key).map_err(Malformed::Query)? {
-                return Err(QueryError::Repeated(name).into());
-            }
-            if names_source(key) {
-                return Err(QueryError::Spelling("stream").into());
-            }
-            check_params(value)
-        }),
-        Value::Array(params) => params.iter().try_for_each(check_params),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
-    }
-}
-
-/// A query is written anew, so that none of its characters separates for one reader what it joins for another.
-fn rebuild_params(text: &str) -> Result<String, Malformed> {
-    let pairs = text.trim_start_matches(['?', '&']);
-    let query = Query::parse(pairs)?;
-    if query.has_guarded_key() {
-        return Err(QueryError::Repeated("stream").into());
-    }
-    let pairs = query.forwarded().map(|(key, value)| match value {
-        Some(value) => format!("{}={}", encode_component(key), encode_component(value)),
-        None => encode_component(key),
-    });
-    let start = if text.starts_with('?') { "?" } else { "" };
-    Ok(start.to_owned() + &pairs.collect::<Vec<_>>().join("&"))
 }

@@ -71,9 +71,10 @@ pub struct Query<'a> {
     pub cid: Option<Cow<'a, str>>,
     /// The four strings; absent ones are empty. `jwtoken` is left out here and everywhere.
     pub security: Security,
+    /// Whether there was a `jwtoken`.
+    pub jwt: bool,
     /// What travels on, in the viewer's order, `stream` and `url` among them.
     forwarded: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
-    guarded: bool,
 }
 
 impl<'a> Query<'a> {
@@ -109,7 +110,6 @@ impl<'a> Query<'a> {
                 query.forwarded.push((key, value));
                 continue;
             };
-            query.guarded = true;
             let value = value.unwrap_or_default();
             if guarded == "token" && !value.starts_with(OURS) {
                 if foreign.replace(value.clone()).is_some() {
@@ -142,7 +142,7 @@ impl<'a> Query<'a> {
                 "token" => query.security.token = value.into_owned(),
                 "options" => query.security.options = value.into_owned(),
                 // A JWT is another issuer's: not checked, not forwarded, not logged.
-                _ => {}
+                _ => query.jwt = true,
             }
         }
         // A token that is not ours is a malformed one when it stands alone, and travels on beside one of ours.
@@ -198,12 +198,6 @@ impl<'a> Query<'a> {
             !list.is_empty()
         });
         self.flags = self.flags.as_deref().map(|list| without(list).into());
-    }
-
-    /// Whether it has a guarded key.
-    #[must_use]
-    pub fn has_guarded_key(&self) -> bool {
-        self.guarded
     }
 
     /// The parameters that travel on, decoded.
