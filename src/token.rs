@@ -33,6 +33,7 @@
 //! ```
 
 mod address;
+mod claim_table;
 mod claims;
 mod domain;
 mod error;
