@@ -2,7 +2,7 @@
 
 use crate::token::{ClaimError, Domain, DomainError, MintError, NameError, UnixSeconds};
 
-use super::request::Field;
+use super::field::Field;
 
 /// How much of an unknown field's name is said back, in characters.
 const ECHO_LIMIT: usize = 64;

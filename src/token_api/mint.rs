@@ -12,7 +12,8 @@ use crate::token::{
 
 use super::api_key::ApiKey;
 use super::error::{ApiError, Name};
-use super::request::{Field, RequestedScope, TokenRequest};
+use super::field::Field;
+use super::request::{RequestedScope, TokenRequest};
 
 /// A number from here on counts milliseconds: in seconds it is the year 5138, in milliseconds it is 1973.
 pub const MILLISECONDS_FROM: u64 = 100_000_000_000;

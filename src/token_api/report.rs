@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::token::{ClaimError, DomainError, MintError, NameError, Owner, UnixSeconds};
 
 use super::error::{ApiError, Name};
-use super::request::{BATCH_LIMIT, Field};
+use super::field::{BATCH_LIMIT, Field};
 
 /// What the asker is told, beside the message.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,68 +1,8 @@
 //! The body: which fields are there, read so that no second reader can understand it differently.
 
-use std::fmt;
-
 use super::error::ApiError;
+use super::field::{BATCH_LIMIT, Field};
 use super::json::Json;
-
-/// How many streams `streamnames` may name.
-pub const BATCH_LIMIT: usize = 16;
-
-/// A field of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
-    /// `streamname`: one stream.
-    Streamname,
-    /// `orga`: every stream of an organisation.
-    Orga,
-    /// `streamnames`: 1 to [`BATCH_LIMIT`] streams, a token for each. Not the vendor's.
-    Streamnames,
-    /// `tag`
-    Tag,
-    /// `expires`
-    Expires,
-    /// `ip`
-    Ip,
-    /// `referer`
-    Referer,
-}
-
-impl Field {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Streamname,
-        Self::Orga,
-        Self::Streamnames,
-        Self::Tag,
-        Self::Expires,
-        Self::Ip,
-        Self::Referer,
-    ];
-
-    /// The name as it travels.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Streamname => "streamname",
-            Self::Orga => "orga",
-            Self::Streamnames => "streamnames",
-            Self::Tag => "tag",
-            Self::Expires => "expires",
-            Self::Ip => "ip",
-            Self::Referer => "referer",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|field| field.name() == name)
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What is asked for, as text: nothing but the form has been checked.
 #[derive(Debug, PartialEq, Eq)]
