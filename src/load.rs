@@ -7,6 +7,7 @@
 //! A viewer is *served* when its first try was granted, played, and lasted until the test ended, with a picture that
 //! moved. Whatever else happened to it makes it *failed*, even when a later try went well.
 
+pub mod attempt;
 pub mod end;
 pub mod fetch;
 pub mod frames;

@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::attempt::Context;
 use super::end::Failure;
 use super::fetch::verdict;
-use super::viewer::Context;
 
 /// The longest head of an answer, and the most that is read of a refusal's body.
 const HEAD_LIMIT: usize = 16 * 1024;

@@ -15,12 +15,12 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::attempt::Attempt;
 use super::end::{End, Failure, Loss};
 use super::fetch::{Fetcher, verdict};
 use super::machine::monotonic;
 use super::stalls::SegmentClock;
 use super::stamp;
-use super::viewer::Viewer;
 use super::{ANSWER_LIMIT, CLOSE_LIMIT, HANDSHAKE_LIMIT};
 use playlist::{Media, Playlist, read, resolve};
 
@@ -52,7 +52,7 @@ impl From<Failure> for Unloaded {
 }
 
 /// Plays until the test ends. Not cancel safe: dropping it cuts the connection.
-pub async fn play(viewer: &Viewer<'_>, query: &str) -> End {
+pub async fn play(viewer: &Attempt<'_>, query: &str) -> End {
     let mut playback = Playback {
         viewer,
         fetcher: Fetcher::new(&viewer.context.target, viewer.context.tasks.clone()),
@@ -84,7 +84,7 @@ pub async fn play(viewer: &Viewer<'_>, query: &str) -> End {
 
 /// A playback.
 struct Playback<'a> {
-    viewer: &'a Viewer<'a>,
+    viewer: &'a Attempt<'a>,
     fetcher: Fetcher,
     began: Duration,
     /// The first playlist has come.

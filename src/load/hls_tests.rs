@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::load::attempt::Context;
 use crate::load::plan::Plan;
 use crate::load::tally::Tally;
 use crate::load::target::Target;
 use crate::load::tokens::{Minter, Tokens};
-use crate::load::viewer::{Context, view};
+use crate::load::viewer::view;
 
 const MEDIA: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.m4s\n";
 

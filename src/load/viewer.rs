@@ -1,21 +1,13 @@
 //! One viewer: tries, and tries again as a player does.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::request::query::playback_query;
-use crate::token::{Presented, Security};
-
+use super::attempt::{Attempt, Context};
 use super::end::{End, Failure};
-use super::machine::monotonic;
-use super::plan::Plan;
-use super::tally::{Shared, Tally};
-use super::target::Target;
-use super::tokens::Tokens;
+use super::tally::Tally;
 use super::{hls, websocket};
 
 /// How often a player tries again in a row (PROTOCOL.md 3).
@@ -25,101 +17,20 @@ const RETRIES: u32 = 10;
 const RETRY_LEAST: u64 = 2_000;
 const RETRY_JITTER: u64 = 8_000;
 
-/// What all viewers of a worker share.
-#[derive(Debug)]
-pub struct Context {
-    /// The test.
-    pub plan: Arc<Plan>,
-    /// Where it goes.
-    pub target: Target,
-    /// The source that viewers name.
-    pub source: String,
-    /// Mints.
-    pub tokens: Tokens,
-    /// Counts.
-    pub tally: Arc<Shared>,
-    /// The test ends.
-    pub stop: CancellationToken,
-    /// Drives HTTP connections.
-    pub tasks: TaskTracker,
-    /// Told apart from other tests by this.
-    pub run: u32,
-}
-
-/// One try of one viewer.
-#[derive(Debug)]
-pub struct Viewer<'a> {
-    /// What it shares with others.
-    pub context: &'a Context,
-    /// The masking key of its frames: nobody between it and the gate is to be kept from reading them.
-    pub mask: [u8; 4],
-    index: u32,
-    attempt: u32,
-}
-
-impl Viewer<'_> {
-    /// The worker's counts.
-    pub fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.context.tally.lock()
-    }
-
-    /// Whether it is the viewer's first try.
-    #[must_use]
-    pub fn is_first(&self) -> bool {
-        self.attempt == 0
-    }
-
-    /// A refusal has come for what began then.
-    pub fn verdict(&self, began: Duration) {
-        self.tally().verdict(began, monotonic(), self.is_first());
-    }
-
-    /// The query of this try: `pid` stays the viewer's, `cid` is the try's (PROTOCOL.md 2).
-    fn query(&self, stream: &str, security: &Security) -> String {
-        let playback = playback_query(&self.context.source, stream, Presented::from(security));
-        let pid = format!("{:010}{:06}", self.context.run, self.index);
-        let cid = format!("{pid}{:02}", self.attempt);
-        format!("{playback}&cid={cid}&pid={pid}")
-    }
-
-    async fn play(&self) -> End {
-        let context = self.context;
-        let Some(stream) = context.plan.stream(self.index) else {
-            return End::Failed(Failure::Token);
-        };
-        let minted = tokio::select! {
-            () = context.stop.cancelled() => return End::Unfinished,
-            minted = context.tokens.mint(stream) => match minted {
-                Ok(minted) => minted,
-                Err(_) => return End::Failed(Failure::Token),
-            },
-        };
-        if let Some(asked) = minted.asked {
-            self.tally().token.record(asked);
-        }
-        let query = self.query(stream.as_str(), &minted.security);
-        if context.plan.plays_hls(self.index) {
-            hls::play(self, &query).await
-        } else {
-            websocket::play(self, &query).await
-        }
-    }
-}
-
 /// Plays as viewer `index` until the test ends or no player would try again. Not cancel safe: cancel `context.stop`.
 pub async fn view(context: Arc<Context>, index: u32) {
     context.tally.lock().started += 1;
     let (mut failed, mut retries) = (false, 0);
     for attempt in 0.. {
-        let viewer = Viewer {
+        let one = Attempt {
             context: &context,
             mask: (context.run ^ index).to_be_bytes(),
             index,
             attempt,
         };
         context.tally.lock().tries += 1;
-        let end = Box::pin(viewer.play()).await;
-        note(&mut viewer.tally(), end, &mut failed);
+        let end = Box::pin(play(&one)).await;
+        note(&mut one.tally(), end, &mut failed);
         // A playback that stood gives a player all its retries back.
         retries = if matches!(end, End::Lost(_)) {
             1
@@ -134,6 +45,30 @@ pub async fn view(context: Arc<Context>, index: u32) {
             () = context.stop.cancelled() => return,
             () = sleep(Duration::from_millis(RETRY_LEAST + jitter)) => {}
         }
+    }
+}
+
+/// Mints, and plays until the test ends or the playback does.
+async fn play(attempt: &Attempt<'_>) -> End {
+    let context = attempt.context;
+    let Some(stream) = context.plan.stream(attempt.index) else {
+        return End::Failed(Failure::Token);
+    };
+    let minted = tokio::select! {
+        () = context.stop.cancelled() => return End::Unfinished,
+        minted = context.tokens.mint(stream) => match minted {
+            Ok(minted) => minted,
+            Err(_) => return End::Failed(Failure::Token),
+        },
+    };
+    if let Some(asked) = minted.asked {
+        attempt.tally().token.record(asked);
+    }
+    let query = attempt.query(stream.as_str(), &minted.security);
+    if context.plan.plays_hls(attempt.index) {
+        hls::play(attempt, &query).await
+    } else {
+        websocket::play(attempt, &query).await
     }
 }
 

@@ -13,13 +13,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::relay::frame::{close_payload, from_client, opcode};
 
+use super::attempt::Attempt;
 use super::end::{End, Failure, Loss};
 use super::frames::{Event, Frames};
 use super::handshake;
 use super::machine::monotonic;
 use super::stalls::FrameGaps;
 use super::stamp;
-use super::viewer::Viewer;
 use super::{CLOSE_LIMIT, HANDSHAKE_LIMIT, MEDIA_LIMIT};
 
 /// What is read at once.
@@ -30,7 +30,7 @@ thread_local! {
 }
 
 /// Connects, plays until the test ends, and closes as a player does. Not cancel safe: dropping it cuts the connection.
-pub async fn play(viewer: &Viewer<'_>, query: &str) -> End {
+pub async fn play(viewer: &Attempt<'_>, query: &str) -> End {
     let began = monotonic();
     let opening = timeout(HANDSHAKE_LIMIT, handshake::open(viewer.context, query));
     let opened = tokio::select! {
@@ -62,7 +62,7 @@ pub async fn play(viewer: &Viewer<'_>, query: &str) -> End {
 
 /// A WebSocket that is open.
 struct Playback<'a> {
-    viewer: &'a Viewer<'a>,
+    viewer: &'a Attempt<'a>,
     began: Duration,
     frames: Frames,
     granted: bool,

@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Job;
+use super::attempt::Context;
 use super::fetch::Fetcher;
 use super::tally::Shared;
 use super::tokens::Tokens;
-use super::viewer::{Context, view};
+use super::viewer::view;
 
 /// A thread that counts into `tally`. It ends when its last viewer has.
 #[derive(Debug)]
