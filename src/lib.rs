@@ -51,3 +51,10 @@ pub mod random;
 pub mod serve;
 #[cfg(feature = "gate")]
 pub mod token_api;
+
+/// What the gate relies on, and why it is as it is.
+#[cfg(feature = "gate")]
+pub mod documentation {
+    #[doc = include_str!("documentation/protocol.md")]
+    pub mod protocol {}
+}
