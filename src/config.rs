@@ -254,6 +254,11 @@ pub struct Limits {
     pub connections: usize,
     /// Sessions at once; 1 to 10,000,000. Default: as many as connections.
     pub sessions: usize,
+    /// Of these, those that one token may have; 1 to 10,000,000. Default: three quarters of `sessions`.
+    pub sessions_per_token: usize,
+    /// Of these, those that one network may have, a /24 of IPv4 or a /56 of IPv6; 1 to 10,000,000. Default: three quarters
+    /// of `sessions`.
+    pub sessions_per_network: usize,
     /// Connections that wait to be accepted; 1 to 65,535. Default: 4096.
     pub backlog: u32,
     /// Handshakes with media servers at once; 1 to 65,535. Default: 256.

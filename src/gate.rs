@@ -21,6 +21,7 @@ use crate::metrics::{Metrics, Readings};
 use crate::relay::RelaySettings;
 use crate::request::Edge;
 use crate::session::hls::HlsSessions;
+use crate::session::shares::Room;
 use crate::session::ticket::Seals;
 use crate::session::{Sessions, Transport};
 use crate::token::{Keyring, Owner, UnixSeconds};
@@ -151,7 +152,11 @@ impl Gate {
             linger: timeouts.linger,
         };
         let authority = upstream.host.as_deref().and_then(|host| host.parse().ok());
-        let sessions = Sessions::new(limits.sessions);
+        let sessions = Sessions::new(Room {
+            all: limits.sessions,
+            of_token: limits.sessions_per_token,
+            of_network: limits.sessions_per_network,
+        });
         let playing = HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address);
         Arc::new(Self {
             policy: RwLock::new(Arc::new(Policy {
@@ -291,6 +296,7 @@ impl Gate {
             sessions: Transport::ALL
                 .map(|transport| (transport.name(), self.sessions.count_by(transport)))
                 .to_vec(),
+            hls: self.hls.counts(),
             connections: self.connections.open(),
             connections_refused: self.connections.refused(),
             log_lines_dropped: self

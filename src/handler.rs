@@ -169,12 +169,8 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         },
         now: clock::now(),
     };
-    let open = || gate.sessions.open(newcomer.clone(), permit.clone());
-    let guard = match open() {
-        // Whoever opens the URLs of HLS without playing them keeps nobody out.
-        Err(denial) if *denial.reason() == Reason::Overloaded && gate.hls.make_room() => open(),
-        opened => opened,
-    };
+    let guard = gate.hls.open_other(newcomer, permit.clone());
+    record::ended_meanwhile(gate);
     let guard = guard.map_err(refused)?;
     still_valid(gate, &permit).map_err(refused)?;
     let path = gate

@@ -10,6 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::relay::cache::CacheStats;
+use crate::session::hls::Counts;
 
 /// A verdict's labels. All values are from fixed lists, so that no viewer can make a new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,6 +41,12 @@ pub struct Answered {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct By {
     transport: &'static str,
+}
+
+/// One label: how far a playback over HTTP is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct In {
+    state: &'static str,
 }
 
 /// One label: a media server.
@@ -83,6 +90,8 @@ pub struct Metrics {
 pub struct Readings {
     /// Sessions now, by the name of their transport.
     pub sessions: Vec<(&'static str, usize)>,
+    /// Playbacks over HTTP, those included that are over or not heard of since a restart.
+    pub hls: Counts,
     /// Viewers' connections now.
     pub connections: usize,
     /// Connections turned away at the limit.
@@ -196,6 +205,19 @@ impl Metrics {
             sessions.get_or_create(&By { transport }).set(count);
         }
         now.register("sessions", "Sessions now", sessions);
+        let playbacks = Family::<In, Gauge>::default();
+        let Counts {
+            playing,
+            over,
+            dormant,
+        } = readings.hls;
+        for (state, count) in [("playing", playing), ("over", over), ("waiting", dormant)] {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            playbacks.get_or_create(&In { state }).set(count);
+        }
+        let help = "Playbacks over HTTP that are kept in mind: playing, over (its viewer still hears why), waiting (not heard \
+                    of since a restart)";
+        now.register("hls_playbacks", help, playbacks);
         now.register(
             "connections",
             "Connections of viewers now",

@@ -112,6 +112,8 @@ impl From<&Reason> for Refusal {
             Reason::Restless { .. } => denied("restless"),
             Reason::TooManySessions { .. } => denied("sessions"),
             Reason::Overloaded => busy("overloaded"),
+            Reason::TokenShare { .. } => busy("token_share"),
+            Reason::NetworkShare { .. } => busy("network_share"),
             Reason::Draining => busy("draining"),
         }
     }

@@ -6,6 +6,7 @@ pub mod guard;
 pub mod hls;
 pub mod id;
 pub mod seats;
+pub mod shares;
 pub mod ticket;
 
 use std::sync::Arc;
@@ -21,12 +22,14 @@ use crate::token::UnixSeconds;
 use guard::{Kick, Playing, SessionGuard};
 use id::SessionId;
 use seats::{Content, Seats};
+use shares::{Room, Shares};
 
 /// All running playbacks.
 #[derive(Debug)]
 pub struct Sessions {
     playing: DashMap<SessionId, Arc<Playing>>,
     seats: Seats,
+    shares: Shares,
     most: usize,
     draining: AtomicBool,
 }
@@ -70,14 +73,15 @@ pub struct Newcomer {
 }
 
 impl Sessions {
-    /// Room for `most` sessions.
+    /// Room for so many sessions.
     #[must_use]
-    pub fn new(most: usize) -> Arc<Self> {
+    pub fn new(room: Room) -> Arc<Self> {
         let (playing, draining) = (DashMap::new(), AtomicBool::new(false));
         Arc::new(Self {
             playing,
             seats: Seats::default(),
-            most,
+            shares: Shares::new(room),
+            most: room.all,
             draining,
         })
     }
@@ -98,8 +102,10 @@ impl Sessions {
         if self.playing.contains_key(&newcomer.id) {
             return Err(Reason::Ticket.into());
         }
+        let holders = self.shares.holders(&permit);
+        self.shares.take(holders, &permit)?;
         // In the list before it has a seat: whoever takes the seat over must find whom to end.
-        let guard = SessionGuard::enter(self, newcomer, permit);
+        let guard = SessionGuard::enter(self, newcomer, permit, holders);
         guard.sit()?;
         // A drain that began meanwhile has not seen this one.
         if self.draining.load(Ordering::Relaxed) {

@@ -112,7 +112,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("logging", &[]),
-    ("metrics", &["relay"]),
+    ("metrics", &["session", "relay"]),
     ("random", &[]),
     (
         "serve",

@@ -184,8 +184,14 @@ fn every_default_in_the_example_is_the_real_one() {
     let (mut defaults, mut examples, mut required) = (0, 0, 0);
     for setting in settings() {
         let path = setting.path();
-        let of_the_machine =
-            ["limits.workers", "limits.connections", "limits.sessions"].contains(&path.as_str());
+        let of_the_machine = [
+            "limits.workers",
+            "limits.connections",
+            "limits.sessions",
+            "limits.sessions_per_token",
+            "limits.sessions_per_network",
+        ]
+        .contains(&path.as_str());
         let has = |word| setting.words.contains(word);
         let marks = [has("Required"), has("Default: "), has("No default")];
         assert_eq!(
@@ -306,4 +312,6 @@ fn the_machine_gives_the_other_defaults() {
         .unwrap()
         .limits;
     assert_eq!((fewer.connections, fewer.sessions), (7, 7));
+    let shares = (fewer.sessions_per_token, fewer.sessions_per_network);
+    assert_eq!(shares, (6, 6));
 }

@@ -47,6 +47,8 @@ client_messages = "any"
 workers = 3
 connections = 5
 sessions = 4
+sessions_per_token = 3
+sessions_per_network = 2
 backlog = 6
 dials = 7
 head = "9KiB"
@@ -210,6 +212,8 @@ fn every_value_arrives() {
         (9216, 32, 5120, 8192, 1 << 20)
     );
     assert_eq!(limits.unsent, 16 * 1024);
+    let shares = (limits.sessions_per_token, limits.sessions_per_network);
+    assert_eq!(shares, (3, 2));
 
     let t = config.timeouts;
     let seconds = [

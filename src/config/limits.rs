@@ -34,6 +34,8 @@ impl Limits {
             workers: cores,
             connections,
             sessions: connections,
+            sessions_per_token: share(connections),
+            sessions_per_network: share(connections),
             backlog: 4096,
             dials: 256,
             head: 16 * 1024,
@@ -44,6 +46,12 @@ impl Limits {
             unsent: 128 * 1024,
         }
     }
+}
+
+/// What one token or one network may have of so many sessions: the rest is for others. It is most of them, since there are
+/// pages that give one token to all of their viewers, and fronts that are not listed, behind which all have one address.
+fn share(sessions: usize) -> usize {
+    sessions - sessions / 4
 }
 
 fn descriptors() -> u64 {
@@ -61,6 +69,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let workers = Bounds::new(1, 1024, "somebody has to do the work");
     let connections = Bounds::new(1, many, "nobody could connect");
     let sessions = Bounds::new(1, many, "nobody could play");
+    let per = Bounds::new(1, many, "nobody could play");
     let backlog = Bounds::new(
         1,
         65_535,
@@ -74,10 +83,13 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let message = Bounds::new(4 * KIB, MIB, "a change of the stream brings a token");
     let unsent = Bounds::new(16 * KIB, 64 * MIB, "a frame must find room");
     let connections = count(t, "connections", default.connections, connections);
+    let sessions = count(t, "sessions", connections, sessions);
     let limits = Limits {
         workers: count(t, "workers", default.workers, workers),
         connections,
-        sessions: count(t, "sessions", connections, sessions),
+        sessions,
+        sessions_per_token: count(t, "sessions_per_token", share(sessions), per),
+        sessions_per_network: count(t, "sessions_per_network", share(sessions), per),
         backlog: count(t, "backlog", default.backlog, backlog),
         dials: count(t, "dials", default.dials, dials),
         head: size(t, "head", default.head, head),
@@ -158,6 +170,9 @@ mod tests {
                 (limits.connections, limits.sessions),
                 (connections, connections)
             );
+            let share = connections.saturating_mul(3).div_ceil(4);
+            assert_eq!(limits.sessions_per_token, share);
+            assert_eq!(limits.sessions_per_network, share);
             assert_eq!(limits.workers, 3);
         }
     }

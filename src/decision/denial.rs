@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use crate::request::Malformed;
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
-use crate::token::{Claims, StreamName, TokenError, UnixSeconds};
+use crate::token::{Claims, StreamName, TokenError, TokenId, UnixSeconds};
 
 use super::revocation::RevocationId;
 
@@ -82,9 +82,36 @@ pub enum Reason {
     /// No room for another session.
     #[error("limits.sessions is reached")]
     Overloaded,
+    /// One token plays as often as one may, of all that can be played at once.
+    #[error("limits.sessions_per_token is reached: token {token} plays {limit} times")]
+    TokenShare {
+        /// Which.
+        token: TokenId,
+        /// The limit.
+        limit: usize,
+    },
+    /// One network plays as often as one may, of all that can be played at once.
+    #[error("limits.sessions_per_network is reached: the network of {address} plays {limit} times")]
+    NetworkShare {
+        /// Where the viewer is.
+        address: ClientAddress,
+        /// The limit.
+        limit: usize,
+    },
     /// We are stopping.
     #[error("the gate is draining")]
     Draining,
+}
+
+impl Reason {
+    /// Whether there is no room, for all or for one share, so that a playback that idles may make way.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::TokenShare { .. } | Self::NetworkShare { .. }
+        )
+    }
 }
 
 /// A refusal: the first failed rule and all others.

@@ -159,6 +159,13 @@ pub(super) fn moved(session: &HlsSession, permit: &Permit) {
     tracing::info!(session = %session.id(), address = %permit.address(), "playback moved");
 }
 
+/// What has ended over HTTP to make room for a newcomer.
+pub(super) fn ended_meanwhile(gate: &Gate) {
+    for ended in gate.hls.take_ended() {
+        quiet_or_ended(gate, &ended);
+    }
+}
+
 /// A playback over HTTP has ended: by the gate, or because its viewer has been quiet.
 pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
     let label = ended.kick.map_or("quiet", |kick| Refusal::from(kick).label);

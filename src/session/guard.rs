@@ -13,6 +13,7 @@ use crate::token::{AtExpiry, UnixSeconds};
 use super::changes::{Changes, Watch};
 use super::id::SessionId;
 use super::seats::{Content, Full, PlayerName, Seat};
+use super::shares::Holders;
 use super::{Newcomer, Sessions, Transport};
 
 /// Switches that may wait for the media server's word at once; players have one at a time.
@@ -84,11 +85,19 @@ impl Held {
 pub struct SessionGuard {
     sessions: Arc<Sessions>,
     playing: Arc<Playing>,
+    /// Whose share it is counted in.
+    holders: Holders,
 }
 
 impl SessionGuard {
-    /// Puts a new session into the list, without a seat yet.
-    pub(super) fn enter(sessions: &Arc<Sessions>, newcomer: Newcomer, permit: Permit) -> Self {
+    /// Puts a new session into the list, without a seat yet. It is counted in the shares of `holders` already, and given
+    /// back to them when it ends.
+    pub(super) fn enter(
+        sessions: &Arc<Sessions>,
+        newcomer: Newcomer,
+        permit: Permit,
+        holders: Holders,
+    ) -> Self {
         let Newcomer {
             id,
             player,
@@ -119,7 +128,13 @@ impl SessionGuard {
         Self {
             sessions: Arc::clone(sessions),
             playing,
+            holders,
         }
+    }
+
+    /// Whose share it is counted in.
+    pub(super) fn holders(&self) -> Holders {
+        self.holders
     }
 
     /// Takes a seat for the token that the session starts with.
@@ -260,6 +275,7 @@ pub enum Proposal {
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.sessions.playing.remove(&self.playing.id);
+        self.sessions.shares.give_back(self.holders);
         let mut state = self.playing.state();
         let pending = std::mem::take(&mut state.pending)
             .into_iter()

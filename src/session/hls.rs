@@ -6,7 +6,8 @@ pub mod place;
 pub mod playback;
 pub mod saved;
 
-mod line;
+pub(super) mod line;
+mod over;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,11 +20,12 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::UnixSeconds;
 
-use super::guard::{Kick, Proposal};
+use super::guard::{Kick, Proposal, SessionGuard};
 use super::id::SessionId;
 use super::{Newcomer, Sessions};
 use identity::Identity;
 use line::{Fate, Line};
+use over::{Over, Remembered};
 use place::{Bind, Places};
 use playback::{HlsSession, Life, Standing, quiet_after};
 use saved::Saved;
@@ -36,8 +38,9 @@ pub struct HlsSessions {
     /// Those whose name another playback has taken: the same URL plays in two places.
     aliases: DashMap<Identity, SessionId>,
     line: Line,
-    /// What made way since the last sweep.
-    made_way: Mutex<Vec<Ended>>,
+    over: Over,
+    /// What has ended and was not told of yet.
+    ended: Mutex<Vec<Ended>>,
     /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
     beginning: Mutex<()>,
     /// Playbacks of an earlier process that have not asked for anything since.
@@ -82,16 +85,28 @@ pub struct Ended {
     pub kick: Option<Kick>,
 }
 
+/// How many playbacks stand in the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that play.
+    pub playing: usize,
+    /// Those that the gate has ended and whose viewers still hear why.
+    pub over: usize,
+    /// Those of an earlier process that have not asked for anything since.
+    pub dormant: usize,
+}
+
 impl HlsSessions {
     /// Playbacks that end after `idle` of silence and are bound to their addresses as `bind` says.
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, idle: Duration, bind: Bind) -> Self {
         Self {
+            over: Over::new(sessions.most()),
             sessions,
             playing: DashMap::new(),
             aliases: DashMap::new(),
             line: Line::default(),
-            made_way: Mutex::default(),
+            ended: Mutex::default(),
             beginning: Mutex::default(),
             dormant: DashMap::new(),
             dormant_until: Mutex::new(None),
@@ -117,16 +132,18 @@ impl HlsSessions {
             if let Some(session) = self.find(id) {
                 match self.standing(&session, address) {
                     Standing::Plays => return Known::Plays(session),
-                    Standing::Over(kick) if session.state().places.hold(address, self.bind) => {
-                        return Known::Over(id, kick);
-                    }
+                    Standing::Over(_) => {}
                     Standing::Elsewhere if session.state().places.lack_family_of(address) => {
                         joinable = joinable.or(Some(session));
                     }
-                    Standing::Over(_) | Standing::Elsewhere => taken = true,
+                    Standing::Elsewhere => taken = true,
                 }
-            } else if self.is_dormant(id, address) {
-                return Known::Dormant(id);
+            }
+            match self.over.ask(id, address, self.bind) {
+                Some((kick, true)) => return Known::Over(id, kick),
+                Some((_, false)) => taken = true,
+                None if self.is_dormant(id, address) => return Known::Dormant(id),
+                None => {}
             }
         }
         if let Some(session) = joinable {
@@ -138,8 +155,8 @@ impl HlsSessions {
         }
     }
 
-    /// Starts a playback, or says why there is no room. Those that ask for nothing make way: whoever opens URLs without
-    /// playing them keeps nobody out. Where another request has begun it meanwhile, it is that one's playback.
+    /// Starts a playback, or says why there is no room. Those that ask for nothing make way, so that URLs that are opened and
+    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback.
     pub fn open(
         &self,
         newcomer: Newcomer,
@@ -168,16 +185,14 @@ impl HlsSessions {
                 Standing::Elsewhere | Standing::Over(_) => Err(Reason::Restless { address }.into()),
             };
         }
-        // Those that are over and still asked for have no place among the sessions, but stand here.
-        if self.playing.len() / 2 >= self.sessions.most() {
-            return Err(Reason::Overloaded.into());
+        if self.over.knows(id) {
+            // Ended this very moment.
+            return Err(Reason::Restless { address }.into());
         }
-        let guard = match self.sessions.open(newcomer.clone(), permit.clone()) {
-            Err(denial) if *denial.reason() == Reason::Overloaded && self.let_one_go() => {
-                self.sessions.open(newcomer, permit)?
-            }
-            opened => opened?,
-        };
+        let guard = self.find_room(&permit, || {
+            self.sessions.open(newcomer.clone(), permit.clone())
+        })?;
+        let holders = guard.holders();
         let saved = self.dormant.remove(&id).map(|(_, saved)| saved);
         // It goes on where it was: a viewer with two kinds of addresses uses both.
         let before = saved.filter(|saved| saved.places.hold(address, self.bind));
@@ -190,40 +205,137 @@ impl HlsSessions {
             self.aliases.insert(alias, id);
         }
         self.line.push(id);
+        let plays = |id| self.playing.contains_key(&id);
+        for (line, of) in self.sessions.shares.lines(holders) {
+            line.push(id);
+            line.tidy(of, plays);
+        }
         Ok(Begun {
             session,
             is_new: true,
         })
     }
 
-    /// Ends a playback that waits for nothing and has asked for nothing under its ticket, or for nothing lately; whether there
-    /// was one.
-    pub fn make_room(&self) -> bool {
-        let _one_at_a_time = lock(&self.beginning);
-        self.let_one_go()
+    /// Opens a session that is no HLS playback. HLS playbacks that idle make way for it where there is no room.
+    pub fn open_other(&self, newcomer: Newcomer, permit: Permit) -> Result<SessionGuard, Denial> {
+        match self.sessions.open(newcomer.clone(), permit.clone()) {
+            Err(denial) if denial.reason().is_for_want_of_room() => {
+                let _one_at_a_time = lock(&self.beginning);
+                self.find_room(&permit, || {
+                    self.sessions.open(newcomer.clone(), permit.clone())
+                })
+            }
+            opened => opened,
+        }
     }
 
-    /// The same while one begins.
-    fn let_one_go(&self) -> bool {
+    /// Opens a session. Where a share is full one of its own idle playbacks makes way, and one of any where nothing is left at
+    /// all.
+    fn find_room(
+        &self,
+        permit: &Permit,
+        open: impl Fn() -> Result<SessionGuard, Denial>,
+    ) -> Result<SessionGuard, Denial> {
+        let mut opened = open();
+        // Its token's, its network's, and everybody's.
+        for _ in 0..3 {
+            let Err(denial) = &opened else { break };
+            let reason = denial.reason();
+            let made_way = match self.sessions.shares.line_of(permit, reason) {
+                Some(line) => self.let_one_go(&line),
+                None if *reason == Reason::Overloaded => self.let_one_go(&self.line),
+                None => false,
+            };
+            if !made_way {
+                break;
+            }
+            opened = open();
+        }
+        opened
+    }
+
+    /// Ends a playback of a line that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
+    /// whether there was one.
+    fn let_one_go(&self, line: &Line) -> bool {
         let now = Instant::now();
-        self.line.make_way(|id| {
-            let idles = |_: &SessionId, session: &Arc<HlsSession>| session.idles(now);
-            if let Some((_, session)) = self.playing.remove_if(&id, idles) {
-                self.forget(&session);
-                session.end(Kick::Superseded);
-                let ended = Ended {
-                    session,
-                    kick: None,
+        line.make_way(|id| {
+            let Some(session) = self.find(id) else {
+                return Fate::Forgotten;
+            };
+            let over = session.look_at_end(&mut session.state(), now);
+            if let Some(kick) = over {
+                // Its place is free from here on.
+                return match self.bury(&session, kick) {
+                    true => Fate::Goes,
+                    false => Fate::Forgotten,
                 };
-                lock(&self.made_way).push(ended);
-                return Fate::Goes;
             }
-            // One that is over has no place to give.
-            match self.find(id) {
-                Some(session) if !session.is_over() => Fate::Stays,
-                Some(_) | None => Fate::Forgotten,
+            let idles = |_: &SessionId, one: &Arc<HlsSession>| one.idles(now);
+            if self.playing.remove_if(&id, idles).is_none() {
+                return match session.is_proven() {
+                    true => Fate::Stays,
+                    false => Fate::Waits,
+                };
             }
+            self.forget(&session);
+            session.end(Kick::Superseded);
+            let kick = None;
+            lock(&self.ended).push(Ended { session, kick });
+            Fate::Goes
         })
+    }
+
+    /// Remembers of a playback that is over why, and nothing else; whether it was among those that play.
+    fn bury(&self, session: &HlsSession, kick: Kick) -> bool {
+        let state = session.state();
+        let remembered = Remembered {
+            kick,
+            alias: session.alias,
+            places: state.places,
+            asked: state.asked,
+            patience: quiet_after(self.idle, session.target().unwrap_or_default()),
+        };
+        drop(state);
+        // Before it is no longer found, so that its viewer never begins anew in between.
+        if let Some((id, forgotten)) = self.over.remember(session.id, remembered) {
+            self.forget_alias(forgotten.alias, id);
+        }
+        let Some(session) = self.take_out(session) else {
+            return false;
+        };
+        let kick = Some(kick);
+        lock(&self.ended).push(Ended { session, kick });
+        true
+    }
+
+    /// Takes this very playback out of those that play.
+    fn take_out(&self, session: &HlsSession) -> Option<Arc<HlsSession>> {
+        let same = |_: &SessionId, one: &Arc<HlsSession>| std::ptr::eq(&raw const **one, session);
+        let taken = self.playing.remove_if(&session.id, same);
+        taken.map(|(_, session)| session)
+    }
+
+    /// What has ended since this was asked for, each once: whatever makes room or sweeps asks for it, so that it does not pile
+    /// up.
+    #[must_use]
+    pub fn take_ended(&self) -> Vec<Ended> {
+        std::mem::take(&mut *lock(&self.ended))
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            playing: self.playing.len(),
+            over: self.over.len(),
+            dormant: self.dormant.len(),
+        }
+    }
+
+    /// Why a playback is over that is asked for by its name; `None` when that is not remembered.
+    #[must_use]
+    pub fn why_over(&self, id: SessionId, address: ClientAddress) -> Option<Kick> {
+        self.over.ask(id, address, self.bind).map(|(kick, _)| kick)
     }
 
     /// The playback of this name.
@@ -237,16 +349,20 @@ impl HlsSessions {
     pub fn standing(&self, session: &HlsSession, address: ClientAddress) -> Standing {
         let now = Instant::now();
         let mut state = session.state();
-        session.look_at_end(&mut state, now);
+        let over = session.look_at_end(&mut state, now);
         let here = state.places.hold(address, self.bind);
-        // Also one that is over: its viewer is not quiet. What is asked for elsewhere keeps nothing alive here.
+        // What is asked for elsewhere keeps nothing alive here.
         if here {
             state.asked = now;
         }
-        match state.life {
-            Life::Over { kick, .. } => Standing::Over(kick),
-            Life::Playing(_) if here => Standing::Plays,
-            Life::Playing(_) => Standing::Elsewhere,
+        drop(state);
+        match over {
+            Some(kick) => {
+                self.bury(session, kick);
+                Standing::Over(kick)
+            }
+            None if here => Standing::Plays,
+            None => Standing::Elsewhere,
         }
     }
 
@@ -284,23 +400,21 @@ impl HlsSessions {
     /// Ends what has been quiet, and forgets what has ended. To be called about once a second.
     pub fn sweep(&self) -> Vec<Ended> {
         let now = Instant::now();
-        let mut ended = std::mem::take(&mut *lock(&self.made_way));
-        let mut quiet = Vec::new();
+        let (mut quiet, mut over) = (Vec::new(), Vec::new());
         for one in &self.playing {
             let session = one.value();
             let mut state = session.state();
-            session.look_at_end(&mut state, now);
-            if session.is_quiet(&state, self.idle, now) {
+            if let Some(kick) = session.look_at_end(&mut state, now) {
+                over.push((Arc::clone(session), kick));
+            } else if session.is_quiet(&state, self.idle, now) {
                 quiet.push(Arc::clone(session));
             }
-            if let Life::Over { kick, told } = &mut state.life
-                && !std::mem::replace(told, true)
-            {
-                ended.push(Ended {
-                    session: Arc::clone(session),
-                    kick: Some(*kick),
-                });
-            }
+        }
+        for (session, kick) in over {
+            self.bury(&session, kick);
+        }
+        for (id, forgotten) in self.over.sweep(now) {
+            self.forget_alias(forgotten.alias, id);
         }
         for session in quiet {
             // One after the other, so that a viewer who comes back meanwhile begins before or behind it.
@@ -312,19 +426,15 @@ impl HlsSessions {
                 continue;
             }
             self.forget(&session);
-            if !session.is_over() {
-                ended.push(Ended {
-                    session: Arc::clone(&session),
-                    kick: None,
-                });
-            }
-            // Its seat is free from here on, whoever still holds it.
+            // Its seat is free from here on, though a request may still hold the playback.
             session.end(Kick::Superseded);
+            let kick = None;
+            lock(&self.ended).push(Ended { session, kick });
         }
         self.line
             .tidy(self.playing.len(), |id| self.playing.contains_key(&id));
         self.forget_dormant(now);
-        ended
+        self.take_ended()
     }
 
     /// What has to outlive this process: the playbacks that are not over.
@@ -350,7 +460,8 @@ impl HlsSessions {
     /// have as long again to ask; how many these are.
     pub fn restore(&self, saved: Vec<Saved>, ago: Duration) -> usize {
         let mut longest = Duration::ZERO;
-        for one in saved {
+        // As many as there may have been before, and no more restart after restart.
+        for one in saved.into_iter().take(self.sessions.most()) {
             let patience = quiet_after(self.idle, one.target);
             if patience < ago {
                 continue;
@@ -377,20 +488,24 @@ impl HlsSessions {
         if until.is_some_and(|until| until <= now) {
             *until = None;
             self.dormant.clear();
-            self.aliases.retain(|_, id| self.playing.contains_key(id));
+            self.aliases
+                .retain(|_, id| self.playing.contains_key(id) || self.over.knows(*id));
         }
     }
 
     fn forget(&self, session: &HlsSession) {
-        if let Some(alias) = session.alias {
-            self.aliases.remove_if(&alias, |_, id| *id == session.id);
+        self.forget_alias(session.alias, session.id);
+    }
+
+    fn forget_alias(&self, alias: Option<Identity>, of: SessionId) {
+        if let Some(alias) = alias {
+            self.aliases.remove_if(&alias, |_, id| *id == of);
         }
     }
 
     /// Ends a playback that should not have begun.
     pub fn withdraw(&self, session: &HlsSession) {
-        let same = |_: &SessionId, one: &Arc<HlsSession>| std::ptr::eq(&raw const **one, session);
-        self.playing.remove_if(&session.id, same);
+        self.take_out(session);
         self.forget(session);
         session.end(Kick::Revoked);
     }

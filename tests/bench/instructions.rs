@@ -40,6 +40,7 @@ use h5gate::request::{Edge, PlaybackRequest};
 use h5gate::session::guard::PendingId;
 use h5gate::session::id::SessionId;
 use h5gate::session::seats::Content;
+use h5gate::session::shares::Room;
 use h5gate::session::ticket::{Link, Seals};
 use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
@@ -236,7 +237,7 @@ fn frame_relayed(turns: usize) {
         content: Content::Media,
         now: NOW,
     };
-    let guard = Sessions::new(1).open(newcomer, permit.expect("allowed"));
+    let guard = Sessions::new(Room::whole(1)).open(newcomer, permit.expect("allowed"));
     let guard = guard.expect("a place");
     let settings = RelaySettings {
         client_message: 16 * 1024,

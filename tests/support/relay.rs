@@ -37,6 +37,7 @@ use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::session::guard::{Playing, Proposal, SessionGuard};
 use h5gate::session::id::{Receipt, SessionId};
 use h5gate::session::seats::Content;
+use h5gate::session::shares::Room;
 use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
     Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, TokenId, UnixSeconds,
@@ -181,7 +182,7 @@ pub fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
 
 /// A session that plays [`STREAM`].
 pub fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard) {
-    let sessions = Sessions::new(10);
+    let sessions = Sessions::new(Room::whole(10));
     let newcomer = Newcomer {
         id: SessionId::new(1 << 100),
         player: String::new(),

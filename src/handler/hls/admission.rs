@@ -198,6 +198,11 @@ fn return_of(
         address,
         request: None,
     };
+    if playing.is_none()
+        && let Some(kick) = gate.hls.why_over(ticket.session, address)
+    {
+        return Err(Trouble::Over(ticket.session, kick));
+    }
     if let Some(session) = &playing {
         match gate.hls.standing(session, address) {
             Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
@@ -298,7 +303,9 @@ impl Opening<'_> {
             content: Content::Media,
             now: clock::now(),
         };
-        let begun = self.gate.hls.open(newcomer, self.alias, permit.clone())?;
+        let begun = self.gate.hls.open(newcomer, self.alias, permit.clone());
+        record::ended_meanwhile(self.gate);
+        let begun = begun?;
         let session = begun.session;
         if !begun.is_new {
             return Ok(Admitted { session, permit });

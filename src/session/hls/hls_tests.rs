@@ -5,6 +5,7 @@ use crate::decision::{Facts, decide};
 use crate::request::referer::Referer;
 use crate::session::Transport;
 use crate::session::seats::Content;
+use crate::session::shares::Room;
 use crate::token::{
     Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, StreamName, TokenId,
 };
@@ -66,7 +67,7 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
 
 #[tokio::test(start_paused = true)]
 async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
-    let all = Sessions::new(3);
+    let all = Sessions::new(Room::whole(3));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let viewer = open(&sessions, 1).unwrap();
     viewer.prove();
@@ -85,7 +86,7 @@ async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
-    let all = Sessions::new(3);
+    let all = Sessions::new(Room::whole(3));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     let answering = session.answer();
@@ -110,7 +111,7 @@ async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
-    let all = Sessions::new(3);
+    let all = Sessions::new(Room::whole(3));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     all.find(session.id())
@@ -131,7 +132,7 @@ async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_being_answered_plays_and_is_not_evicted() {
-    let all = Sessions::new(2);
+    let all = Sessions::new(Room::whole(2));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // A progressive file is one long answer, and nothing is ever asked for under a ticket.
     let film = open(&sessions, 1).unwrap();
@@ -149,7 +150,7 @@ async fn who_is_being_answered_plays_and_is_not_evicted() {
 
 #[tokio::test(start_paused = true)]
 async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
-    let all = Sessions::new(3);
+    let all = Sessions::new(Room::whole(3));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // Each of them has looked for the playback and found none.
     let first = open(&sessions, 1).unwrap();
@@ -164,7 +165,7 @@ async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
 
 #[tokio::test(start_paused = true)]
 async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_again_and_again() {
-    let all = Sessions::new(1_000);
+    let all = Sessions::new(Room::whole(1_000));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let opener = open(&sessions, 1).unwrap();
     for name in 2..1_000 {
@@ -183,7 +184,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
 
 #[tokio::test(start_paused = true)]
 async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
-    let all = Sessions::new(3);
+    let all = Sessions::new(Room::whole(3));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let mut begun = 0;
     for name in 1..100 {
@@ -196,14 +197,120 @@ async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
         let over = Standing::Over(Kick::Superseded);
         assert_eq!(sessions.standing(&session, at("192.0.2.1")), over);
     }
-    assert_eq!(begun, 6, "twice as many as may play");
+    assert_eq!(begun, 99, "none of them takes room");
+    let over = |sessions: &HlsSessions| sessions.counts().over;
+    assert_eq!(over(&sessions), 3, "as many as may play");
+    assert_eq!(sessions.sweep().len(), 99);
     tokio::time::advance(IDLE).await;
-    assert!(sessions.sweep().len() == 6 && open(&sessions, 100).is_ok());
+    assert!(sessions.sweep().is_empty() && open(&sessions, 100).is_ok());
+    assert_eq!(over(&sessions), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_operator_ended_is_remembered_however_many_others_end() {
+    for kick in [Kick::Superseded, Kick::Expired, Kick::Crowded, Kick::Drain] {
+        let all = Sessions::new(Room::whole(3));
+        let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+        let end = |name, kick| {
+            let id = open(&sessions, name).unwrap().id();
+            all.find(id).unwrap().end_in(Duration::ZERO, kick);
+            sessions.sweep();
+            id
+        };
+        let (kicked, revoked) = (end(1, Kick::Operator), end(2, Kick::Revoked));
+        for name in 3..100 {
+            end(name, kick);
+        }
+        let why = |id| sessions.why_over(id, at("192.0.2.1"));
+        assert_eq!(why(kicked), Some(Kick::Operator), "{kick:?}");
+        assert_eq!(why(revoked), Some(Kick::Revoked), "{kick:?}");
+        // And it does not begin anew by its first URL.
+        assert!(open(&sessions, 1).is_err());
+        assert_eq!(sessions.counts().over, 2 + 3);
+        assert_eq!(sessions.playing.len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_playback_that_is_to_end_makes_way_before_the_sweep_sees_it() {
+    let all = Sessions::new(Room::whole(2));
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    for name in 1..50 {
+        let session = open(&sessions, name).unwrap();
+        session.prove();
+        all.find(session.id())
+            .unwrap()
+            .end_in(Duration::ZERO, Kick::Superseded);
+    }
+    assert!(sessions.counts().playing <= 2 && sessions.counts().over <= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_were_only_opened_make_way_at_once_behind_however_many_that_play() {
+    let all = Sessions::new(Room::whole(300));
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let viewers: Vec<_> = (0..200)
+        .map(|name| open(&sessions, name).unwrap())
+        .collect();
+    viewers.iter().for_each(|viewer| viewer.prove());
+    for name in 200..1_000 {
+        assert!(open(&sessions, name).is_ok(), "{name}");
+    }
+    assert!(viewers.iter().all(|viewer| !viewer.is_over()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
+    let narrow = |of_token, of_network| Room {
+        all: 100,
+        of_token,
+        of_network,
+    };
+    let network = "192.0.2.0";
+    // All permits here are of one token.
+    for (room, addresses) in [
+        (narrow(3, 100), ["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
+        (narrow(100, 3), ["192.0.2.1", "192.0.2.7", network]),
+    ] {
+        let all = Sessions::new(room);
+        let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+        let mut open = |name: u128| {
+            let address = addresses[usize::try_from(name % 3).unwrap()];
+            open_at(&sessions, name, address)
+        };
+        let viewer = open(1).unwrap();
+        viewer.prove();
+        for name in 2..60 {
+            let begun = open(name).unwrap();
+            assert!(all.count() <= 3, "{room:?}");
+            if name >= 58 {
+                begun.prove();
+            }
+        }
+        assert!(!viewer.is_over(), "{room:?}");
+        let reason = open(60).unwrap_err().reason().clone();
+        assert!(reason.is_for_want_of_room() && reason != Reason::Overloaded);
+        // Those that are silent make way, too.
+        tokio::time::advance(Duration::from_secs(8)).await;
+        assert!(open(61).is_ok());
+        drop((sessions, viewer));
+        assert_eq!(all.shares.len(), 0, "no row outlives its sessions");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_sleep_after_a_restart_than_may_play() {
+    let before = HlsSessions::new(Sessions::new(Room::whole(50)), IDLE, Bind::Prefix);
+    for name in 0..50 {
+        open(&before, name).unwrap();
+    }
+    let after = HlsSessions::new(Sessions::new(Room::whole(20)), IDLE, Bind::Prefix);
+    assert_eq!(after.restore(before.save(), Duration::ZERO), 20);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
-    let sessions = || HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let sessions = || HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     let before = sessions();
     let session = open(&before, 1).unwrap();
     let moved = before.move_to(&session, permit("2001:db8::1"), UnixSeconds::new(2));
@@ -229,7 +336,7 @@ async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
-    let all = Sessions::new(4);
+    let all = Sessions::new(Room::whole(4));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let proven = |name| {
         let session = open(&sessions, name).unwrap();
@@ -260,7 +367,7 @@ async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
-    let sessions = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let sessions = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     for _ in 0..3 {
         tokio::time::advance(IDLE / 3).await;
@@ -272,11 +379,11 @@ async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
-    let before = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let before = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     open(&before, 1).unwrap();
     let long = open(&before, 2).unwrap();
     long.set_target(IDLE);
-    let after = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let after = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     assert_eq!(after.restore(before.save(), IDLE * 2), 1);
     let waits = |after: &HlsSessions| after.is_dormant(long.id(), at("192.0.2.1"));
     tokio::time::advance(IDLE * 3 - Duration::from_secs(1)).await;
@@ -289,7 +396,7 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_over_makes_no_room_and_is_told_of_once() {
-    let all = Sessions::new(2);
+    let all = Sessions::new(Room::whole(2));
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let (over, idle) = (open(&sessions, 1).unwrap(), open(&sessions, 2).unwrap());
     let playing = all.find(over.id()).unwrap();
@@ -306,14 +413,14 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
         let ended = ended.iter().map(|one| (one.session.id(), one.kick));
         ended.collect::<Vec<_>>()
     };
-    let expected = [(idle.id(), None), (over.id(), Some(Kick::Operator))];
+    let expected = [(over.id(), Some(Kick::Operator)), (idle.id(), None)];
     assert_eq!(told(), expected);
     assert_eq!(told(), []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
-    let new = || HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let new = || HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     let first = new();
     let session = open(&first, 1).unwrap();
     let (second, third) = (new(), new());
@@ -324,7 +431,7 @@ async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_one_viewer_who_moved_are_one_move() {
-    let sessions = HlsSessions::new(Sessions::new(3), IDLE, Bind::Prefix);
+    let sessions = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     let there = "198.51.100.1";
     for _ in 0..10 {

@@ -1,5 +1,5 @@
-//! The playbacks in the order in which they are asked to make way, where there is no room: the oldest first, and who plays
-//! goes to the end.
+//! Playbacks in the order in which they are asked to make way, where there is no room: those that have begun and were
+//! not asked yet before the others, and of each the oldest first.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,21 +10,33 @@ use super::lock;
 /// How many that play are passed over in search of one that makes way.
 const PASSED_OVER: usize = 32;
 
+/// How many are looked at for the first time in one search.
+const NEWCOMERS: usize = 1024;
+
 /// How many names may stand here beyond twice as many as there are playbacks, before those that mean nothing any more are
 /// looked for.
-const SPARE: usize = 64;
+const SPARE: usize = 16;
 
-/// Their names; among them those of playbacks that are over.
+/// Their names; among them those of playbacks that are gone.
 #[derive(Debug, Default)]
-pub(super) struct Line(Mutex<VecDeque<SessionId>>);
+pub(in crate::session) struct Line(Mutex<Names>);
 
-/// What becomes of the first one when room is needed.
+#[derive(Debug, Default)]
+struct Names {
+    newcomers: VecDeque<SessionId>,
+    /// Those that once did not make way.
+    others: VecDeque<SessionId>,
+}
+
+/// What becomes of one when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It makes way.
     Goes,
     /// It plays.
     Stays,
+    /// It has begun and waits for what it asked for.
+    Waits,
     /// There is no such playback any more.
     Forgotten,
 }
@@ -32,38 +44,63 @@ pub(super) enum Fate {
 impl Line {
     /// A playback that has just begun.
     pub(super) fn push(&self, id: SessionId) {
-        lock(&self.0).push_back(id);
-    }
-
-    /// Lets `decide` judge one after the other until one of them goes; whether one did. No lock is held meanwhile.
-    pub(super) fn make_way(&self, mut decide: impl FnMut(SessionId) -> Fate) -> bool {
-        let mut passed_over = 0;
-        while passed_over < PASSED_OVER {
-            let Some(id) = lock(&self.0).pop_front() else {
-                return false;
-            };
-            match decide(id) {
-                Fate::Goes => return true,
-                Fate::Forgotten => {}
-                Fate::Stays => {
-                    passed_over += 1;
-                    self.push(id);
-                }
-            }
-        }
-        false
+        lock(&self.0).newcomers.push_back(id);
     }
 
     /// Drops the names that mean nothing any more, when they are many beside the `playing` ones.
     pub(super) fn tidy(&self, playing: usize, plays: impl Fn(SessionId) -> bool) {
         let mut names = lock(&self.0);
         if names.len() > 2 * playing + SPARE {
-            names.retain(|id| plays(*id));
+            names.newcomers.retain(|id| plays(*id));
+            names.others.retain(|id| plays(*id));
         }
+    }
+
+    /// Lets `decide` judge one after the other until one of them goes; whether one did. No lock is held meanwhile.
+    pub(super) fn make_way(&self, mut decide: impl FnMut(SessionId) -> Fate) -> bool {
+        let mut passed_over = 0;
+        for _ in 0..NEWCOMERS {
+            let Some(id) = lock(&self.0).newcomers.pop_front() else {
+                break;
+            };
+            match decide(id) {
+                Fate::Goes => return true,
+                Fate::Forgotten => {}
+                Fate::Stays => lock(&self.0).others.push_back(id),
+                Fate::Waits => {
+                    lock(&self.0).newcomers.push_back(id);
+                    passed_over += 1;
+                    if passed_over == PASSED_OVER {
+                        break;
+                    }
+                }
+            }
+        }
+        let mut passed_over = 0;
+        while passed_over < PASSED_OVER {
+            let Some(id) = lock(&self.0).others.pop_front() else {
+                return false;
+            };
+            match decide(id) {
+                Fate::Goes => return true,
+                Fate::Forgotten => {}
+                Fate::Stays | Fate::Waits => {
+                    passed_over += 1;
+                    lock(&self.0).others.push_back(id);
+                }
+            }
+        }
+        false
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         lock(&self.0).len()
+    }
+}
+
+impl Names {
+    fn len(&self) -> usize {
+        self.newcomers.len() + self.others.len()
     }
 }

@@ -27,7 +27,7 @@ pub enum Bind {
 
 impl Bind {
     /// What an address is bound to.
-    fn net(self, address: IpAddr) -> IpNet {
+    pub(in crate::session) fn net(self, address: IpAddr) -> IpNet {
         let (v4, v6) = match self {
             Self::Exact => (32, 128),
             Self::Prefix => (24, 56),

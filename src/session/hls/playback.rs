@@ -51,12 +51,8 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) enum Life {
     Playing(SessionGuard),
-    /// Ended by the gate; kept until its viewer has been quiet, so that it hears why instead of starting anew.
-    Over {
-        kick: Kick,
-        /// Whether [`HlsSessions::sweep`] has told of it.
-        told: bool,
-    },
+    /// Ended by the gate.
+    Over(Kick),
 }
 
 /// How a playback stands to a request.
@@ -125,7 +121,7 @@ impl HlsSession {
     fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> Option<T> {
         match &self.state().life {
             Life::Playing(guard) => Some(guard.look(look)),
-            Life::Over { .. } => None,
+            Life::Over(_) => None,
         }
     }
 
@@ -140,21 +136,24 @@ impl HlsSession {
         self.proven.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it was asked for anything by its ticket.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
     /// How many answers to it are under way.
     #[must_use]
     pub fn answers(&self) -> u32 {
         self.unfinished.load(Ordering::Relaxed)
     }
 
-    /// Whether it makes way where there is no room: it plays, waits for nothing, and has asked for nothing under its ticket
-    /// yet, or for nothing lately.
+    /// Whether it makes way where there is no room: it waits for nothing, and has asked for nothing under its ticket yet, or
+    /// for nothing lately.
     pub(super) fn idles(&self, now: Instant) -> bool {
-        let mut state = self.state();
-        self.look_at_end(&mut state, now);
+        let state = self.state();
         let patience = IDLES_AFTER.max(self.target().unwrap_or_default() * IDLES_TARGETS);
         let lately = now.saturating_duration_since(state.asked) < patience;
-        let proven = self.proven.load(Ordering::Relaxed);
-        matches!(state.life, Life::Playing(_)) && self.answers() == 0 && !(proven && lately)
+        self.answers() == 0 && !(self.is_proven() && lately)
     }
 
     /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
@@ -183,23 +182,23 @@ impl HlsSession {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Ends it when somebody asked for that, or its token says so.
-    pub(super) fn look_at_end(&self, state: &mut State, now: Instant) {
+    /// Ends it when that was asked for, or its token says so; why it is over, if it is.
+    pub(super) fn look_at_end(&self, state: &mut State, now: Instant) -> Option<Kick> {
         let end = match &state.life {
             Life::Playing(guard) => guard.end(),
-            Life::Over { .. } => None,
+            Life::Over(kick) => return Some(*kick),
         };
-        if let Some((_, kick)) = end.filter(|(at, _)| *at <= now) {
-            self.over.store(true, Ordering::Relaxed);
-            state.life = Life::Over { kick, told: false };
-        }
+        let (_, kick) = end.filter(|(at, _)| *at <= now)?;
+        self.over.store(true, Ordering::Relaxed);
+        state.life = Life::Over(kick);
+        Some(kick)
     }
 
     pub(super) fn end(&self, kick: Kick) {
         self.over.store(true, Ordering::Relaxed);
         let mut state = self.state();
         if matches!(state.life, Life::Playing(_)) {
-            state.life = Life::Over { kick, told: true };
+            state.life = Life::Over(kick);
         }
     }
 
