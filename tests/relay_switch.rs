@@ -205,6 +205,96 @@ async fn an_answer_settles_the_switch_that_it_names() {
     assert_eq!(rig.playing.permit().stream().to_string(), "abcde-three");
 }
 
+/// The switch of [`switch`], but for some of what its answer is known by.
+fn switch_without(keys: &[&str]) -> Value {
+    let mut message: Value = serde_json::from_str(&switch("abcde-two", 7)).unwrap();
+    for key in keys {
+        message.as_object_mut().unwrap().remove(*key);
+        let body = message["onUpdateSource"].as_object_mut().unwrap();
+        body.remove(*key);
+    }
+    message
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_success_of_the_connect_settles_no_switch() {
+    let connects = json!({ "eventType": "onUpdateSourceSuccess",
+        "onUpdateSourceSuccess": { "tag": "", "count": 0, "requestId": 0 } });
+    let lacking: [&[&str]; 5] = [
+        &[],
+        &["tag"],
+        &["tag", "count"],
+        &["requestId"],
+        &["tag", "count", "requestId"],
+    ];
+    for lacking in lacking {
+        let mut rig = Rig::start(Setup::default());
+        rig.say(&switch_without(lacking).to_string()).await;
+        rig.server_gets().await.unwrap();
+        rig.server_sends(opcode::TEXT, connects.to_string().as_bytes())
+            .await;
+        assert_eq!(rig.viewer_gets().await.unwrap().json(), connects);
+        assert!(rig.log.lock().unwrap().answered.is_empty(), "{lacking:?}");
+        assert_eq!(rig.playing.permit().stream().to_string(), "abcde-one");
+
+        // The answer itself still does.
+        rig.server_sends(
+            opcode::TEXT,
+            answer("onUpdateSourceSuccess", &json!({}), 7).as_bytes(),
+        )
+        .await;
+        rig.viewer_gets().await.unwrap();
+        assert_eq!(rig.log.lock().unwrap().answered, [true], "{lacking:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_is_numbered_0_is_settled_by_its_answer() {
+    let mut rig = Rig::start(Setup::default());
+    let mut message = switch_without(&[]);
+    message["requestId"] = json!(0);
+    message["onUpdateSource"]["count"] = json!(0);
+    message["onUpdateSource"]["tag"] = json!("");
+    rig.say(&message.to_string()).await;
+    rig.server_gets().await.unwrap();
+    let body = json!({ "tag": "", "count": 0, "requestId": 0 });
+    rig.server_sends(
+        opcode::TEXT,
+        answer("onUpdateSourceSuccess", &body, 0).as_bytes(),
+    )
+    .await;
+    rig.viewer_gets().await.unwrap();
+    assert_eq!(rig.log.lock().unwrap().answered, [true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_in_band_has_every_field_that_players_read() {
+    let lacking: [&[&str]; 5] = [
+        &[],
+        &["tag"],
+        &["count"],
+        &["requestId"],
+        &["tag", "count", "requestId"],
+    ];
+    for lacking in lacking {
+        let mut rig = Rig::start(Setup::default());
+        let mut message = switch_without(lacking);
+        message["onUpdateSource"]["rtmp"]["stream"] = json!("fghij-one");
+        rig.say(&message.to_string()).await;
+        let or = |key: &str, given: Value, empty: Value| {
+            if lacking.contains(&key) { empty } else { given }
+        };
+        let expected = json!({
+            "tag": or("tag", json!("tag-7"), json!("")),
+            "count": or("count", json!(7), json!(0)),
+            "requestId": or("requestId", json!(7), json!(0)),
+            "code": 4901,
+        });
+        let told = rig.viewer_gets().await.unwrap().json();
+        assert_eq!(told["onUpdateSourceError"], expected);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_fragments_behind_media_is_heard() {
     let mut rig = Rig::start(Setup::default());

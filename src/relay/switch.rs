@@ -193,31 +193,30 @@ impl SwitchRequest {
         Value::Object(message).to_string()
     }
 
-    /// The answer for the viewer, with the request's own tag, count and id, so that the player knows which one failed.
+    /// The answer for the viewer, with the request's own tag, count and id, so that the player knows which one failed. Players
+    /// read all four fields: what the request left out is empty.
     #[must_use]
     pub fn denied(&self, code: u16) -> String {
-        let mut body = Map::new();
-        for (key, value) in [
-            ("tag", self.body.get("tag")),
-            ("count", self.body.get("count")),
-            ("requestId", self.request_id.as_ref()),
-        ] {
-            if let Some(value) = value {
-                body.insert(key.to_owned(), value.clone());
-            }
-        }
-        body.insert("code".to_owned(), code.into());
+        let own = |given: Option<&Value>, empty: Value| given.cloned().unwrap_or(empty);
+        let body = json!({
+            "tag": own(self.body.get("tag"), "".into()),
+            "count": own(self.body.get("count"), 0.into()),
+            "requestId": own(self.request_id.as_ref(), 0.into()),
+            "code": code,
+        });
         json!({ "eventType": "onUpdateSourceError", "onUpdateSourceError": body }).to_string()
     }
 
-    /// Whether an answer of the media server can be to this request: nothing that both carry differs.
+    /// Whether an answer of the media server can be to this request: nothing that both carry differs, and it is not the
+    /// connect's, unless the request has that number itself.
     #[must_use]
     pub fn is_answered_by(&self, answer: &Answer) -> bool {
         let fits = |asked: Option<&Value>, told: Option<&Value>| match (asked, told) {
             (Some(asked), Some(told)) => asked == told,
             _ => true,
         };
-        fits(self.request_id.as_ref(), answer.request_id.as_ref())
+        (self.request_id.is_some() || !answer.is_the_connects())
+            && fits(self.request_id.as_ref(), answer.request_id.as_ref())
             && fits(self.body.get("tag"), answer.body.get("tag"))
             && fits(self.body.get("count"), answer.body.get("count"))
     }
@@ -260,6 +259,15 @@ impl Answer {
             body,
             request_id,
         })
+    }
+
+    /// Media servers call the connect itself a success, in a message of the same form, with an empty tag and zeroes for
+    /// numbers. A viewer may have asked for a switch by then.
+    fn is_the_connects(&self) -> bool {
+        self.taken
+            && self.body.get("tag").is_some_and(|tag| tag == "")
+            && self.body.get("count").is_some_and(|count| *count == 0)
+            && self.request_id.as_ref().is_some_and(|id| *id == 0)
     }
 }
 
