@@ -1,14 +1,19 @@
-//! The text messages of H5Live (PROTOCOL.md 5): `{"eventType":E,E:{…}}` in both directions.
+//! What media servers and H5Live players say to each other in text messages, `{"eventType":E,E:{…}}` in both directions
+//! (PROTOCOL.md 5): the media servers' part, for the two that the project brings along.
+//!
+//! Published players read the fields of a message without asking whether they are there: where `videoInfo` is missing, they
+//! throw and show no picture. So every message here has all of its fields, always.
 
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::demo::catalogue::LiveStream;
+/// The code of a switch to what is not there: the stream's parameters are wrong.
+const BAD_REQUEST: u16 = 4400;
 
 /// What a viewer can ask for.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(tag = "eventType")]
-pub(super) enum Wish {
+pub enum Wish {
     /// Media from now on.
     #[serde(rename = "onPlay")]
     Play,
@@ -26,7 +31,7 @@ pub(super) enum Wish {
 /// The message around a switch.
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SwitchMessage {
+pub struct SwitchMessage {
     on_update_source: Switch,
     request_id: Option<Value>,
 }
@@ -34,7 +39,7 @@ pub(super) struct SwitchMessage {
 /// A switch. Its tag, count and number are the viewer's own and go back as they came.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Switch {
+pub struct Switch {
     tag: Option<Value>,
     count: Option<Value>,
     request_id: Option<Value>,
@@ -50,7 +55,7 @@ struct Source {
 
 /// Why a switch is not made though nothing is wrong with it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Abort {
+pub enum Abort {
     /// The stream plays already.
     EqualSource,
     /// Another switch came before this one was made.
@@ -59,7 +64,8 @@ pub(super) enum Abort {
 
 impl Wish {
     /// Reads a text message; `None` when it is no message of this protocol.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 }
@@ -74,87 +80,136 @@ impl From<SwitchMessage> for Switch {
 
 impl Switch {
     /// The name of the stream that is wanted.
-    pub(super) fn stream(&self) -> &str {
+    #[must_use]
+    pub fn stream(&self) -> &str {
         &self.rtmp.stream
     }
 
     /// The stream follows.
-    pub(super) fn succeeded(&self) -> String {
-        event("onUpdateSourceSuccess", &self.own().into())
+    #[must_use]
+    pub fn succeeded(&self) -> String {
+        event("onUpdateSourceSuccess", &self.own())
     }
 
     /// The stream stays.
-    pub(super) fn aborted(&self, abort: Abort) -> String {
+    #[must_use]
+    pub fn aborted(&self, abort: Abort) -> String {
         let reason = match abort {
             Abort::EqualSource => "equalsource",
             Abort::Superseded => "superseded",
         };
-        self.with_reason("onUpdateSourceAbort", reason)
+        let mut body = self.own();
+        body["reason"] = reason.into();
+        event("onUpdateSourceAbort", &body)
     }
 
     /// There is no such stream.
-    pub(super) fn failed(&self) -> String {
-        self.with_reason("onUpdateSourceError", "notfound")
-    }
-
-    fn with_reason(&self, name: &str, reason: &str) -> String {
+    #[must_use]
+    pub fn failed(&self) -> String {
         let mut body = self.own();
-        body.insert("reason".to_owned(), reason.into());
-        event(name, &body.into())
+        body["code"] = BAD_REQUEST.into();
+        body["reason"] = "notfound".into();
+        event("onUpdateSourceError", &body)
     }
 
-    fn own(&self) -> Map<String, Value> {
-        let own = [
-            ("tag", &self.tag),
-            ("count", &self.count),
-            ("requestId", &self.request_id),
-        ];
-        let given = own
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
-        given.collect()
+    /// What an answer is known by; what the viewer left out is as in [`connected`].
+    fn own(&self) -> Value {
+        let or = |given: &Option<Value>, default: Value| given.clone().unwrap_or(default);
+        json!({
+            "tag": or(&self.tag, "".into()),
+            "count": or(&self.count, 0.into()),
+            "requestId": or(&self.request_id, 0.into()),
+        })
     }
 }
 
-/// Who this is and what it can do.
-pub(super) fn server_info() -> String {
+/// The picture of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Picture {
+    /// In pixels.
+    pub width: u16,
+    /// In pixels.
+    pub height: u16,
+    /// Pictures in a second.
+    pub frame_rate: f64,
+}
+
+/// The sound of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// Samples in a second.
+    pub sample_rate: u16,
+    /// One or more.
+    pub channels: u16,
+    /// Of each sample, before it was coded.
+    pub bits_per_sample: u16,
+}
+
+/// The first message of all: which server this is, what it can do, and which events it sends.
+#[must_use]
+pub fn server_info(name: &str, capabilities: &[&str], events: &[&str]) -> String {
     let body = json!({
-        "name": "h5gate demo",
-        "version": env!("CARGO_PKG_VERSION"),
-        "capabilities": ["onPlay", "onPause", "onUpdateSource", "paused", "metastreamonly"],
+        "applicationServerName": name,
+        "applicationServerVersion": env!("CARGO_PKG_VERSION"),
+        "hostname": "localhost",
+        "capabilities": capabilities,
+        "events": events,
     });
     event("onServerInfo", &body)
 }
 
-/// The stream is live.
-pub(super) fn stream_status(stream: &LiveStream) -> String {
-    let body = json!({ "stream": stream.name, "status": "started" });
-    event("onStreamStatus", &body)
+/// The connect itself is the first source that a viewer gets. It was no switch, so that it has no tag and no number.
+#[must_use]
+pub fn connected() -> String {
+    Switch::default().succeeded()
 }
 
-/// What follows, for a `MediaSource`.
-pub(super) fn stream_info(stream: &LiveStream) -> String {
-    let clip = &stream.clip;
+/// The stream is live.
+#[must_use]
+pub fn stream_status(stream: &str) -> String {
+    event(
+        "onStreamStatus",
+        &json!({ "stream": stream, "status": "started" }),
+    )
+}
+
+/// What follows; `mime_type` is for a `MediaSource`.
+#[must_use]
+pub fn stream_info(stream: &str, mime_type: &str, picture: Picture, sound: Sound) -> String {
     let body = json!({
-        "stream": stream.name,
-        "mimeType": clip.mime_type(),
-        "width": clip.width(),
-        "height": clip.height(),
+        "stream": stream,
+        "mimeType": mime_type,
         "haveVideo": true,
         "haveAudio": true,
+        "videoInfo": {
+            "width": picture.width,
+            "height": picture.height,
+            "frameRate": picture.frame_rate,
+        },
+        "audioInfo": {
+            "sampleRate": sound.sample_rate,
+            "channels": sound.channels,
+            "bitsPerSample": sound.bits_per_sample,
+        },
     });
     event("onStreamInfo", &body)
 }
 
 /// A keyframe is next. Media time in milliseconds.
-pub(super) fn random_access_point(stream: &LiveStream, milliseconds: u64) -> String {
-    let body = json!({ "stream": stream.name, "streamTime": milliseconds });
+#[must_use]
+pub fn random_access_point(stream: &str, milliseconds: u64) -> String {
+    let body = json!({ "stream": stream, "streamTime": milliseconds });
     event("onRandomAccessPoint", &body)
 }
 
 /// What a real stream would carry for the page. Media time in milliseconds.
-pub(super) fn meta_data(stream: &LiveStream, milliseconds: u64) -> String {
-    let body = json!({ "stream": stream.name, "streamTime": milliseconds });
+#[must_use]
+pub fn meta_data(stream: &str, milliseconds: u64) -> String {
+    let body = json!({
+        "handlerName": "onMetaData",
+        "message": { "stream": stream },
+        "streamTime": milliseconds,
+    });
     event("onMetaData", &body)
 }
 
@@ -184,6 +239,24 @@ mod tests {
             serde_json::from_str::<Value>(&switch.aborted(Abort::EqualSource)).unwrap(),
             json!({ "eventType": "onUpdateSourceAbort", "onUpdateSourceAbort":
                 { "tag": "t", "count": 3, "requestId": 7, "reason": "equalsource" } })
+        );
+    }
+
+    #[test]
+    fn an_answer_has_every_field_whatever_the_switch_left_out() {
+        let bare = r#"{"eventType":"onUpdateSource","onUpdateSource":{"rtmp":{"stream":"demo1-camera2"}}}"#;
+        let Some(Wish::Switch(message)) = Wish::read(bare) else {
+            panic!("no switch")
+        };
+        let switch = Switch::from(message);
+        let told =
+            |text: String, event: &str| serde_json::from_str::<Value>(&text).unwrap()[event].take();
+        let plain = json!({ "tag": "", "count": 0, "requestId": 0 });
+        assert_eq!(told(connected(), "onUpdateSourceSuccess"), plain);
+        assert_eq!(told(switch.succeeded(), "onUpdateSourceSuccess"), plain);
+        assert_eq!(
+            told(switch.failed(), "onUpdateSourceError"),
+            json!({ "tag": "", "count": 0, "requestId": 0, "code": 4400, "reason": "notfound" })
         );
     }
 

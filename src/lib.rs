@@ -36,6 +36,8 @@ pub mod config;
 #[cfg(feature = "gate")]
 pub mod demo;
 #[cfg(feature = "gate")]
+pub mod dialect;
+#[cfg(feature = "gate")]
 pub mod gate;
 #[cfg(feature = "gate")]
 pub mod interrupt;

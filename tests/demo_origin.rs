@@ -31,6 +31,12 @@ async fn a_viewer_is_greeted_and_then_gets_media_from_a_keyframe_on() {
             .contains(&json!(what))
     };
     assert!(can("onPlay") && can("onPause") && can("onUpdateSource"));
+    let events = info["events"].as_array().unwrap();
+    assert!(events.contains(&json!("onStreamInfo")) && events.contains(&json!("onMetaData")));
+    assert_eq!(
+        viewer.hear("onUpdateSourceSuccess").await,
+        json!({ "tag": "", "count": 0, "requestId": 0 })
+    );
     let status = viewer.hear("onStreamStatus").await;
     assert_eq!(
         status,
@@ -42,12 +48,23 @@ async fn a_viewer_is_greeted_and_then_gets_media_from_a_keyframe_on() {
         r#"video/mp4; codecs="avc1.42C01E,mp4a.40.2""#
     );
     assert_eq!(
-        (&info["width"], &info["height"]),
-        (&json!(640), &json!(360))
+        info["videoInfo"],
+        json!({ "width": 640, "height": 360, "frameRate": 25.0 })
+    );
+    assert_eq!(
+        info["audioInfo"],
+        json!({ "sampleRate": 48_000, "channels": 1, "bitsPerSample": 16 })
+    );
+    assert_eq!(
+        (&info["haveVideo"], &info["haveAudio"]),
+        (&json!(true), &json!(true))
     );
     assert!(is_init(&viewer.see().await));
-    viewer.hear("onMetaData").await;
-    viewer.hear("onRandomAccessPoint").await;
+    let data = viewer.hear("onMetaData").await;
+    assert_eq!(data["handlerName"], "onMetaData");
+    assert_eq!(data["message"], json!({ "stream": "demo1-camera1" }));
+    let point = viewer.hear("onRandomAccessPoint").await;
+    assert!(point["streamTime"].is_u64() && data["streamTime"] == point["streamTime"]);
     let mut media = viewer.see().await.to_vec();
     assert_eq!(times(&media)[0][0] % (4 * TICKS[0]), 0);
     // Across a seam: the loop is 20 fragments long, and a server begins shortly before the end of its second.
@@ -87,7 +104,7 @@ async fn a_switch_goes_on_where_the_old_stream_ended() {
     let answer = loop {
         let message = viewer.next().await.unwrap();
         if let Message::Text(text) = &message
-            && text.contains("onUpdateSource")
+            && text.contains(r#""requestId":9"#)
         {
             break text.clone();
         }
@@ -101,7 +118,10 @@ async fn a_switch_goes_on_where_the_old_stream_ended() {
         answer,
         json!({ "eventType": "onUpdateSourceSuccess", "onUpdateSourceSuccess": own })
     );
-    assert_eq!(viewer.hear("onStreamInfo").await["width"], 320);
+    assert_eq!(
+        viewer.hear("onStreamInfo").await["videoInfo"],
+        json!({ "width": 320, "height": 180, "frameRate": 25.0 })
+    );
     assert!(is_init(&viewer.see().await));
     viewer.hear("onMetaData").await;
     viewer.hear("onRandomAccessPoint").await;
@@ -119,7 +139,10 @@ async fn a_switch_goes_on_where_the_old_stream_ended() {
         }
     }
     assert_eq!(said[0]["onUpdateSourceAbort"]["reason"], "equalsource");
-    assert_eq!(said[1]["onUpdateSourceError"]["requestId"], 9);
+    assert_eq!(
+        said[1]["onUpdateSourceError"],
+        json!({ "tag": "a", "count": 1, "requestId": 9, "code": 4400, "reason": "notfound" })
+    );
 }
 
 #[tokio::test]
@@ -132,7 +155,12 @@ async fn flags_of_the_query_are_heeded() {
         .unwrap();
     let mut beside = demo.open(&format!("{query}metastreamonly")).await.unwrap();
     for viewer in [&mut paused, &mut beside] {
-        for event in ["onServerInfo", "onStreamStatus", "onStreamInfo"] {
+        for event in [
+            "onServerInfo",
+            "onUpdateSourceSuccess",
+            "onStreamStatus",
+            "onStreamInfo",
+        ] {
             viewer.hear(event).await;
         }
     }

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use support::gate::{API_KEY, Gate, Setup, write_secret};
 use support::http_server::{HttpServer, Page, playlist, segment, target};
 use support::media_server::MediaServer;
-use support::viewer::{get, request};
+use support::viewer::{Viewer, get, request};
 use support::{PATIENCE, until};
 
 /// An origin of the binary's own; killed when dropped.
@@ -514,6 +514,65 @@ fn an_origin_without_descriptors_says_so_and_goes_on() {
     assert_eq!(answer.status, 200, "{answer:?}");
     let said = origin.ended_by(Signal::TERM);
     assert!(said.contains("accept failed"), "{said}");
+}
+
+#[test]
+fn an_origin_speaks_as_media_servers_do() {
+    let origin = Origin::start();
+    let target = "/h5live/stream?stream=abcde-one";
+    let mut viewer = Viewer::open_path(origin.address, target, &[], b"");
+    let told = |viewer: &mut Viewer, event: &str| {
+        let text = loop {
+            let frame = viewer.receive().unwrap();
+            if frame.opcode == 0x1 {
+                break text(&frame.payload);
+            }
+        };
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(message["eventType"], event, "{text}");
+        message[event].take()
+    };
+    let info = told(&mut viewer, "onServerInfo");
+    assert_eq!(info["capabilities"], json!(["onUpdateSource"]));
+    assert!(
+        info["events"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("onStreamInfo"))
+    );
+    assert_eq!(
+        told(&mut viewer, "onUpdateSourceSuccess"),
+        json!({ "tag": "", "count": 0, "requestId": 0 })
+    );
+    let status = json!({ "stream": "abcde-one", "status": "started" });
+    assert_eq!(told(&mut viewer, "onStreamStatus"), status);
+    let info = told(&mut viewer, "onStreamInfo");
+    assert_eq!(
+        info["videoInfo"],
+        json!({ "width": 640, "height": 360, "frameRate": 30.0 })
+    );
+    assert_eq!(
+        info["audioInfo"],
+        json!({ "sampleRate": 48_000, "channels": 2, "bitsPerSample": 16 })
+    );
+
+    for (stream, id, event) in [
+        ("abcde-two", 1, "onUpdateSourceSuccess"),
+        ("abcde-two", 2, "onUpdateSourceAbort"),
+        ("abcde-one", 3, "onUpdateSourceSuccess"),
+    ] {
+        let switch = json!({ "eventType": "onUpdateSource", "requestId": id, "onUpdateSource":
+            { "tag": "t", "count": id, "rtmp": { "url": "rtmp://localhost/play", "stream": stream } } });
+        viewer.say(&switch.to_string());
+        let answer = told(&mut viewer, event);
+        assert_eq!(
+            (&answer["tag"], &answer["count"], &answer["requestId"]),
+            (&json!("t"), &json!(id), &json!(id))
+        );
+        if event == "onUpdateSourceSuccess" {
+            assert_eq!(told(&mut viewer, "onStreamInfo")["stream"], stream);
+        }
+    }
 }
 
 #[test]

@@ -110,7 +110,8 @@ mod tests {
             assert_eq!(organisation, crate::demo::ORGANISATION);
             assert!(stream.renditions.contains(&stream.name));
             assert!(stream.renditions.iter().all(|r| catalogue.get(r).is_some()));
-            let size = (stream.clip.width(), stream.clip.height());
+            let picture = stream.clip.picture();
+            let size = (picture.width, picture.height);
             assert!(!sizes.contains(&size), "{size:?} twice");
             sizes.push(size);
         }

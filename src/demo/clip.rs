@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::dialect::{Picture, Sound};
 use boxes::Mp4Box;
 use fragment::ClipFragment;
 
@@ -40,8 +41,8 @@ pub struct Clip {
     fragment_duration: Duration,
     group: u64,
     codecs: String,
-    width: u16,
-    height: u16,
+    picture: Picture,
+    sound: Sound,
 }
 
 /// One track of a clip.
@@ -52,9 +53,18 @@ struct Track {
     timescale: u32,
     /// Ticks in a fragment.
     fragment_ticks: u64,
-    is_video: bool,
+    /// Pictures, or frames of sound, in a fragment.
+    fragment_samples: u32,
     codec: String,
-    size: (u16, u16),
+    kind: Kind,
+}
+
+/// What a track shows.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// Pictures of this width and height.
+    Picture(u16, u16),
+    Sound(Sound),
 }
 
 impl Clip {
@@ -70,17 +80,19 @@ impl Clip {
         let group = even_group(&fragments).ok_or(ClipError::Uneven)?;
         let codecs: Vec<_> = tracks.iter().map(|track| track.codec.as_str()).collect();
         let codecs = codecs.join(",");
-        let video = tracks.iter().find(|track| track.is_video);
-        let (width, height) = video.ok_or(ClipError::Missing(*b"vide"))?.size;
+        let fragment_duration = fragment_duration(&tracks)?;
+        let seconds = fragment_duration.as_secs_f64();
+        let picture = tracks.iter().find_map(|track| track.picture(seconds));
+        let sound = tracks.iter().find_map(Track::sound);
         Ok(Self {
             init: Bytes::from_static(file.slice(0, moov.end())?),
-            fragment_duration: fragment_duration(&tracks)?,
+            fragment_duration,
             tracks,
             fragments,
             group,
             codecs,
-            width,
-            height,
+            picture: picture.ok_or(ClipError::Missing(*b"vide"))?,
+            sound: sound.ok_or(ClipError::Missing(*b"soun"))?,
         })
     }
 
@@ -136,16 +148,16 @@ impl Clip {
         format!("video/mp4; codecs=\"{}\"", self.codecs)
     }
 
-    /// The picture's width in pixels.
+    /// What its pictures are.
     #[must_use]
-    pub fn width(&self) -> u16 {
-        self.width
+    pub fn picture(&self) -> Picture {
+        self.picture
     }
 
-    /// The picture's height in pixels.
+    /// What its sound is.
     #[must_use]
-    pub fn height(&self) -> u16 {
-        self.height
+    pub fn sound(&self) -> Sound {
+        self.sound
     }
 
     /// Bytes from each keyframe to the next, in the order of the clip.
@@ -162,8 +174,7 @@ impl Track {
         let stsd = mdia.child(b"minf")?.child(b"stbl")?.child(b"stsd")?;
         let entry = stsd.children(8)?.into_iter().next();
         let entry = entry.ok_or(ClipError::Missing(*b"stsd"))?;
-        let is_video = entry.is(b"avc1");
-        let (codec, size) = if is_video {
+        let (codec, kind) = if entry.is(b"avc1") {
             // Profile, constraints and level stand in the decoder's configuration (14496-15, 5.3.3).
             let avcc = entry
                 .children(78)?
@@ -171,10 +182,24 @@ impl Track {
                 .find(|child| child.is(b"avcC"));
             let configuration = avcc.ok_or(ClipError::Missing(*b"avcC"))?.u32(0)?;
             let codec = format!("avc1.{:06X}", configuration & 0xff_ffff);
-            (codec, (entry.u16(24)?, entry.u16(26)?))
+            (codec, Kind::Picture(entry.u16(24)?, entry.u16(26)?))
         } else if entry.is(b"mp4a") {
-            // The clips have AAC-LC.
-            ("mp4a.40.2".to_owned(), (0, 0))
+            let esds = entry
+                .children(28)?
+                .into_iter()
+                .find(|child| child.is(b"esds"));
+            let configuration = aac_configuration(esds.ok_or(ClipError::Missing(*b"esds"))?)?;
+            let sound = Sound {
+                // Of 16.16 bits the whole ones.
+                sample_rate: entry.u16(24)?,
+                // The entry's own count of channels is 2, whatever the sound has.
+                channels: configuration >> 3 & 0xf,
+                bits_per_sample: entry.u16(18)?,
+            };
+            (
+                format!("mp4a.40.{}", configuration >> 11),
+                Kind::Sound(sound),
+            )
         } else {
             return Err(ClipError::Missing(*b"mp4a"));
         };
@@ -182,11 +207,52 @@ impl Track {
             id: behind_two_times(trak.child(b"tkhd")?)?,
             timescale: behind_two_times(mdia.child(b"mdhd")?)?,
             fragment_ticks: 0,
-            is_video,
+            fragment_samples: 0,
             codec,
-            size,
+            kind,
         })
     }
+
+    fn is_video(&self) -> bool {
+        matches!(self.kind, Kind::Picture(..))
+    }
+
+    /// `seconds` is how long a fragment is.
+    fn picture(&self, seconds: f64) -> Option<Picture> {
+        match self.kind {
+            Kind::Picture(width, height) => Some(Picture {
+                width,
+                height,
+                frame_rate: f64::from(self.fragment_samples) / seconds,
+            }),
+            Kind::Sound(_) => None,
+        }
+    }
+
+    fn sound(&self) -> Option<Sound> {
+        match self.kind {
+            Kind::Sound(sound) => Some(sound),
+            Kind::Picture(..) => None,
+        }
+    }
+}
+
+/// The first two bytes of an AAC decoder's configuration (14496-3, 1.6.2.1): 5 bits of object type, 4 of sample rate, 4 of
+/// channels. They stand in a descriptor in a descriptor in a descriptor (14496-1, 7.2.6), each a tag, a length of 7 bits
+/// in each byte, and fields.
+fn aac_configuration(esds: Mp4Box<'_>) -> Result<u16, ClipError> {
+    let mut at = 4; // behind version and flags
+    for (tag, fields) in [(3, 3), (4, 13), (5, 0)] {
+        if esds.byte(at)? != tag {
+            return Err(ClipError::Missing(*b"esds"));
+        }
+        at += 1;
+        while esds.byte(at)? & 0x80 != 0 {
+            at += 1;
+        }
+        at += 1 + fields;
+    }
+    esds.u16(at)
 }
 
 /// What stands behind the times of creation and change, the track's number in `tkhd` and the timescale in `mdhd`: they

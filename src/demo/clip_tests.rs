@@ -92,7 +92,19 @@ fn a_clip_says_what_it_is() {
         let sum: u64 = clip.group_sizes().sum();
         assert_eq!(clip.group_sizes().count(), 5);
         assert_eq!(sum + clip.init().len() as u64, bytes.len() as u64);
-        (clip.width(), clip.height())
+        let sound = Sound {
+            sample_rate: 48_000,
+            channels: 1,
+            bits_per_sample: 16,
+        };
+        assert_eq!(clip.sound(), sound);
+        let Picture {
+            width,
+            height,
+            frame_rate,
+        } = clip.picture();
+        assert_eq!(frame_rate.to_string(), "25");
+        (width, height)
     });
     assert_eq!(sizes, [(640, 360), (320, 180), (512, 288)]);
 }

@@ -11,7 +11,6 @@
 //! It checks no token: it stands behind the gate and belongs on loopback. A stream that does not exist is a 404.
 
 mod hls;
-mod message;
 mod progressive;
 mod route;
 mod viewer;

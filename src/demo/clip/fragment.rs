@@ -73,12 +73,12 @@ impl ClipFragment {
             let run = run.ok_or(ClipError::Missing(*b"traf"))?;
             // The first fragment says how long all of them are.
             if track.fragment_ticks == 0 {
-                track.fragment_ticks = run.ticks;
+                (track.fragment_ticks, track.fragment_samples) = (run.ticks, run.samples);
             }
-            if track.fragment_ticks != run.ticks {
+            if (track.fragment_ticks, track.fragment_samples) != (run.ticks, run.samples) {
                 return Err(ClipError::Uneven);
             }
-            is_keyframe |= track.is_video && run.starts_with_keyframe;
+            is_keyframe |= track.is_video() && run.starts_with_keyframe;
             times_at.push(run.time_at - moof.start());
         }
         Ok(Self {
@@ -122,6 +122,7 @@ fn put(bytes: &mut [u8], at: usize, number: &[u8]) {
 struct Run {
     /// Its duration.
     ticks: u64,
+    samples: u32,
     /// Where its decode time is in the file.
     time_at: usize,
     starts_with_keyframe: bool,
@@ -138,6 +139,7 @@ impl Run {
         let run = traf.child(b"trun")?;
         Ok(Self {
             ticks: ticks(header, run)?,
+            samples: run.u32(4)?,
             time_at: time.at() + 4,
             starts_with_keyframe: first_flags(header, run)? & flag::IS_NON_SYNC == 0,
         })

@@ -31,8 +31,8 @@ pub(super) fn multivariant(catalogue: &Catalogue, stream: &LiveStream) -> String
             "#EXT-X-STREAM-INF:BANDWIDTH={peak},AVERAGE-BANDWIDTH={average},CODECS=\"{}\",RESOLUTION={}x{}\n\
              {name}/media.m3u8\n",
             clip.codecs(),
-            clip.width(),
-            clip.height(),
+            clip.picture().width,
+            clip.picture().height,
         );
     }
     text

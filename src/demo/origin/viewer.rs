@@ -12,16 +12,36 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::message::{self, Abort, Switch, Wish};
 use super::{Origin, STALL_TIMEOUT, STOP_TIMEOUT};
 use crate::demo::catalogue::LiveStream;
 use crate::demo::timeline::Cursor;
+use crate::dialect::{self, Abort, Switch, Wish};
 
 /// The longest message of a viewer, in bytes.
 const MESSAGE_LIMIT: usize = 16 * 1024;
 
 /// Bytes that are kept for reading, for each viewer. Viewers say little.
 const READ_BUFFER: usize = 2 * 1024;
+
+/// What the server can do, as players read it.
+const CAPABILITIES: [&str; 5] = [
+    "onPlay",
+    "onPause",
+    "onUpdateSource",
+    "paused",
+    "metastreamonly",
+];
+
+/// What it tells.
+const EVENTS: [&str; 7] = [
+    "onStreamStatus",
+    "onStreamInfo",
+    "onRandomAccessPoint",
+    "onMetaData",
+    "onUpdateSourceSuccess",
+    "onUpdateSourceAbort",
+    "onUpdateSourceError",
+];
 
 /// What a viewer does not want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,8 +136,10 @@ where
 {
     /// Greets, and then sends fragments and hears wishes, for ever.
     async fn play(&mut self, silence: Silence) -> Result<std::convert::Infallible, End> {
-        self.say(message::server_info()).await?;
-        self.say(message::stream_status(&self.stream)).await?;
+        let info = dialect::server_info("h5gate demo", &CAPABILITIES, &EVENTS);
+        self.say(info).await?;
+        self.say(dialect::connected()).await?;
+        self.say(dialect::stream_status(self.stream.name)).await?;
         self.announce().await?;
         if silence != Silence::Paused {
             self.resume().await?;
@@ -139,7 +161,10 @@ where
 
     /// What the stream is.
     async fn announce(&mut self) -> Result<(), End> {
-        self.say(message::stream_info(&self.stream)).await
+        let LiveStream { name, clip, .. } = &*self.stream;
+        let (picture, sound) = (clip.picture(), clip.sound());
+        let info = dialect::stream_info(name, &clip.mime_type(), picture, sound);
+        self.say(info).await
     }
 
     /// Media from the newest keyframe on.
@@ -165,9 +190,9 @@ where
                 self.send_init().await?;
             }
             let time = self.origin.timeline.milliseconds(index);
-            self.say(message::meta_data(&self.stream, time)).await?;
+            self.say(dialect::meta_data(self.stream.name, time)).await?;
             if !self.metadata_only {
-                let point = message::random_access_point(&self.stream, time);
+                let point = dialect::random_access_point(self.stream.name, time);
                 self.say(point).await?;
             }
         }

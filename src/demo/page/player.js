@@ -64,8 +64,10 @@ export function attemptSwitch(media, query, message) {
   let denied = null;
   return probe(media, query, (end, socket) => ({ data }) => {
     if (typeof data === 'string') {
-      const { eventType, body } = parse(data);
-      if (/^onUpdateSource(Success|Abort)$/.test(eventType)) end({ outcome: 'granted' });
+      const { eventType, body, requestId } = parse(data);
+      // The connect is a success of its own, with the number 0.
+      const answers = (requestId ?? body.requestId) === message.requestId;
+      if (answers && /^onUpdateSource(Success|Abort)$/.test(eventType)) end({ outcome: 'granted' });
       if (eventType !== 'onUpdateSourceError') return;
       denied = { outcome: 'refused', inBand: true, code: body.code, body, after: 0 };
       setTimeout(() => end(denied), 3_000);

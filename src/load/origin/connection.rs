@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::dialect::{self, Abort, Switch, Wish};
 use crate::load::{machine::monotonic, stamp};
 use crate::relay::frame::{FrameHeader, apply_mask, from_server, header_length, opcode};
 
@@ -21,9 +22,16 @@ const LIMIT: usize = 64 * 1024;
 /// Fields of a request's head.
 const FIELDS: usize = 64;
 
-/// What every WebSocket begins with (PROTOCOL.md 5).
-const GREETING: &[u8] =
-    br#"{"eventType":"onServerInfo","onServerInfo":{"applicationServerName":"h5gate load","capabilities":[]}}"#;
+/// What it can do: streams are alike, and so a viewer can change to any.
+const CAPABILITIES: [&str; 1] = ["onUpdateSource"];
+
+/// What it tells.
+const EVENTS: [&str; 4] = [
+    "onStreamStatus",
+    "onStreamInfo",
+    "onUpdateSourceSuccess",
+    "onUpdateSourceAbort",
+];
 
 /// A request.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +55,8 @@ pub(super) async fn serve(origin: Arc<Origin>, sinks: Arc<Sinks>, mut socket: Tc
                  Sec-WebSocket-Accept: {}\r\n\r\n",
                 derive_accept_key(key.as_bytes())
             );
-            let greeting = from_server(opcode::TEXT, GREETING);
+            let stream = hls::stream(&asked.query);
+            let greeting = greeting(&origin, &stream);
             // Media servers begin at once, with what a decoder needs.
             let mut first = Fragment::new(SMALLEST);
             let first = first.stamped(monotonic());
@@ -56,7 +65,7 @@ pub(super) async fn serve(origin: Arc<Origin>, sinks: Arc<Sinks>, mut socket: Tc
                 origin.viewers.fetch_add(1, Ordering::Relaxed);
                 let sink = Sink::new(socket);
                 sinks.add(&sink);
-                listen(&sink, buffer).await;
+                listen(&origin, &sink, stream, buffer).await;
             }
             return;
         }
@@ -64,6 +73,23 @@ pub(super) async fn serve(origin: Arc<Origin>, sinks: Arc<Sinks>, mut socket: Tc
             return;
         }
     }
+}
+
+/// What every WebSocket begins with (PROTOCOL.md 5).
+fn greeting(origin: &Origin, stream: &str) -> Vec<u8> {
+    let texts = [
+        dialect::server_info("h5gate load", &CAPABILITIES, &EVENTS),
+        dialect::connected(),
+        dialect::stream_status(stream),
+        stream_info(origin, stream),
+    ];
+    let frames = texts.map(|text| from_server(opcode::TEXT, text.as_bytes()));
+    frames.concat()
+}
+
+fn stream_info(origin: &Origin, stream: &str) -> String {
+    let picture = media::picture(origin.plan.rate);
+    dialect::stream_info(stream, media::TYPE, picture, media::SOUND)
 }
 
 /// The next request, and how many bytes of the buffer it has; `None` at the end, or for what is no request.
@@ -154,8 +180,8 @@ async fn answer(origin: &Origin, socket: &mut TcpStream, asked: &Asked) -> io::R
     socket.write_all(rest).await
 }
 
-/// Hears what a viewer says: nothing counts but pings and the end.
-async fn listen(sink: &Sink, mut buffer: Vec<u8>) {
+/// Hears what a viewer says: nothing counts but switches, pings and the end.
+async fn listen(origin: &Origin, sink: &Sink, mut stream: String, mut buffer: Vec<u8>) {
     loop {
         while let Some((frame, length)) = whole_frame(&buffer) {
             let mut payload = buffer.get(length.0..length.1).unwrap_or_default().to_vec();
@@ -163,6 +189,7 @@ async fn listen(sink: &Sink, mut buffer: Vec<u8>) {
             match frame.opcode {
                 opcode::CLOSE => return sink.end(&from_server(opcode::CLOSE, &payload)),
                 opcode::PING => sink.say(&from_server(opcode::PONG, &payload)),
+                opcode::TEXT => sink.say(&answer_to(origin, &mut stream, &payload)),
                 _ => {}
             }
             buffer.drain(..length.1);
@@ -180,6 +207,25 @@ async fn listen(sink: &Sink, mut buffer: Vec<u8>) {
             Ok(_) | Err(_) => return sink.end(&[]),
         }
     }
+}
+
+/// The frames that answer a viewer's text, which may change the stream: none, but for a switch.
+fn answer_to(origin: &Origin, stream: &mut String, text: &[u8]) -> Vec<u8> {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let Some(Wish::Switch(message)) = Wish::read(text) else {
+        return Vec::new();
+    };
+    let switch = Switch::from(message);
+    let texts = if switch.stream() == stream {
+        vec![switch.aborted(Abort::EqualSource)]
+    } else {
+        switch.stream().clone_into(stream);
+        vec![switch.succeeded(), stream_info(origin, stream)]
+    };
+    let frames = texts.iter();
+    frames
+        .flat_map(|text| from_server(opcode::TEXT, text.as_bytes()))
+        .collect()
 }
 
 /// The first frame of a buffer when it is whole, and where its payload begins and ends.

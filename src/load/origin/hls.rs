@@ -11,12 +11,17 @@ const WINDOW: u64 = 6;
 /// How long a segment is still there after its playlist, in segments.
 const KEPT: u64 = 12;
 
-/// The one variant of a stream; `query` is that of the request.
-pub(super) fn multivariant(query: &str) -> String {
+/// The stream that the query of a request names.
+pub(super) fn stream(query: &str) -> String {
     let named = query
         .split('&')
         .find_map(|pair| pair.strip_prefix("stream=")?.parse::<StreamName>().ok());
-    let name = named.as_ref().map_or("live", StreamName::as_str);
+    named.map_or_else(|| "live".to_owned(), |name| name.to_string())
+}
+
+/// The one variant of a stream; `query` is that of the request.
+pub(super) fn multivariant(query: &str) -> String {
+    let name = stream(query);
     format!(
         "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS=\"avc1.42C01E\"\n{name}/media.m3u8\n"
     )

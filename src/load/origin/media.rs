@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::dialect::{Picture, Sound};
 use crate::load::stamp;
 use crate::relay::frame::{from_server, opcode};
 
@@ -13,6 +14,25 @@ pub(super) const INIT: &[u8] = b"\0\0\0\x18ftypiso6\0\0\0\0iso6mp41\0\0\0\x08moo
 
 /// What is between the stamp and the media: an `mfhd` in a `moof`.
 const MOOF: &[u8] = b"\0\0\0\x18moof\0\0\0\x10mfhd\0\0\0\0\0\0\0\x01";
+
+/// What the media is said to be: there is none in it.
+pub(super) const TYPE: &str = "video/mp4; codecs=\"avc1.42C01E,mp4a.40.2\"";
+
+/// The sound that it is said to have.
+pub(super) const SOUND: Sound = Sound {
+    sample_rate: 48_000,
+    channels: 2,
+    bits_per_sample: 16,
+};
+
+/// The picture that it is said to have: one in each of the fragments, of which there are `rate` in a second.
+pub(super) fn picture(rate: u32) -> Picture {
+    Picture {
+        width: 640,
+        height: 360,
+        frame_rate: rate.into(),
+    }
+}
 
 /// A fragment of so many bytes, [`SMALLEST`] at least; its stamp is still to be written.
 pub(super) fn segment(size: u64) -> Vec<u8> {

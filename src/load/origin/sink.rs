@@ -10,13 +10,24 @@ use tokio::net::TcpStream;
 use super::media::Fragment;
 use crate::load::machine::monotonic;
 
+/// Bytes of small frames that wait for a viewer, beyond which no more are kept for it.
+const OWN_LIMIT: usize = 64 * 1024;
+
 /// A viewer's connection. Its own task reads from it, and the thread's timer writes to it.
 #[derive(Debug)]
 pub(super) struct Sink {
     pub(super) socket: TcpStream,
-    /// A fragment that the socket has taken a part of: its stamp, and how much of it.
-    partial: Mutex<Option<(Duration, usize)>>,
+    rest: Mutex<Rest>,
     gone: AtomicBool,
+}
+
+/// What is to be sent before another fragment, in this order.
+#[derive(Debug, Default)]
+struct Rest {
+    /// A fragment that the socket has taken a part of: its stamp, and how much of it.
+    partial: Option<(Duration, usize)>,
+    /// Small frames, the first of which the socket may have taken a part of.
+    own: Vec<u8>,
 }
 
 /// What became of a fragment.
@@ -32,54 +43,78 @@ impl Sink {
     pub(super) fn new(socket: TcpStream) -> Arc<Self> {
         Arc::new(Self {
             socket,
-            partial: Mutex::new(None),
+            rest: Mutex::default(),
             gone: AtomicBool::new(false),
         })
     }
 
-    /// Nothing more is sent; `farewell` is, when it does not stand within a fragment.
+    /// Nothing more is sent; `farewell` is, when it does not stand within a frame.
     pub(super) fn end(&self, farewell: &[u8]) {
-        let partial = lock(&self.partial);
+        let rest = lock(&self.rest);
         self.gone.store(true, Ordering::Relaxed);
-        if partial.is_none() {
+        if rest.partial.is_none() && rest.own.is_empty() {
             // Whoever is ending may not be reading any more.
             let _ = self.socket.try_write(farewell);
         }
     }
 
-    /// Sends a small frame when it does not stand within a fragment.
-    pub(super) fn say(&self, frame: &[u8]) {
-        let partial = lock(&self.partial);
-        if partial.is_none() {
-            // A socket without room for a few bytes has a viewer that does not read.
-            let _ = self.socket.try_write(frame);
+    /// Sends small frames: at once, or behind the fragment that is under way. A viewer that asks for them and takes nothing
+    /// gets no more of them.
+    pub(super) fn say(&self, frames: &[u8]) {
+        let mut rest = lock(&self.rest);
+        if rest.own.len() < OWN_LIMIT {
+            rest.own.extend_from_slice(frames);
+        }
+        if rest.partial.is_none() {
+            // The thread's timer finds out what the socket has against it.
+            let _ = self.write_own(&mut rest.own);
         }
     }
 
-    /// Sends the rest of an earlier fragment, and then one that is stamped now.
+    /// Sends the rest of an earlier fragment and what was said meanwhile, and then a fragment that is stamped now.
     fn send(&self, fragment: &mut Fragment) -> Sent {
-        let mut partial = lock(&self.partial);
+        let mut rest = lock(&self.rest);
         if self.gone.load(Ordering::Relaxed) {
             return Sent::Gone;
         }
-        if let Some((time, taken)) = *partial {
+        if let Some((time, taken)) = rest.partial {
             match self.write(fragment, time, taken) {
-                Ok(None) => *partial = None,
-                Ok(still) => {
-                    *partial = still;
-                    return Sent::LeftOut;
-                }
+                Ok(still) => rest.partial = still,
                 Err(_) => return Sent::Gone,
             }
+        }
+        if rest.partial.is_some() {
+            return Sent::LeftOut;
+        }
+        if self.write_own(&mut rest.own).is_err() {
+            return Sent::Gone;
+        }
+        if !rest.own.is_empty() {
+            return Sent::LeftOut;
         }
         match self.write(fragment, monotonic(), 0) {
             Ok(None) => Sent::Whole,
             Ok(Some((_, 0))) => Sent::LeftOut,
             Ok(some) => {
-                *partial = some;
+                rest.partial = some;
                 Sent::Partly
             }
             Err(_) => Sent::Gone,
+        }
+    }
+
+    /// Writes as much of `own` as the socket takes, and leaves the rest in it.
+    fn write_own(&self, own: &mut Vec<u8>) -> io::Result<()> {
+        if own.is_empty() {
+            return Ok(());
+        }
+        match self.socket.try_write(own) {
+            Ok(count) => {
+                own.drain(..count);
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -165,6 +200,7 @@ mod tests {
 
     use super::*;
     use crate::load::frames::{Event, Frames};
+    use crate::relay::frame::{from_server, opcode};
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,6 +222,9 @@ mod tests {
             (sent, left_out) = (sent + more, left_out + fewer);
             assert_eq!(sinks.send(1, &mut fragment), (0, 0), "it is in one phase");
         }
+        // What is said within a fragment comes behind it.
+        assert!(lock(&sink.rest).partial.is_some());
+        sink.say(&from_server(opcode::TEXT, b"{}"));
         let reading = async move {
             let (mut frames, mut whole, mut others) = (Frames::default(), 0, 0);
             let mut buffer = vec![0; 1 << 16];
@@ -196,14 +235,13 @@ mod tests {
                 }
                 frames.follow(&buffer[..read], |event| match event {
                     Event::Media(_) => whole += 1,
-                    Event::Text | Event::Ping(_) | Event::Close(_) | Event::Violation => {
-                        others += 1;
-                    }
+                    Event::Text => others += 1,
+                    Event::Ping(_) | Event::Close(_) | Event::Violation => panic!("{event:?}"),
                 });
             }
         };
         let finishing = async move {
-            while lock(&sink.partial).is_some() {
+            while lock(&sink.rest).partial.is_some() {
                 sink.socket.writable().await.unwrap();
                 sent += sinks.send(0, &mut fragment).0;
             }
@@ -212,7 +250,7 @@ mod tests {
             sent
         };
         let (sent, (whole, others)) = tokio::join!(finishing, reading);
-        assert_eq!((whole, others), (sent, 0));
+        assert_eq!((whole, others), (sent, 1));
     }
 
     #[tokio::test]
