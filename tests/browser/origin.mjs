@@ -18,6 +18,9 @@ export const STREAMS = {
   'fghij-one': { source: 'testsrc2', width: 192, height: 108, corner: 'lime', tone: 880 },
 };
 
+const FRAME_RATE = 15;
+const SAMPLE_RATE = 48_000;
+
 // The pictures of abcde-one again and again, in large messages, as fast as the socket takes them.
 const BURST = { name: 'abcde-burst', pictures: 'abcde-one', repeats: 8 };
 
@@ -90,9 +93,11 @@ class Connection {
 
     const stream = this.query.get('stream');
     this.#text('onServerInfo', {
-      name: 'test media server',
+      applicationServerName: 'test media server',
       capabilities: ['onPlay', 'onPause', 'onUpdateSource', 'metastreamonly', 'faststart'],
+      events: ['onStreamStatus', 'onStreamInfo', 'onRandomAccessPoint', 'onMetaData', 'onUpdateSourceSuccess', 'onUpdateSourceAbort'],
     });
+    this.#text('onUpdateSourceSuccess', { tag: '', count: 0, requestId: 0 }); // the connect's own
     this.#text('onStreamStatus', { stream, status: this.#lookUp(stream) ? 'started' : 'stopped' });
     if (this.#lookUp(stream)) this.#play(stream);
   }
@@ -132,7 +137,9 @@ class Connection {
     if (turn !== this.#turn || this.closed) return;
 
     const { look, mime, init } = stream;
-    this.#text('onStreamInfo', { stream: name, mimeType: mime, width: look.width, height: look.height });
+    const videoInfo = { width: look.width, height: look.height, frameRate: FRAME_RATE };
+    const audioInfo = { sampleRate: SAMPLE_RATE, channels: 1, bitsPerSample: 16 };
+    this.#text('onStreamInfo', { stream: name, mimeType: mime, haveVideo: true, haveAudio: true, videoInfo, audioInfo });
     const silent = this.#paused || this.#metaOnly;
     if (!silent) this.#binary(init);
     if (!silent && name === BURST.name) {
@@ -140,9 +147,10 @@ class Connection {
       return;
     }
     this.#unsubscribe = stream.subscribe((fragment, isKeyframe) => {
-      if (isKeyframe) this.#text('onMetaData', { stream: name, time: Date.now() });
+      const streamTime = Date.now();
+      if (isKeyframe) this.#text('onMetaData', { handlerName: 'onMetaData', message: { stream: name }, streamTime });
       if (silent) return;
-      if (isKeyframe) this.#text('onRandomAccessPoint', { stream: name });
+      if (isKeyframe) this.#text('onRandomAccessPoint', { stream: name, streamTime });
       this.#binary(fragment);
     });
   }
@@ -203,12 +211,12 @@ export class LiveStream {
 
   async #start() {
     const { source, width, height, corner, tone } = this.look;
-    const picture = `${source}=size=${width}x${height}:rate=15,drawbox=w=iw/3:h=ih/3:color=${corner}:t=fill`;
+    const picture = `${source}=size=${width}x${height}:rate=${FRAME_RATE},drawbox=w=iw/3:h=ih/3:color=${corner}:t=fill`;
     // Five fragments to a group of pictures: most messages are then no keyframes, as with a low-latency server.
     const args = [
       '-hide_banner', '-loglevel', 'error', '-nostdin',
       '-re', '-f', 'lavfi', '-i', picture,
-      '-re', '-f', 'lavfi', '-i', `sine=frequency=${tone}:sample_rate=48000`,
+      '-re', '-f', 'lavfi', '-i', `sine=frequency=${tone}:sample_rate=${SAMPLE_RATE}`,
       '-c:v', 'libx264', '-profile:v', 'baseline', '-preset', 'ultrafast', '-tune', 'zerolatency',
       '-pix_fmt', 'yuv420p', '-g', '25', '-threads', '1', '-c:a', 'aac', '-b:a', '64k',
       '-f', 'mp4', '-movflags', '+frag_keyframe+empty_moov+default_base_moof', '-frag_duration', '333333', 'pipe:1',

@@ -9,6 +9,8 @@ const state = {
   closed: null, // { code, reason, wasClean }
   texts: [], // every text message as it came
   errors: [], // the bodies of onUpdateSourceError
+  problems: [], // what a published player would have thrown
+  streamInfo: null, // the body of the last onStreamInfo
   binary: [], // every binary message as it came; a test is short enough to keep them
   bytes: 0,
 };
@@ -20,20 +22,80 @@ let mimeType;
 let toAppend = []; // media in order; a string announces the type of what follows
 let requests = 0;
 let switches = 0;
+let shows = true;
 
-function open(url) {
+// What published players read of each message. They do so without asking whether it is there, and throw where it is not:
+// in the middle of a handler, so that nothing of the stream is shown.
+const READ = {
+  onServerInfo({ capabilities, events }) {
+    expect('array', { capabilities, events });
+    for (const name of [...capabilities, ...events]) expect('string', { name });
+  },
+  onStreamStatus: ({ status }) => expect('string', { status }),
+  onStreamInfo({ mimeType, haveVideo, haveAudio, videoInfo, audioInfo }) {
+    expect('string', { mimeType });
+    expect('boolean', { haveVideo, haveAudio });
+    const { width, height, frameRate } = videoInfo;
+    const { sampleRate, channels, bitsPerSample } = audioInfo;
+    expect('number', { width, height, frameRate, sampleRate, channels, bitsPerSample });
+  },
+  onRandomAccessPoint: ({ streamTime }) => expect('number', { streamTime }),
+  onMetaData({ handlerName, message, streamTime }) {
+    expect('string', { handlerName });
+    expect('object', { message });
+    expect('number', { streamTime });
+  },
+  onUpdateSourceSuccess: answer,
+  onUpdateSourceAbort({ reason, ...body }) {
+    answer(body);
+    expect('string', { reason });
+  },
+  onUpdateSourceError({ code, ...body }) {
+    answer(body);
+    expect('number', { code });
+  },
+};
+
+function read(eventType, body) {
+  READ[eventType](body);
+}
+
+function answer({ tag, count, requestId }) {
+  expect('string', { tag });
+  expect('number', { count, requestId });
+}
+
+function expect(type, values) {
+  for (const [name, value] of Object.entries(values)) {
+    if ((Array.isArray(value) ? 'array' : typeof value) !== type) throw new TypeError(`${name} is no ${type}: ${value}`);
+  }
+}
+
+/** Plays; without `show` it listens alone, for media that no browser could show. */
+function open(url, { show = true } = {}) {
+  shows = show;
   socket = new WebSocket(url);
   socket.binaryType = 'arraybuffer';
   socket.onopen = () => (state.opened = true);
-  socket.onmessage = ({ data }) => (typeof data === 'string' ? onText(data) : onBinary(new Uint8Array(data)));
+  socket.onmessage = ({ data }) => {
+    try {
+      if (typeof data === 'string') onText(data);
+      else onBinary(new Uint8Array(data));
+    } catch (error) {
+      state.problems.push(`${error}`);
+      throw error;
+    }
+  };
   socket.onclose = ({ code, reason, wasClean }) => (state.closed = { code, reason, wasClean });
 }
 
 function onText(text) {
   state.texts.push(text);
   const message = JSON.parse(text);
+  read(message.eventType, message[message.eventType]);
   if (message.eventType === 'onUpdateSourceError') state.errors.push(message.onUpdateSourceError);
   if (message.eventType === 'onStreamInfo') {
+    state.streamInfo = message.onStreamInfo;
     toAppend.push(message.onStreamInfo.mimeType);
     append();
   }
@@ -47,6 +109,7 @@ function onBinary(bytes) {
 }
 
 function append() {
+  if (!shows) return;
   if (!mimeType) return attachMedia(toAppend.shift());
   if (!sourceBuffer || sourceBuffer.updating || toAppend.length === 0) return;
   const next = toAppend.shift();
@@ -153,6 +216,7 @@ function look() {
     bytes: state.bytes,
     messages: state.binary.length,
     errors: state.errors,
+    problems: state.problems,
     closed: state.closed,
     failed: video.error?.message ?? null,
   };
@@ -163,7 +227,7 @@ function received() {
   return state.binary.map((bytes) => bytes.toBase64());
 }
 
-window.player = { open, switchTo, pause, play, attempt, look, received, close: () => socket.close(1000) };
+window.player = { open, read, switchTo, pause, play, attempt, look, received, close: () => socket.close(1000) };
 
 const playAtOnce = new URLSearchParams(location.search).get('ws');
 if (playAtOnce) open(playAtOnce);
