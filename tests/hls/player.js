@@ -64,10 +64,18 @@ function stall() {
   return performance.now() / 1000 - moved.at - (video.currentTime - moved.time);
 }
 
+// Seconds of the media that were played, each once.
+function played() {
+  let seconds = 0;
+  for (let i = 0; i < video.played.length; i++) seconds += video.played.end(i) - video.played.start(i);
+  return seconds;
+}
+
 function look() {
   const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
   return {
     time: video.currentTime,
+    played: played(),
     frames: totalVideoFrames - droppedVideoFrames,
     width: video.videoWidth,
     longestStall: Math.max(longestStall, stall()),

@@ -29,23 +29,36 @@ export async function open(t, browsers, browser, how) {
   return player;
 }
 
-/** Waits until the picture has moved by `seconds` from where it is, and returns what is seen then. */
-export async function watch({ look, how, url }, seconds) {
-  const healthy = async () => {
-    const seen = await look();
-    if (how === 'native') nativeStarts.set(url, seen.begunAgain);
-    if (seen.errors.some(({ fatal }) => fatal)) throw new Error(JSON.stringify(seen.errors));
-    return seen;
-  };
-  const before = await healthy();
+/** Waits until the picture has moved by `seconds` from where it is, and returns what is seen then; of media without an end. */
+export async function watch(player, seconds) {
+  const before = await healthy(player);
   const from = await until('the picture moves', async () => {
-    const seen = await healthy();
+    const seen = await healthy(player);
     return seen.time > 0 && seen.frames > before.frames && seen;
   }, PATIENCE_MS);
   return until(`${seconds} s of pictures`, async () => {
-    const seen = await healthy();
+    const seen = await healthy(player);
     return seen.time >= from.time + seconds && seen.frames > from.frames && seen;
   }, PATIENCE_MS);
+}
+
+/**
+ * Waits until media that ends has ended, and returns what is seen then. How much was played is the page's own word: of
+ * media of a few seconds a part may be over before the first look at it.
+ */
+export function watchToTheEnd(player) {
+  return until('the end', async () => {
+    const seen = await healthy(player);
+    return seen.ended && seen;
+  }, PATIENCE_MS);
+}
+
+/** What is seen; an error of the player's is one here. */
+async function healthy({ look, how, url }) {
+  const seen = await look();
+  if (how === 'native') nativeStarts.set(url, seen.begunAgain);
+  if (seen.errors.some(({ fatal }) => fatal)) throw new Error(JSON.stringify(seen.errors));
+  return seen;
 }
 
 /** What ffmpeg shows of `seconds` of media, or of all of it: a line for each picture and each piece of sound. */
