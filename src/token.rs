@@ -41,6 +41,7 @@ mod key;
 mod mint;
 mod names;
 mod options;
+mod reader;
 #[cfg(feature = "gate")]
 mod seal;
 mod time;

@@ -28,7 +28,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use super::wire::Reader;
+use super::reader::Reader;
 use super::{
     AddressPrefix, AtExpiry, ClaimError, Grant, LIST_LIMIT, MintError, RefererPattern, Scope, Tag,
     TokenId, UnixSeconds, User,

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::claim_table::{CLAIMS, Claim, Read};
+use super::reader::Reader;
 use super::{ClaimError, Grant, KeyId, MalformedToken, MintError, Presented, Tag, UnixSeconds};
 
 /// The most characters that a token may have.
@@ -157,28 +158,4 @@ pub(super) fn decode(
         (claim.decode)(value, &mut read)?;
     }
     read.grant(expires, tag)
-}
-
-/// Reads lengths and as many bytes.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn claim(&mut self) -> Result<Option<(u8, &'a [u8])>, ClaimError> {
-        let Some(&[kind]) = self.take(1) else {
-            return Ok(None);
-        };
-        let Some(&[high, low]) = self.take(2) else {
-            return Err(ClaimError::Truncated);
-        };
-        let value = self
-            .take(u16::from_be_bytes([high, low]).into())
-            .ok_or(ClaimError::Truncated)?;
-        Ok(Some((kind, value)))
-    }
 }
