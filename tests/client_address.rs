@@ -112,6 +112,58 @@ fn forwarded_is_read_where_it_is_configured() {
     ));
 }
 
+#[test]
+fn what_a_viewer_sends_does_not_hide_what_its_front_adds() {
+    let server = MediaServer::echo();
+    for (header, name, viewers, added) in [
+        (
+            "x-forwarded-for",
+            "X-Forwarded-For",
+            &b"\xff"[..],
+            "192.0.2.9",
+        ),
+        (
+            "x-forwarded-for",
+            "X-Forwarded-For",
+            b"203.0.113.7, \xc3\xa9",
+            "192.0.2.9",
+        ),
+        (
+            "forwarded",
+            "Forwarded",
+            b"for=203.0.113.7;by=\"",
+            "for=192.0.2.9",
+        ),
+        (
+            "forwarded",
+            "Forwarded",
+            b"for=203.0.113.7;by=\"\\\"\"",
+            "for=192.0.2.9",
+        ),
+        (
+            "forwarded",
+            "Forwarded",
+            b"for=203.0.113.7;by=\"\\",
+            "for=192.0.2.9;host=\"a\"",
+        ),
+    ] {
+        let client = "[client]\ntrusted_proxies = [\"127.0.0.1\"]\nheader = ";
+        let gate = gate(&format!("{client}\"{header}\""), "", &server);
+        for between in [", ".to_owned(), format!("\r\n{name}: ")] {
+            for (address, opcode) in [("192.0.2.9", 0x1), ("203.0.113.7", 0x8)] {
+                let target = format!("/h5live/authstream?{}", bound_to(address));
+                let head = handshake(&target, &[&format!("{name}: <>{between}{added}")]);
+                let (before, behind) = head.split_once("<>").unwrap();
+                let mut socket = connect(gate.playback);
+                let request = [before.as_bytes(), viewers, behind.as_bytes()].concat();
+                socket.write_all(&request).unwrap();
+                let frame = Viewer::answered(socket).receive().unwrap();
+                assert_eq!(frame.opcode, opcode, "{address} for {head}");
+            }
+        }
+    }
+}
+
 /// Opens a playback behind a PROXY header; `None` when the gate closed without a word.
 fn proxied(gate: &Gate, proxy: &[u8], query: &str) -> Option<u8> {
     let mut socket = connect(gate.playback);

@@ -71,21 +71,25 @@ impl Neighbours {
         if !self.lists(peer) {
             return ClientAddress::Known(peer);
         }
-        let hops = match self.header {
+        let (name, last_hop) = match self.header {
             AddressHeader::None => return ClientAddress::Known(peer),
-            AddressHeader::XForwardedFor => {
-                joined(headers, &X_FORWARDED_FOR).map(|line| x_forwarded_for(&line))
-            }
-            AddressHeader::Forwarded => joined(headers, &FORWARDED).map(|line| forwarded(&line)),
+            AddressHeader::XForwardedFor => (X_FORWARDED_FOR, x_forwarded_for as LastHop),
+            AddressHeader::Forwarded => (FORWARDED, forwarded as LastHop),
         };
         let mut client = ClientAddress::Unknown;
-        for hop in hops.unwrap_or_default().into_iter().rev() {
-            let Some(address) = hop else {
-                return ClientAddress::Unknown;
-            };
-            client = ClientAddress::Known(address);
-            if !self.lists(address) {
-                return client;
+        // Each line alone: a quote that a viewer left open in one must not reach into the next, which is a neighbour's.
+        for line in headers.get_all(name).iter().rev() {
+            let mut rest = Some(line.as_bytes());
+            while let Some(line) = rest {
+                let (before, hop) = last_hop(line);
+                let Some(address) = hop else {
+                    return ClientAddress::Unknown;
+                };
+                client = ClientAddress::Known(address);
+                if !self.lists(address) {
+                    return client;
+                }
+                rest = before;
             }
         }
         // Listed neighbours all the way: the farthest of them is the client, as with a health check.
@@ -93,55 +97,98 @@ impl Neighbours {
     }
 }
 
-/// All lines of a header as one, as RFC 9110 section 5.3 has it; `None` when there is none or it is not text.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines: Result<Vec<_>, _> = headers
-        .get_all(name)
-        .iter()
-        .map(|value| value.to_str())
-        .collect();
-    lines
-        .ok()
-        .filter(|lines| !lines.is_empty())
-        .map(|lines| lines.join(","))
+/// Takes the last hop off a line: what stands before it, and its address, `None` where that cannot be read. Neighbours
+/// append: what a viewer wrote stands to the left, and must not change how a hop is read. So hops are read from the right,
+/// as bytes, and no further than they are believed.
+type LastHop = fn(&[u8]) -> (Option<&[u8]>, Option<IpAddr>);
+
+fn x_forwarded_for(line: &[u8]) -> (Option<&[u8]>, Option<IpAddr>) {
+    let (before, hop) = match line.iter().rposition(|&byte| byte == b',') {
+        Some(at) => (line.get(..at), line.get(at + 1..).unwrap_or_default()),
+        None => (None, line),
+    };
+    (before, node(hop.trim_ascii()))
 }
 
-fn x_forwarded_for(line: &str) -> Vec<Option<IpAddr>> {
-    line.split(',').map(|hop| node(hop.trim())).collect()
+/// The `for` of an element of RFC 7239 section 4; `None` where it is absent, doubled or obfuscated, or the element is
+/// malformed.
+fn forwarded(line: &[u8]) -> (Option<&[u8]>, Option<IpAddr>) {
+    match split_last(line, b',') {
+        Some((before, element)) => (before, node_of(element)),
+        None => (None, None),
+    }
 }
 
-/// The `for` of each element of RFC 7239 section 4, `None` where it is absent, doubled, obfuscated or unreadable.
-fn forwarded(line: &str) -> Vec<Option<IpAddr>> {
-    split_unquoted(line, ',')
-        .map(|element| {
-            let mut pairs = split_unquoted(element, ';')
-                .filter_map(|pair| pair.split_once('='))
-                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
-            let (_, value) = pairs.next()?;
-            if pairs.next().is_some() {
-                return None;
+fn node_of(element: &[u8]) -> Option<IpAddr> {
+    let (mut rest, mut told) = (Some(element), None);
+    while let Some(pairs) = rest {
+        let (before, pair) = split_last(pairs, b';')?;
+        rest = before;
+        let pair = pair.trim_ascii();
+        if pair.is_empty() {
+            continue;
+        }
+        let at = pair.iter().position(|&byte| byte == b'=')?;
+        let (name, value) = (pair.get(..at)?, value(pair.get(at + 1..)?)?);
+        if name.eq_ignore_ascii_case(b"for") && told.replace(value).is_some() {
+            return None;
+        }
+    }
+    node(&told?)
+}
+
+/// Splits at the last separator outside of quotes; `None` where a quote has no partner.
+fn split_last(text: &[u8], separator: u8) -> Option<(Option<&[u8]>, &[u8])> {
+    let mut end = text.len();
+    while let Some(at) = end.checked_sub(1) {
+        match text.get(at) {
+            Some(b'"') => end = opening_quote(text.get(..at)?)?,
+            Some(byte) if *byte == separator => {
+                return Some((text.get(..at), text.get(end..)?));
             }
-            let value = value.trim();
-            node(
-                value
-                    .strip_prefix('"')
-                    .and_then(|v| v.strip_suffix('"'))
-                    .unwrap_or(value),
-            )
-        })
-        .collect()
+            _ => end = at,
+        }
+    }
+    Some((None, text))
 }
 
-fn split_unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
-    text.split(move |c| {
-        quoted ^= c == '"';
-        c == separator && !quoted
-    })
+/// Where a quoted text begins that goes to the end of `text`: at the last quote without a backslash of its own.
+fn opening_quote(text: &[u8]) -> Option<usize> {
+    let mut end = text.len();
+    loop {
+        let before = text.get(..end)?;
+        let at = before.iter().rposition(|&byte| byte == b'"')?;
+        let before = text.get(..at)?;
+        let backslashes = before.iter().rev().take_while(|&&byte| byte == b'\\');
+        match backslashes.count() {
+            count if count.is_multiple_of(2) => return Some(at),
+            count => end = at - count,
+        }
+    }
+}
+
+/// A value without its quotes and backslashes. What stands without quotes is taken as it is, though ports and IPv6 should
+/// not: it has nothing that ends or opens anything.
+fn value(text: &[u8]) -> Option<Vec<u8>> {
+    let Some(quoted) = text.strip_prefix(b"\"") else {
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"\\".contains(byte);
+        return (!text.is_empty() && text.iter().all(plain)).then(|| text.to_vec());
+    };
+    let mut bytes = quoted.strip_suffix(b"\"")?.iter().copied();
+    let mut value = Vec::with_capacity(bytes.len());
+    while let Some(byte) = bytes.next() {
+        value.push(match byte {
+            b'\\' => bytes.next()?,
+            b'"' => return None,
+            _ => byte,
+        });
+    }
+    Some(value)
 }
 
 /// An address with or without a port; IPv6 bare or in brackets. No zones, no names.
-fn node(text: &str) -> Option<IpAddr> {
+fn node(text: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(text).ok()?;
     let bracketed = || {
         text.strip_prefix('[')?
             .strip_suffix(']')?

@@ -4,7 +4,16 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::*;
 
-fn client(header: AddressHeader, peer: &str, lines: &[(&'static str, &'static str)]) -> String {
+fn client(header: AddressHeader, peer: &str, lines: &[(&'static str, &str)]) -> String {
+    let lines = lines.iter().map(|(name, value)| (*name, value.as_bytes()));
+    client_of_bytes(header, peer, lines)
+}
+
+fn client_of_bytes<'a>(
+    header: AddressHeader,
+    peer: &str,
+    lines: impl IntoIterator<Item = (&'static str, &'a [u8])>,
+) -> String {
     let trusted = ["10.0.0.0/8", "192.0.2.7/32", "2001:db8::/32"].map(|net| net.parse().unwrap());
     let neighbours = Neighbours {
         trusted: trusted.to_vec(),
@@ -14,7 +23,7 @@ fn client(header: AddressHeader, peer: &str, lines: &[(&'static str, &'static st
     for (name, value) in lines {
         headers.append(
             HeaderName::from_static(name),
-            HeaderValue::from_static(value),
+            HeaderValue::from_bytes(value).unwrap(),
         );
     }
     neighbours
@@ -122,6 +131,12 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
         ("proto=https", "unknown"),
         ("for=198.51.100.1;for=1.2.3.4", "unknown"),
         ("by=\"a,for=1.2.3.4\";for=198.51.100.1", "198.51.100.1"),
+        ("for=198.51.100.1 ;\tproto=https", "198.51.100.1"),
+        (";;for=198.51.100.1;;", "198.51.100.1"),
+        ("for=198.51.100.1:80", "198.51.100.1"),
+        ("for=[2001:db9::1]:80", "2001:db9::1"),
+        ("for=\"198.\\51.100.1\"", "198.51.100.1"),
+        ("for=\"[2001:db9::1\\]\"", "2001:db9::1"),
     ];
     for (line, expected) in cases {
         assert_eq!(
@@ -133,6 +148,143 @@ fn forwarded_is_read_as_rfc_7239_writes_it() {
             expected,
             "{line}"
         );
+    }
+}
+
+/// What viewers write to swallow, end or spoil what stands behind it.
+const HOSTILE: [&[u8]; 24] = [
+    b"for=203.0.113.7;by=\"",
+    b"for=203.0.113.7;by=\"\\\"\"",
+    b"for=203.0.113.7;by=\"\\\\\"",
+    b"for=203.0.113.7;by=\"\\",
+    b"for=203.0.113.7;by=\"\\\"",
+    b"for=203.0.113.7;by=a\"b",
+    b"for=203.0.113.7;by=\\",
+    b"for=\"203.0.113.7",
+    b"for=\"203.0.113.7\", \"",
+    b"\"",
+    b"\\\"",
+    b"\\",
+    b"for=203.0.113.7,",
+    b"for=203.0.113.7;",
+    b"for=203.0.113.7; for=",
+    b",,,;;;===",
+    b"",
+    b" \t",
+    b"203.0.113.7, \xff",
+    b"\xff",
+    b"\xc3\xa9, 203.0.113.7",
+    b"unknown, _hidden, [, ]:1, %",
+    b"[2001:db9::7]:1, ::1%1",
+    b"for=203.0.113.7;by=\",for=203.0.113.8,\"",
+];
+
+#[test]
+fn nothing_that_a_viewer_wrote_changes_how_what_its_front_added_is_read() {
+    // As fronts write them: alone, behind another front's, and with a text of the viewer's in quotes.
+    let fronts = [
+        (
+            AddressHeader::XForwardedFor,
+            "x-forwarded-for",
+            "198.51.100.1",
+        ),
+        (
+            AddressHeader::XForwardedFor,
+            "x-forwarded-for",
+            "198.51.100.1, 10.0.0.2",
+        ),
+        (AddressHeader::Forwarded, "forwarded", "for=198.51.100.1"),
+        (
+            AddressHeader::Forwarded,
+            "forwarded",
+            "for=198.51.100.1, for=\"10.0.0.2:80\";by=x",
+        ),
+        (
+            AddressHeader::Forwarded,
+            "forwarded",
+            "for=\"198.51.100.1:4711\";host=\"a, for=203.0.113.7\"",
+        ),
+        (
+            AddressHeader::Forwarded,
+            "forwarded",
+            "host=\"\\\";for=203.0.113.7;x=\\\"\" ; for=198.51.100.1",
+        ),
+        (
+            AddressHeader::Forwarded,
+            "forwarded",
+            "for=198.51.100.1;host=\"\\\\\";by=\"\\\\\\\"\"",
+        ),
+    ];
+    for (header, name, added) in fronts {
+        for viewers in HOSTILE {
+            let shown = String::from_utf8_lossy(viewers);
+            for separator in [&b","[..], b", ", b" , ", b",\t"] {
+                let line = [viewers, separator, added.as_bytes()].concat();
+                let seen = client_of_bytes(header, "10.0.0.1:1", [(name, &line[..])]);
+                assert_eq!(seen, "198.51.100.1", "{shown} then {added}");
+            }
+            for first in HOSTILE {
+                let lines = [first, viewers, added.as_bytes()].map(|line| (name, line));
+                let seen = client_of_bytes(header, "10.0.0.1:1", lines);
+                assert_eq!(seen, "198.51.100.1", "{shown} above {added}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hop_that_is_reached_and_cannot_be_read_is_unknown() {
+    // What stands there was added by a neighbour that is listed, or is all there is.
+    for behind in ["", ", 10.0.0.2", ",10.0.0.2,10.0.0.3"] {
+        for hop in [
+            &b"\xff198.51.100.1"[..],
+            b"198.51.100.1\xff",
+            b"",
+            b"\"198.51.100.1\"",
+        ] {
+            let line = [b"203.0.113.7,", hop, behind.as_bytes()].concat();
+            let lines = [("x-forwarded-for", &line[..])];
+            let seen = client_of_bytes(AddressHeader::XForwardedFor, "10.0.0.1:1", lines);
+            assert_eq!(seen, "unknown", "{}", String::from_utf8_lossy(&line));
+        }
+    }
+    for behind in [
+        "",
+        ", for=10.0.0.2",
+        ",for=10.0.0.2;proto=http,for=\"10.0.0.3\"",
+    ] {
+        for hop in [
+            "for=\"198.51.100.1",
+            "for=198.51.100.1\"",
+            "for=19\"8.51.100.1\"",
+            "for=\"198.51.100.1\"x",
+            "for=\"198.51.100.1\\\"",
+            "for=\"\"198.51.100.1",
+            "for=198.51.100.1;by=\"",
+            "for=198.51.100.1;by=a\"b\"",
+            "for=198.51.100.1;host=a b",
+            "for=198.51.100.1;host=",
+            "for=198.51.100.1;host",
+            "for=198.51.100.1;=",
+            "for=198.51.100.1;FOR=198.51.100.1",
+            "for = 198.51.100.1",
+            "for=",
+            "for=\"\"",
+            "for=\"_x\"",
+            "for=_x:80",
+            "for=unknown",
+            "by=198.51.100.1",
+            "",
+            ";",
+        ] {
+            let line = format!("for=203.0.113.7,{hop}{behind}");
+            let seen = client(
+                AddressHeader::Forwarded,
+                "10.0.0.1:1",
+                &[("forwarded", &line)],
+            );
+            assert_eq!(seen, "unknown", "{line}");
+        }
     }
 }
 
