@@ -57,6 +57,10 @@ pub mod token_api;
 /// What the gate relies on, and why it is as it is.
 #[cfg(feature = "gate")]
 pub mod documentation {
+    #[doc = include_str!("documentation/words.md")]
+    pub mod words {}
+    #[doc = include_str!("documentation/design.md")]
+    pub mod design {}
     #[doc = include_str!("documentation/protocol.md")]
     pub mod protocol {}
 }
