@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
+use crate::request::rtmp_url::RtmpUrl;
 use crate::serve::{self, Extras, StartError};
 use crate::token::SECRET_MIN_BYTES;
 
@@ -92,6 +93,13 @@ pub fn main() -> ExitCode {
             let weak = config.dangers.iter().chain(&config.warnings);
             weak.for_each(|warning| complain(&format!("warning: {warning}")));
             say(&format!("{}: no errors", file.config.display()));
+            if config.listeners.iter().any(|listener| listener.playback) {
+                let sources: Vec<_> = config.edge.rtmp_urls.iter().map(RtmpUrl::as_str).collect();
+                say(&format!(
+                    "players may name the sources {} (upstream.rtmp_urls); any other url is refused with 4400",
+                    sources.join(", ")
+                ));
+            }
             ExitCode::SUCCESS
         }),
         Command::Load(command) => load::run(&command),

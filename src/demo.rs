@@ -53,7 +53,16 @@ const RIVAL: &str = "rival";
 /// What the terminal's HLS line plays.
 const STREAM: &str = "demo1-camera1";
 
-/// The source that players name.
+/// The sources that players may name: their defaults, and those of the vendor's documentation, so that a configuration from
+/// there plays here with another server. They all mean the demonstration's own streams.
+const SOURCES: [&str; 4] = [
+    SOURCE,
+    "rtmp://localhost/splay",
+    "rtmp://bintu-splay.nanocosmos.de/splay",
+    "rtmp://bintu-play.nanocosmos.de/play",
+];
+
+/// The one that the page and the terminal name.
 const SOURCE: &str = "rtmp://localhost/play";
 
 /// Why the demonstration does not start.
@@ -175,7 +184,9 @@ fn config(
         .parse()
         .map_err(|_| damaged("the media server's address"))?;
     let path = |path: &str| path.parse().map_err(|error: String| damaged(&error));
-    let source = SOURCE.parse().map_err(|_| damaged("the source"))?;
+    let sources = SOURCES.iter().map(|source| source.parse());
+    let sources = sources.collect::<Result<_, _>>();
+    let sources = sources.map_err(|_| damaged("the sources"))?;
     let owner = owner_of(ORGANISATION)?;
     let sha256 = Sha256::digest(api_key).into();
     Ok(Config {
@@ -191,7 +202,7 @@ fn config(
                 trusted: Vec::new(),
                 header: AddressHeader::None,
             },
-            rtmp_urls: RtmpUrls::new(vec![source]),
+            rtmp_urls: RtmpUrls::new(sources),
         },
         upstream: UpstreamConfig {
             servers: vec![server],

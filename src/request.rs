@@ -18,7 +18,7 @@ use crate::token::{NameError, Security, StreamName};
 use client_address::{ClientAddress, Neighbours};
 use query::{Query, QueryError};
 use referer::Referer;
-use rtmp_url::{RtmpUrl, RtmpUrls};
+use rtmp_url::{RtmpUrl, RtmpUrls, Unlisted};
 
 /// The WebSocket paths that a player uses; 3.x players put a `/` before the `?` (PROTOCOL.md 2). Matched byte for byte.
 const WEBSOCKET_PATHS: [&str; 4] = [
@@ -62,8 +62,8 @@ pub enum Malformed {
     #[error("url is missing")]
     UrlMissing,
     /// A `url` that is not configured.
-    #[error("url is none of upstream.rtmp_urls")]
-    Url,
+    #[error("url {0} is none of upstream.rtmp_urls")]
+    Url(Unlisted),
     /// A message on the socket that breaks the rules of WebSocket or of the player's messages.
     #[error("message: {0}")]
     Message(&'static str),
@@ -148,7 +148,7 @@ impl PlaybackRequest {
         let stream = query.stream.as_deref().ok_or(Malformed::StreamMissing)?;
         let stream: StreamName = stream.parse().map_err(Malformed::Stream)?;
         let url = query.url.as_deref().ok_or(Malformed::UrlMissing)?;
-        let url = edge.rtmp_urls.find(url).ok_or(Malformed::Url)?;
+        let url = edge.rtmp_urls.find(url).map_err(Malformed::Url)?;
         let request = Self {
             address: edge.neighbours.client(peer, &head.headers),
             referer,

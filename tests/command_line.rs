@@ -231,6 +231,31 @@ fn a_check_reports_every_error_with_key_and_line_and_exits_78() {
 }
 
 #[test]
+fn a_check_names_the_sources_that_players_may_name() {
+    let named = |name: &str, config: &str| {
+        let place = Place::new(name, config);
+        text(&with_config(&["check"], &place.config(), &[]).stdout)
+    };
+    let default = named("default-sources", CONFIG);
+    for word in [
+        "upstream.rtmp_urls",
+        "rtmp://localhost/splay, rtmp://localhost/play ",
+        "4400",
+    ] {
+        assert!(default.contains(word), "{word} in {default}");
+    }
+    let cloud = "[upstream]\nrtmp_urls = [\"rtmp://bintu-splay.nanocosmos.de/splay\"]";
+    let cloud = named("cloud-sources", &CONFIG.replace("[upstream]", cloud));
+    assert!(cloud.contains("the sources rtmp://bintu-splay.nanocosmos.de/splay (upstream"));
+    let without = CONFIG.replace("\"playback\"", "\"token-api\"");
+    let without = named("no-sources", &without);
+    assert!(
+        without.contains("no errors") && !without.contains("rtmp"),
+        "{without}"
+    );
+}
+
+#[test]
 fn a_taken_address_is_said_and_not_shared() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -12,7 +12,8 @@ use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
 use crate::token::StreamName;
 use crate::upstream::server::Server;
 
-/// The sources of a media server that is set up as the vendor ships it.
+/// The sources of a media server that is set up as the vendor ships it. Names of the vendor's own cloud are not among them:
+/// what is listed goes to the media servers, which would fetch the stream from there for any viewer that asks.
 const RTMP_URLS: [&str; 2] = ["rtmp://localhost/splay", "rtmp://localhost/play"];
 
 /// The longest path.
@@ -177,7 +178,7 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
         let same = |(other, _): &(&RtmpUrl, _)| {
             RtmpUrls::new(vec![(*other).clone()])
                 .find(url.as_str())
-                .is_some()
+                .is_ok()
         };
         if let Some((_, first)) = urls.iter().zip(&places).find(same) {
             element.refuse_same(

@@ -82,7 +82,7 @@ impl SwitchRequest {
             text.parse::<StreamName>().map_err(Malformed::Stream)
         })?;
         let url = self.named("url", rtmp, params.url.as_deref(), |text| {
-            urls.find(text).ok_or(Malformed::Url)
+            urls.find(text).map_err(Malformed::Url)
         })?;
         let (stream, url) = (
             stream.ok_or(Malformed::StreamMissing)?,

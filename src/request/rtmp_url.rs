@@ -39,6 +39,35 @@ impl FromStr for RtmpUrl {
     }
 }
 
+/// A source that is none of the configured ones, as the log may have it: without a name and a password, without a query,
+/// and no longer than a line. A page that is set up for another place names such a source in every request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlisted(Box<str>);
+
+/// Bytes of it that are kept.
+const UNLISTED_LIMIT: usize = 200;
+
+impl Unlisted {
+    fn of(given: &str) -> Self {
+        let given = given.split(['?', '#']).next().unwrap_or_default();
+        let (scheme, rest) = given.split_at(given.find("://").map_or(0, |at| at + 3));
+        // Where it is no URL, any part may be meant for a password.
+        let host_ends = rest.find('/').filter(|_| !scheme.is_empty());
+        let (authority, path) = rest.split_at(host_ends.unwrap_or(rest.len()));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        let mut text = format!("{scheme}{host}{path}");
+        text.truncate(text.floor_char_boundary(UNLISTED_LIMIT));
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Unlisted {
+    /// Quoted, and escaped where it would not be one line of text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
 /// All configured sources.
 #[derive(Clone, Debug)]
 pub struct RtmpUrls(Vec<RtmpUrl>);
@@ -50,6 +79,11 @@ impl RtmpUrls {
         Self(urls)
     }
 
+    /// All of them, in the operator's order.
+    pub fn iter(&self) -> impl Iterator<Item = &RtmpUrl> {
+        self.0.iter()
+    }
+
     /// The first configured source.
     #[must_use]
     pub fn first(&self) -> Option<&RtmpUrl> {
@@ -58,17 +92,16 @@ impl RtmpUrls {
 
     /// The configured source that `given` means: scheme and host in any letter case, port 1935 may be written; all else
     /// byte for byte.
-    #[must_use]
-    pub fn find(&self, given: &str) -> Option<RtmpUrl> {
+    pub fn find(&self, given: &str) -> Result<RtmpUrl, Unlisted> {
         // As most players have it.
         if let Some(url) = self.0.iter().find(|url| url.as_str() == given) {
-            return Some(url.clone());
+            return Ok(url.clone());
         }
-        let given = Canonical::of(given)?;
-        self.0
-            .iter()
-            .find(|url| Canonical::of(url.as_str()).is_some_and(|url| url.means(&given)))
-            .cloned()
+        let meant = Canonical::of(given).and_then(|given| {
+            let mut urls = self.0.iter();
+            urls.find(|url| Canonical::of(url.as_str()).is_some_and(|url| url.means(&given)))
+        });
+        meant.cloned().ok_or_else(|| Unlisted::of(given))
     }
 }
 
@@ -137,7 +170,32 @@ mod tests {
             "rtmp://localhost/play ",
             "rtmp://localhost/./play",
         ] {
-            assert_eq!(urls.find(other), None, "{other}");
+            assert!(urls.find(other).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn what_is_logged_of_another_source_is_a_line_without_secrets() {
+        let urls = RtmpUrls::new(vec!["rtmp://localhost/play".parse().unwrap()]);
+        let logged = |given: &str| urls.find(given).unwrap_err().to_string();
+        for (given, expected) in [
+            (
+                "rtmp://bintu-splay.nanocosmos.de:80/splay",
+                "\"rtmp://bintu-splay.nanocosmos.de:80/splay\"",
+            ),
+            ("rtmp://u:p@h/a@b", "\"rtmp://h/a@b\""),
+            ("rtmp://u:p@@h/a", "\"rtmp://h/a\""),
+            ("u:p@h/a", "\"h/a\""),
+            ("rtmp:/u:p@h/a", "\"h/a\""),
+            ("rtmp://h/a?token=t", "\"rtmp://h/a\""),
+            ("rtmp://h#t/a", "\"rtmp://h\""),
+            ("rtmp://h/\r\n\"", "\"rtmp://h/\\r\\n\\\"\""),
+            ("", "\"\""),
+            ("://", "\"://\""),
+        ] {
+            assert_eq!(logged(given), expected, "{given}");
+        }
+        let long = logged(&format!("rtmp://h/{}", "ä".repeat(10_000)));
+        assert!(long.len() <= UNLISTED_LIMIT + 2, "{long}");
     }
 }

@@ -160,10 +160,10 @@ pub fn go_on(
     let its_own = playing.as_ref().and_then(|session| session.source());
     let url = its_own
         .filter(|url| url.as_str() == ticket.url)
-        .or_else(|| policy.edge.rtmp_urls.find(&ticket.url));
+        .map_or_else(|| policy.edge.rtmp_urls.find(&ticket.url), Ok);
     let facts = Facts {
         stream: ticket.stream.clone(),
-        url: url.ok_or_else(|| unnamed(Malformed::Url, address))?,
+        url: url.map_err(|error| unnamed(Malformed::Url(error), address))?,
         address,
         referer: Referer::of_http(&head.headers),
     };
