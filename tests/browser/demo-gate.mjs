@@ -88,6 +88,7 @@ export async function freePort() {
  * - `evaluate(fn, argument)`: runs a function in the page; what goes in and out is JSON
  * - `click(selector)`: a real press, once the element can be pressed
  * - `type(selector, text)`, `choose(selector, value)`: fills an input, picks from a `<select>`
+ * - `paste(selector)`: pastes what was copied into an empty input; what it has then
  * - `screenshot(file, { whole })`: what is seen, or the whole page
  * - `problems`: errors that the browser reported of the page
  */
@@ -128,6 +129,11 @@ async function startChromium({ flags = [] } = {}) {
         click: (selector) => page.click(selector),
         type: (selector, text) => page.fill(selector, text),
         choose: (selector, value) => page.selectOption(selector, value),
+        async paste(selector) {
+          await page.fill(selector, '');
+          await page.press(selector, 'Control+V');
+          return page.inputValue(selector);
+        },
         screenshot: (file, { whole = false } = {}) => page.screenshot({ path: file, fullPage: whole }),
         close: () => context.close(),
       };
@@ -241,6 +247,13 @@ async function openInFirefox(bidi, url, { width = 1280, height = 900 } = {}) {
       const keys = text === '' ? ['\uE017'] : [...text]; // Delete
       const actions = keys.flatMap((value) => [{ type: 'keyDown', value }, { type: 'keyUp', value }]);
       await bidi.send('input.performActions', { context, actions: [{ type: 'key', id: 'keyboard', actions }] });
+    },
+    async paste(selector) {
+      await this.type(selector, '');
+      const [control, v] = ['\uE009', 'v'];
+      const actions = [['keyDown', control], ['keyDown', v], ['keyUp', v], ['keyUp', control]].map(([type, value]) => ({ type, value }));
+      await bidi.send('input.performActions', { context, actions: [{ type: 'key', id: 'keyboard', actions }] });
+      return evaluate((where) => document.querySelector(where).value, selector);
     },
     async choose(selector, value) {
       await reach(selector);

@@ -3,6 +3,7 @@
 //   npm install && node --test demo.mjs       H5GATE_BIN names another binary, CHROMIUM and FIREFOX other browsers
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -78,6 +79,29 @@ async function tryPage(t, name, start) {
       assertSameSocket(before, now, 1);
     }
     assertMoved(samples);
+  });
+
+  await t.test('the configuration that is copied plays as it is, for the stream that is shown', async (t) => {
+    for (const [button, picture] of [[null, HIGH], ['#qualities [data-value="low"]', LOW], ['#qualities [data-value="high"]', HIGH]]) {
+      if (button) await page.click(button);
+      const before = await seen(page, picture);
+      await page.click('#configuration-copy');
+      const told = await until('it is copied', () => page.evaluate(() => {
+        const [copy, status, text] = ['copy', 'status', 'text'].map((name) => document.getElementById(`configuration-${name}`));
+        return copy.getAttribute('aria-disabled') === 'false' && {
+          status: status.textContent, shown: !text.hidden && text.textContent, focused: document.activeElement.id,
+        };
+      }));
+      assert.match(told.status, /good for an hour. Copied\.$/);
+      assert.equal(told.focused, 'configuration-copy');
+
+      const copied = await page.paste('#mint-tag');
+      await page.type('#mint-tag', '');
+      const configuration = new Function(`return (${copied})`)();
+      assert.deepEqual(configuration, JSON.parse(told.shown));
+      await assertPlays(t, configuration, picture);
+      assertSameSocket(before, await seen(page, picture), 0);
+    }
   });
 
   await t.test('a renewal brings a new token and leaves the picture alone', async () => {
@@ -346,6 +370,97 @@ describe('the terminal', () => {
     assert.equal(again.ended, null, again.complaints);
   });
 });
+
+describe('on a phone', () => {
+  test('the configuration is readable, in light and dark', async (t) => {
+    const demo = await startDemo();
+    t.after(() => demo.stop());
+    const browser = await BROWSERS.chromium();
+    t.after(() => browser.stop());
+    for (const dark of [false, true]) {
+      const page = await browser.open(demo.url, { width: 360, height: 740, phone: true, dark });
+      await until('the page is ready', () => page.evaluate(() => Boolean(window.demo?.info)));
+      await page.click('#configuration-copy');
+      const { wide, small, contrast } = await until('it is shown', () => page.evaluate(() => {
+        const text = document.getElementById('configuration-text');
+        if (text.hidden) return null;
+        const root = document.documentElement;
+        const { fontSize, color, backgroundColor } = getComputedStyle(text);
+        // WCAG 2.2: relative luminance, and the contrast of two.
+        const light = (rgb) => {
+          const [r, g, b] = rgb.match(/\d+/g).map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+          return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const [low, high] = [light(color), light(backgroundColor)].sort((a, b) => a - b);
+        return {
+          wide: root.scrollWidth > root.clientWidth || text.scrollWidth > text.clientWidth,
+          small: parseFloat(fontSize) < 12,
+          contrast: (high + 0.05) / (low + 0.05),
+        };
+      }));
+      assert.deepEqual([wide, small], [false, false]);
+      assert.ok(contrast >= 4.5, `a contrast of ${contrast}`);
+      await page.close();
+    }
+  });
+
+  test('the configuration is left selected where the page has no clipboard', async (t) => {
+    const demo = await startDemo();
+    t.after(() => demo.stop());
+    const browser = await BROWSERS.chromium();
+    t.after(() => browser.stop());
+    const page = await browser.open(demo.url, { width: 360, height: 740, phone: true });
+    await until('the page is ready', () => page.evaluate(() => Boolean(window.demo?.info)));
+    await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined }));
+    await page.click('#configuration-copy');
+    const selected = await until('it says so', () => page.evaluate(() => {
+      const said = document.getElementById('configuration-status').textContent;
+      return said.includes('Selected.') && getSelection().toString();
+    }));
+    assert.deepEqual(JSON.parse(selected), JSON.parse(await page.evaluate(() => document.getElementById('configuration-text').textContent)));
+  });
+});
+
+// --- a player with a configuration ---
+
+/** Plays what a configuration says, as PROTOCOL.md 2 has players build their URLs: over a WebSocket in both spellings, and over HTTP. */
+async function assertPlays(t, { source, playback }, { stream, size }) {
+  assert.equal(playback.autoplay, true);
+  const { server, rtmp, security } = source.entries[source.startIndex].h5live;
+  assert.equal(rtmp.streamname, stream);
+  const query = () => {
+    // Unset values and those that are no text are left out; every URL has a cid of its own.
+    const values = { url: rtmp.url, stream: rtmp.streamname, cid: randomBytes(4).toString('hex'), pid: '4711', flags: 'faststart', ...security };
+    const set = Object.entries(values).filter(([, value]) => typeof value === 'string' && value !== '');
+    return set.map(([key, value]) => `${key}=${encodeURIComponent(value)}`).join('&');
+  };
+  for (const slash of ['', '/']) {
+    const socket = new WebSocket(`${server.websocket}${slash}?${query()}`);
+    t.after(() => socket.terminate());
+    const [boxes, texts] = [[], []];
+    let closed = null;
+    socket.on('message', (data, isBinary) => {
+      if (isBinary) boxes.push(data.subarray(4, 8).toString());
+      else texts.push(JSON.parse(data));
+    });
+    socket.on('close', (code, reason) => (closed = `${code} ${reason}`));
+    await until('pictures come', () => {
+      assert.equal(closed, null);
+      return boxes.length > 2;
+    });
+    assert.deepEqual([...new Set(boxes)], ['ftyp', 'moof']);
+    const { onStreamInfo: { stream: name, videoInfo } } = texts.find(({ eventType }) => eventType === 'onStreamInfo');
+    assert.deepEqual([name, `${videoInfo.width}x${videoInfo.height}`], [stream, size]);
+    socket.terminate();
+  }
+  const playlist = await fetch(`${server.hls}?${query()}`);
+  assert.match(await playlist.text(), /^#EXTM3U/);
+  const endless = new AbortController();
+  const file = await fetch(`${server.progressive}?${query()}`, { signal: endless.signal });
+  const { value } = await file.body.getReader().read();
+  endless.abort();
+  assert.equal(Buffer.from(value.subarray(4, 8)).toString(), 'ftyp');
+}
 
 // --- what is seen of the page ---
 

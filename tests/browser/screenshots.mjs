@@ -53,31 +53,35 @@ async function takeAll(browser, look, size) {
   await shows('the picture moves', () => window.demo.video.currentTime > 3);
   await take('2-playing', 'watch');
 
+  await page.click('#configuration-copy');
+  await shows('the configuration is shown', () => !document.getElementById('configuration-text').hidden);
+  await take('3-configuration', 'configuration');
+
   await page.choose('#mint-expires', 'custom');
   await page.type('#mint-expires-custom', 'tomorrow');
   await page.click('#mint-submit');
   await shows('the error is shown', () => document.querySelector('#mint-form [aria-invalid]'));
-  await take('3-error', 'mint');
+  await take('4-error', 'mint');
 
   await page.type('#mint-expires-custom', String(Math.floor(Date.now() / 1000) + 3));
   await page.type('#mint-tag', 'customer 7');
   await page.click('#mint-submit');
   await shows('the token is minted', () => window.demo.minted);
-  await take('4-minted', 'mint');
+  await take('5-minted', 'mint');
 
   await page.click('#mint-play');
   await shows('the token has expired', () => document.getElementById('token').dataset.token === 'expired');
   await shows('some was played after it', () => window.demo.player.secondsLeft < -3);
-  await take('5-expired', 'watch');
+  await take('6-expired', 'watch');
 
   await page.click('#refusals-all');
   await shows('all were tried', () => document.getElementById('refusals-all').getAttribute('aria-disabled') === 'false');
-  await take('6-refusals', 'refusals');
-  await take('7-events', 'events');
-  await take('8-whole');
+  await take('7-refusals', 'refusals');
+  await take('8-events', 'events');
+  await take('9-whole');
 
   await page.click('#reconnect');
   await shows('it is refused', () => window.demo.player.state === 'ended');
-  await take('9-refused', 'watch');
+  await take('10-refused', 'watch');
   await page.close();
 }

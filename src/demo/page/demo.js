@@ -47,7 +47,7 @@ async function load() {
   player = new LivePlayer(video, { media, rtmp: info.url }, onPlayer);
   fillStreams();
   showHlsHint();
-  for (const id of ['start', 'sound', 'mint-submit', 'refusals-all']) enable($(id), true);
+  for (const id of ['start', 'sound', 'configuration-copy', 'mint-submit', 'refusals-all']) enable($(id), true);
   showPlayer();
   await loadTiles();
 }
@@ -99,12 +99,13 @@ async function post(body) {
 }
 
 /** A token of the organisation, as this page's back end hands it to its player. */
-async function freshToken(stream) {
-  const lifetime = Number($('lifetime').value);
-  const { status, answer } = await mint({
-    orga: info.organisation,
-    expires: lifetime ? String(Math.floor(unixNow() + lifetime)) : '',
-  });
+function freshToken(stream) {
+  return tokenFor(stream, { orga: info.organisation }, Number($('lifetime').value));
+}
+
+/** A token of `scope` to play `stream` with; one without a lifetime, in seconds, never expires. */
+async function tokenFor(stream, scope, lifetime) {
+  const { status, answer } = await mint({ ...scope, expires: lifetime ? String(Math.floor(unixNow() + lifetime)) : '' });
   if (status !== 200) throw new Error(answer.message ?? `the token API answered ${status}`);
   return { stream, security: answer.h5live.security, issued: unixNow() };
 }
@@ -123,7 +124,8 @@ function wire() {
   onPress($('mint-play'), onMintPlay);
   onPress($('hls-start'), onHls);
   onPress($('refusals-all'), tryAll);
-  onPress($('copy'), copy);
+  onPress($('copy'), async () => write('mint-status', await copy($('snippet'))));
+  onPress($('configuration-copy'), onConfiguration);
   video.addEventListener('timeupdate', noteMoving);
 }
 
@@ -356,14 +358,11 @@ function showHlsHint() {
 
 async function onHls() {
   const stream = info.streams[0].name;
-  const expires = Math.floor(unixNow() + HLS_SECONDS);
   write('hls-status', 'Fetching a token…');
   try {
-    const { status, answer } = await mint({ streamname: stream, expires: String(expires) });
-    if (status !== 200) throw new Error(answer.message ?? `the token API answered ${status}`);
-    const { security } = answer.h5live;
+    const { security } = await tokenFor(stream, { streamname: stream }, HLS_SECONDS);
     const cid = String(Math.floor(Math.random() * 1e9));
-    hls = { ...(await playHls($('hls-video'), hlsUrl(media, { url: info.url, stream, security, cid }))), expires };
+    hls = { ...(await playHls($('hls-video'), hlsUrl(media, { url: info.url, stream, security, cid }))), expires: Number(security.expires) };
   } catch (error) {
     return write('hls-status', sentence(error.message));
   }
@@ -443,17 +442,10 @@ function showMinted(answer, ms) {
   minted = { stream: $('mint-streamname').value, security, issued: unixNow() };
   $('mint-empty').hidden = true;
   $('mint-answer').hidden = false;
-  write('snippet', snippet(minted));
+  write('snippet', configurationOf(minted));
   write('answer-json', JSON.stringify(answer, null, 2));
   write('mint-status', `Minted in ${ms} ms.`);
   showMintedAge();
-}
-
-/** The part of nanoplayer's configuration that an operator pastes. */
-function snippet({ stream, security }) {
-  const server = { websocket: socketUrl(media) };
-  const rtmp = { url: info.url, streamname: stream };
-  return JSON.stringify({ source: { entries: [{ index: 0, h5live: { server, rtmp, security } }] } }, null, 2);
 }
 
 function showMintedAge() {
@@ -477,15 +469,50 @@ function onMintPlay() {
   $('toggle').focus({ preventScroll: true });
 }
 
-/** Browsers offer the clipboard on secure pages only; elsewhere the text is left selected. */
-async function copy() {
-  const place = $('snippet');
+// --- nanoplayer's configuration ---
+
+const CONFIGURATION_SECONDS = 3600;
+
+/** All that nanoplayer is set up with to play a stream here: JSON, which is JavaScript as well. */
+function configurationOf({ stream, security }) {
+  const server = {
+    websocket: socketUrl(media),
+    hls: `${media}/h5live/authhttp/playlist.m3u8`,
+    progressive: `${media}/h5live/authhttp/stream.mp4`,
+  };
+  const rtmp = { url: info.url, streamname: stream };
+  const configuration = {
+    source: { entries: [{ index: 0, label: titleOf(stream), h5live: { server, rtmp, security } }], startIndex: 0 },
+    playback: { autoplay: true, automute: true, muted: true },
+    style: { controls: true },
+  };
+  return JSON.stringify(configuration, null, 2);
+}
+
+/** With a token of its own, which outlives the visit to this page. */
+async function onConfiguration() {
+  const place = $('configuration-text');
+  const stream = player.source?.stream ?? info.streams[0].name;
+  write('configuration-status', 'Fetching a token…');
+  enable($('configuration-copy'), false);
+  try {
+    write('configuration-text', configurationOf(await tokenFor(stream, { streamname: stream }, CONFIGURATION_SECONDS)));
+    place.hidden = false;
+    write('configuration-status', `${titleOf(stream)}, good for an hour. ${await copy(place)}`);
+  } catch (error) {
+    write('configuration-status', `No token: ${error.message}.`);
+  }
+  enable($('configuration-copy'), true);
+}
+
+/** Browsers offer the clipboard on secure pages only; elsewhere the text is left selected. What there is to say of it. */
+async function copy(place) {
   try {
     await navigator.clipboard.writeText(place.textContent);
-    write('mint-status', 'Copied.');
+    return 'Copied.';
   } catch {
     getSelection().selectAllChildren(place);
-    write('mint-status', 'Selected. Press Ctrl+C or ⌘C to copy.');
+    return 'Selected. Press Ctrl+C or ⌘C to copy.';
   }
 }
 
