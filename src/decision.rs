@@ -109,6 +109,17 @@ fn cut_off(claims: &Claims, now: UnixSeconds) -> Option<Reason> {
     (now >= expires).then_some(Reason::Expired { expires })
 }
 
+/// Whether the ip claims admit an address; an unknown one only where there are none.
+#[must_use]
+pub fn admits(claims: &Claims, address: ClientAddress) -> bool {
+    let addresses = &claims.grant.addresses;
+    let fits = match address {
+        ClientAddress::Known(address) => addresses.iter().any(|prefix| prefix.contains(address)),
+        ClientAddress::Unknown => false,
+    };
+    addresses.is_empty() || fits
+}
+
 /// Scope, then referer, then address.
 fn out_of_place(claims: &Claims, facts: &Facts) -> Vec<Reason> {
     let grant = &claims.grant;
@@ -128,14 +139,7 @@ fn out_of_place(claims: &Claims, facts: &Facts) -> Vec<Reason> {
             referer: facts.referer.clone(),
         });
     }
-    let address_fits = match facts.address {
-        ClientAddress::Known(address) => grant
-            .addresses
-            .iter()
-            .any(|prefix| prefix.contains(address)),
-        ClientAddress::Unknown => false,
-    };
-    if !grant.addresses.is_empty() && !address_fits {
+    if !admits(claims, facts.address) {
         reasons.push(Reason::Address {
             address: facts.address,
         });

@@ -107,6 +107,7 @@ impl From<&Reason> for Refusal {
             Reason::OutOfScope { .. } => denied("stream"),
             Reason::Referer { .. } => denied("referer"),
             Reason::Address { .. } => denied("address"),
+            Reason::Placeless => denied("address_unknown"),
             Reason::Ticket => denied("ticket"),
             Reason::Link => denied("link"),
             Reason::Restless { .. } => denied("restless"),

@@ -276,20 +276,53 @@ fn a_playback_that_was_ended_stays_ended_for_its_ticket_and_its_url() {
 }
 
 #[test]
-fn a_ticket_of_a_token_for_one_address_moves_within_its_prefix_and_no_further() {
+fn a_token_for_one_address_plays_at_that_one_however_wide_its_place_is() {
     let server = server();
-    let gate = gate_with(server.address, "");
-    let mut bound = grant("abcde-one");
-    bound.addresses = vec!["192.0.2.1".parse().unwrap()];
-    let (_, media, segments) = play(&gate, &entry(&bound, "1"));
-    assert_eq!(ask_from(&gate, "192.0.2.255", &media).status, 200);
-    for address in ["192.0.3.1", "198.51.100.1", "2001:db8::1"] {
-        for path in [&media, &segments[0]] {
-            let answer = ask_from(&gate, address, path);
-            assert_eq!(outcome(&answer), (403, 4901), "{address}");
+    for bind in ["exact", "prefix", "off"] {
+        let gate = gate_with(server.address, &format!("[hls]\nbind_address = \"{bind}\""));
+        let mut bound = grant("abcde-one");
+        bound.addresses = ["192.0.2.1", "192.0.2.64/30", "2001:db8::/64"]
+            .map(|one| one.parse().unwrap())
+            .to_vec();
+        let entry = entry(&bound, "1");
+        let (_, media, segments) = play(&gate, &entry);
+        for address in [
+            "192.0.2.2",
+            "192.0.2.255",
+            "192.0.2.68",
+            "192.0.3.1",
+            "198.51.100.1",
+            "2001:db8:0:1::1",
+            "unknown",
+        ] {
+            for path in [&entry, &media, &segments[0]] {
+                let answer = ask_from(&gate, address, path);
+                assert_eq!(outcome(&answer), (403, 4901), "{bind} {address} {path}");
+            }
+        }
+        // On one connection as well, which knows what it has shown.
+        let mut kept = connect(gate.playback);
+        for (address, status) in [("192.0.2.1", 200), ("192.0.2.9", 403), ("192.0.2.1", 200)] {
+            let head = format!(
+                "GET {entry} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\r\n"
+            );
+            kept.write_all(head.as_bytes()).unwrap();
+            let head = support::media_server::read_head(&mut kept).unwrap();
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {status}")),
+                "{bind} {address} {head}"
+            );
+            let length = header(&head, "content-length").unwrap().parse().unwrap();
+            kept.read_exact(&mut vec![0; length]).unwrap();
+        }
+        for address in ["192.0.2.1", "2001:db8::9"] {
+            assert_eq!(
+                ask_from(&gate, address, &media).status,
+                200,
+                "{bind} {address}"
+            );
         }
     }
-    assert_eq!(ask(&gate, &media).status, 200, "its viewer goes on");
 }
 
 #[test]

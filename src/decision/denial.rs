@@ -61,6 +61,9 @@ pub enum Reason {
         /// Where the viewer is.
         address: ClientAddress,
     },
+    /// A token that limits its sessions, over HTTP, where nothing tells its viewers apart.
+    #[error("the token limits its sessions, and the viewer's address is unknown")]
+    Placeless,
     /// A ticket that the gate did not write.
     #[error("the ticket is none of the gate's")]
     Ticket,

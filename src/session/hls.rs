@@ -27,8 +27,11 @@ use identity::Identity;
 use line::{Fate, Line};
 use over::{Over, Remembered};
 use place::{Bind, Places};
-use playback::{HlsSession, Life, Standing, quiet_after};
+use playback::{HlsSession, Life, Standing, State, quiet_after};
 use saved::Saved;
+
+/// How long a playback of a single request stands behind its answer, so that no sweep ends it before the answer begins.
+const OF_ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// All HLS playbacks.
 #[derive(Debug)]
@@ -65,6 +68,8 @@ pub enum Known {
     Taken,
     /// Nothing.
     Nothing,
+    /// Nothing of what plays is this viewer's: where it is, is not known.
+    Nowhere,
 }
 
 /// A playback that was asked to begin.
@@ -125,6 +130,9 @@ impl HlsSessions {
     /// where that name is taken.
     #[must_use]
     pub fn known(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
+        if !self.bind.is_place(address) {
+            return Known::Nowhere;
+        }
         let name = first.session();
         let alias = self.aliases.get(&here).map(|id| *id);
         let (mut taken, mut joinable) = (false, None);
@@ -308,6 +316,16 @@ impl HlsSessions {
         true
     }
 
+    /// Whether a playback is over because nothing was asked for.
+    fn is_quiet(&self, session: &HlsSession, state: &State, now: Instant) -> bool {
+        let patience = if state.places.are_none(self.bind) {
+            OF_ONE_REQUEST
+        } else {
+            quiet_after(self.idle, session.target().unwrap_or_default())
+        };
+        session.is_quiet(state, patience, now)
+    }
+
     /// Takes this very playback out of those that play.
     fn take_out(&self, session: &HlsSession) -> Option<Arc<HlsSession>> {
         let same = |_: &SessionId, one: &Arc<HlsSession>| std::ptr::eq(&raw const **one, session);
@@ -350,7 +368,7 @@ impl HlsSessions {
         let now = Instant::now();
         let mut state = session.state();
         let over = session.look_at_end(&mut state, now);
-        let here = state.places.hold(address, self.bind);
+        let here = state.places.hold(address, self.bind) && state.admits(address);
         // What is asked for elsewhere keeps nothing alive here.
         if here {
             state.asked = now;
@@ -406,7 +424,7 @@ impl HlsSessions {
             let mut state = session.state();
             if let Some(kick) = session.look_at_end(&mut state, now) {
                 over.push((Arc::clone(session), kick));
-            } else if session.is_quiet(&state, self.idle, now) {
+            } else if self.is_quiet(session, &state, now) {
                 quiet.push(Arc::clone(session));
             }
         }
@@ -420,7 +438,7 @@ impl HlsSessions {
             // One after the other, so that a viewer who comes back meanwhile begins before or behind it.
             let _one_at_a_time = lock(&self.beginning);
             let still = |_: &SessionId, one: &Arc<HlsSession>| {
-                Arc::ptr_eq(one, &session) && session.is_quiet(&session.state(), self.idle, now)
+                Arc::ptr_eq(one, &session) && self.is_quiet(&session, &session.state(), now)
             };
             if self.playing.remove_if(&session.id, still).is_none() {
                 continue;
@@ -442,7 +460,8 @@ impl HlsSessions {
     pub fn save(&self) -> Vec<Saved> {
         let saved = |session: &HlsSession| {
             let state = session.state();
-            matches!(state.life, Life::Playing(_)).then(|| Saved {
+            let lasts = matches!(state.life, Life::Playing(_)) && !state.places.are_none(self.bind);
+            lasts.then(|| Saved {
                 id: session.id,
                 alias: session.alias,
                 places: state.places,

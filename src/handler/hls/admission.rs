@@ -124,13 +124,20 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
             start(SessionId::new(random_wide()), Some(here), claims)
         }
         Known::Nothing => start(first.session(), None, claims),
+        Known::Nowhere => opening.once(&policy, claims, &facts),
     };
     let admitted = admitted.map_err(refused)?;
+    // The name of a single request would make other links of each answer.
+    let session = if gate.hls.bind().is_place(address) {
+        admitted.session.id()
+    } else {
+        first.session()
+    };
     Ok(Begun {
         identities: (first, here),
         address,
         ticket: Ticket {
-            session: admitted.session.id(),
+            session,
             player: request.player,
             url: request.url.to_string(),
             stream: request.stream,
@@ -216,15 +223,19 @@ fn return_of(
     }
     let verified = policy.keyring.verify(Presented::from(&ticket.security));
     let claims = verified.map_err(|error| refused(error.into()))?;
-    if let Some(session) = playing {
-        let admitted = go_along(gate, policy, session, claims, facts);
-        return Ok(admitted.map_err(refused)?);
-    }
     let opening = Opening {
         gate,
         alias: None,
         player: &ticket.player,
     };
+    if !gate.hls.bind().is_place(address) {
+        let admitted = opening.once(policy, claims, facts);
+        return Ok(admitted.map_err(refused)?);
+    }
+    if let Some(session) = playing {
+        let admitted = go_along(gate, policy, session, claims, facts);
+        return Ok(admitted.map_err(refused)?);
+    }
     let admitted = if gate.hls.is_dormant(ticket.session, address) {
         opening.wake(ticket.session, claims, facts)
     } else {
@@ -273,15 +284,24 @@ impl Opening<'_> {
         claims: Claims,
         facts: &Facts,
     ) -> Result<Admitted, Denial> {
-        let revocations = self.gate.revocations();
-        let permit = decide(
-            claims,
-            facts.clone(),
-            &policy.rules,
-            &revocations,
-            clock::now(),
-        )?;
+        let permit = self.decide(policy, claims, facts)?;
         self.open(id, permit)
+    }
+
+    fn decide(&self, policy: &Policy, claims: Claims, facts: &Facts) -> Result<Permit, Denial> {
+        let (revocations, now) = (self.gate.revocations(), clock::now());
+        decide(claims, facts.clone(), &policy.rules, &revocations, now)
+    }
+
+    /// A request from an address that is not known: a playback of its own, since none can be told to be the same viewer's.
+    /// So nothing goes on there past the expiry, and no count of sessions can be kept.
+    fn once(&self, policy: &Policy, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+        let limit = claims.grant.sessions;
+        let permit = self.decide(policy, claims, facts)?;
+        match limit {
+            Some(_) => Err(Reason::Placeless.into()),
+            None => self.open(SessionId::new(random_wide()), permit),
+        }
     }
 
     /// A playback goes on that ran when the gate was restarted.

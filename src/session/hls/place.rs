@@ -37,13 +37,23 @@ impl Bind {
         IpNet::new(address, length).map_or_else(|_| address.into(), |net| net.trunc())
     }
 
-    /// The same text for all addresses that are one place.
+    /// The same text for all addresses that are one place; for those that are none it is only a name.
     #[must_use]
     pub fn place(self, address: ClientAddress) -> String {
         match address {
             _ if self == Self::Off => String::new(),
             ClientAddress::Known(address) => self.net(address).to_string(),
             ClientAddress::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    /// Whether an address is a place. An unknown one is none: two of them are never the same.
+    #[must_use]
+    pub fn is_place(self, address: ClientAddress) -> bool {
+        match address {
+            _ if self == Self::Off => true,
+            ClientAddress::Known(_) => true,
+            ClientAddress::Unknown => false,
         }
     }
 }
@@ -55,8 +65,6 @@ pub struct Places {
     pub v4: Option<IpNet>,
     /// The IPv6 prefix.
     pub v6: Option<IpNet>,
-    /// Whether it was allowed where the address is not known.
-    pub unknown: bool,
 }
 
 impl Places {
@@ -69,8 +77,14 @@ impl Places {
                 let nets = [self.v4, self.v6];
                 nets.iter().flatten().any(|net| net.contains(&address))
             }
-            ClientAddress::Unknown => self.unknown,
+            ClientAddress::Unknown => false,
         }
+    }
+
+    /// Whether there is none: it was allowed where the address is not known, for one request.
+    #[must_use]
+    pub fn are_none(&self, bind: Bind) -> bool {
+        bind != Bind::Off && self.v4.is_none() && self.v6.is_none()
     }
 
     /// Whether there is none of the family of `address`.
@@ -83,12 +97,12 @@ impl Places {
         }
     }
 
-    /// Puts the place of `address` in the place of the one of its family.
+    /// Puts the place of `address` in the place of the one of its family; an unknown address has none.
     pub fn settle(&mut self, address: ClientAddress, bind: Bind) {
         match address {
             ClientAddress::Known(address @ IpAddr::V4(_)) => self.v4 = Some(bind.net(address)),
             ClientAddress::Known(address @ IpAddr::V6(_)) => self.v6 = Some(bind.net(address)),
-            ClientAddress::Unknown => self.unknown = true,
+            ClientAddress::Unknown => {}
         }
     }
 }
@@ -173,7 +187,8 @@ mod tests {
         assert!(!places.hold(at("192.0.2.1"), bind));
         assert!(!places.hold(ClientAddress::Unknown, bind));
         places.settle(ClientAddress::Unknown, bind);
-        assert!(places.hold(ClientAddress::Unknown, bind));
+        assert!(!places.hold(ClientAddress::Unknown, bind));
+        assert!(places.hold(ClientAddress::Unknown, Bind::Off));
     }
 
     #[tokio::test(start_paused = true)]

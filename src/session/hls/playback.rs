@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::decision::admits;
 use crate::decision::permit::Permit;
+use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Owner, StreamName};
 
@@ -55,12 +57,22 @@ pub(super) enum Life {
     Over(Kick),
 }
 
+impl State {
+    /// Whether its token admits `address`: an ip claim is exact, however wide the place is.
+    pub(super) fn admits(&self, address: ClientAddress) -> bool {
+        match &self.life {
+            Life::Playing(guard) => guard.look(|permit| admits(permit.claims(), address)),
+            Life::Over(_) => true,
+        }
+    }
+}
+
 /// How a playback stands to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It goes on.
     Plays,
-    /// The request comes from another place than the playback.
+    /// The request comes from another place than the playback, or from an address that its token does not admit.
     Elsewhere,
     /// The gate has ended it.
     Over(Kick),
@@ -202,9 +214,8 @@ impl HlsSession {
         }
     }
 
-    pub(super) fn is_quiet(&self, state: &State, idle: Duration, now: Instant) -> bool {
-        let quiet = quiet_after(idle, self.target().unwrap_or_default());
-        self.answers() == 0 && now.saturating_duration_since(state.asked) >= quiet
+    pub(super) fn is_quiet(&self, state: &State, patience: Duration, now: Instant) -> bool {
+        self.answers() == 0 && now.saturating_duration_since(state.asked) >= patience
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {

@@ -1,8 +1,8 @@
 //! What of the HLS playbacks outlives a restart: their names and places. Everything else is in their viewers' tickets.
 //!
 //! ```text
-//! h5gate-sessions 1 SAVED-AT            Unix seconds
-//! ID ALIAS V4 V6 UNKNOWN TARGET         a line for each playback; "-" where there is none, TARGET in milliseconds
+//! h5gate-sessions 2 SAVED-AT            Unix seconds
+//! ID ALIAS V4 V6 TARGET                 a line for each playback; "-" where there is none, TARGET in milliseconds
 //! ```
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use super::super::id::SessionId;
 use super::identity::Identity;
 use super::place::Places;
 
-const HEADER: &str = "h5gate-sessions 1";
+const HEADER: &str = "h5gate-sessions 2";
 
 /// One saved playback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,7 @@ pub fn write(saved: &[Saved], now: UnixSeconds) -> String {
         let net = |net: Option<ipnet::IpNet>| net.map_or("-".to_owned(), |net| net.to_string());
         let (v4, v6) = (net(places.v4), net(places.v6));
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "{id} {alias} {v4} {v6} {} {}",
-            u8::from(places.unknown),
-            target.as_millis()
-        );
+        let _ = writeln!(text, "{id} {alias} {v4} {v6} {}", target.as_millis());
     }
     text
 }
@@ -77,8 +72,7 @@ fn read_one(line: &str) -> Option<Saved> {
         net => net.parse().ok().map(Some),
     };
     let (v4, v6) = (net(next()?)?, net(next()?)?);
-    let unknown = next()? == "1";
-    let places = Places { v4, v6, unknown };
+    let places = Places { v4, v6 };
     // As long as a playback can remember it.
     let target = Duration::from_millis(next()?.parse::<u32>().ok()?.into());
     next().is_none().then_some(Saved {
@@ -98,7 +92,6 @@ mod tests {
         let places = Places {
             v4: Some("192.0.2.0/24".parse().unwrap()),
             v6: Some("2001:db8::/56".parse().unwrap()),
-            unknown: true,
         };
         let saved = [
             Saved {
@@ -118,7 +111,7 @@ mod tests {
         let text = write(&saved, now);
         assert_eq!(read(&text), Some((now, saved.to_vec())));
         assert_eq!(read(&write(&[], now)), Some((now, Vec::new())));
-        for wrong in ["", "x\n", "h5gate-sessions 2 1\n", &text[..text.len() - 9]] {
+        for wrong in ["", "x\n", "h5gate-sessions 1 1\n", &text[..text.len() - 9]] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }
