@@ -299,6 +299,8 @@ pub struct Timeouts {
     pub media_idle: Duration,
     /// How often a quiet viewer is pinged; 100 ms to 1 h. Default: 25 s.
     pub ping: Duration,
+    /// How long a switch inside the socket waits for the media server's answer; 100 ms to 1 h. Default: 10 s.
+    pub switch_answer: Duration,
     /// The longest time in which a viewer takes nothing; 100 ms to 1 h. Default: 30 s.
     pub write_stall: Duration,
     /// When a peer that acknowledges nothing is given up (`TCP_USER_TIMEOUT`); 100 ms to 1 h. Default: 30 s.

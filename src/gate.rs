@@ -147,6 +147,7 @@ impl Gate {
             any_message: upstream.any_message,
             media_idle: timeouts.media_idle,
             ping: timeouts.ping,
+            switch_answer: timeouts.switch_answer,
             write_stall: timeouts.write_stall,
             half_close: timeouts.half_close,
             linger: timeouts.linger,

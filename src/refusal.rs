@@ -112,6 +112,11 @@ impl From<&Reason> for Refusal {
             Reason::Link => denied("link"),
             Reason::Restless { .. } => denied("restless"),
             Reason::TooManySessions { .. } => denied("sessions"),
+            // Heard in band alone, where what plays goes on: the code of what is worth another try.
+            Reason::TooManySwitches => Self {
+                fault: Client,
+                ..busy("switches")
+            },
             Reason::Overloaded => busy("overloaded"),
             Reason::TokenShare { .. } => busy("token_share"),
             Reason::NetworkShare { .. } => busy("network_share"),

@@ -9,6 +9,7 @@
 //! readiness and the write that follows it, and only what a socket would not take is kept.
 
 mod deadlines;
+mod pending;
 mod to_server;
 mod to_viewer;
 
@@ -39,6 +40,7 @@ use follower::Follower;
 use frame::opcode;
 use outbox::Outbox;
 use passage::Side;
+use pending::Switches;
 use switch::SwitchRequest;
 use viewer_frames::ViewerFrames;
 
@@ -77,6 +79,8 @@ pub struct RelaySettings {
     pub media_idle: Duration,
     /// How often a quiet viewer is pinged.
     pub ping: Duration,
+    /// How long a switch waits for the media server's answer.
+    pub switch_answer: Duration,
     /// The longest time in which a viewer takes nothing.
     pub write_stall: Duration,
     /// How long the other direction goes on when the viewer has shut down its own.
@@ -89,8 +93,11 @@ pub struct RelaySettings {
 pub trait Authority {
     /// Decides a switch: the message for the media server, or why not.
     fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted>;
-    /// Hears the media server's answer to a granted switch.
-    fn answered(&mut self, switch: PendingId, taken: bool);
+    /// Refuses a switch while too many are waiting for the media server.
+    fn too_many(&mut self) -> NotGranted;
+    /// Hears what became of a granted switch; [`Overdue`](Outcome::Overdue) and [`Superseded`](Outcome::Superseded) are not
+    /// the last word.
+    fn settle(&mut self, switch: PendingId, outcome: Outcome);
     /// Hears of a message that was dropped.
     fn dropped(&mut self);
     /// The close frame for an end, and whether players retry after its code.
@@ -106,13 +113,21 @@ pub struct Granted {
     pub message: String,
 }
 
-/// A switch that goes no further.
+/// A switch that goes no further: the player is told this code in band, and what plays goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotGranted {
-    /// The player is told this code in band; what plays goes on.
-    Denied(u16),
-    /// Too many are waiting for the media server.
-    TooManyPending,
+pub struct NotGranted(pub u16);
+
+/// What became of a granted switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The media server took it.
+    Taken,
+    /// The media server did not take it, or can no longer be expected to. It is not heard of again.
+    NotTaken,
+    /// It waits no longer. The media server may have taken it, or take it later.
+    Overdue,
+    /// It waits no longer, since the media server took a later one. Its answer may still come, out of turn.
+    Superseded,
 }
 
 /// The gate's last frame.
@@ -207,7 +222,7 @@ pub struct Relay<'a, V, S, A> {
 
     to_viewer: Outbox,
     follower: Follower,
-    pending: Vec<(PendingId, SwitchRequest)>,
+    switches: Switches,
     /// Frames of ours that wait for a gap between messages.
     own_messages: Vec<Vec<u8>>,
     /// Control frames of ours, which only wait for a gap between frames: at most a pong and a ping.
@@ -287,7 +302,7 @@ where
             opened: start.opened,
             to_viewer: Outbox::default(),
             follower: Follower::default(),
-            pending: Vec::new(),
+            switches: Switches::default(),
             own_messages: Vec::new(),
             own_pong: None,
             own_ping: false,

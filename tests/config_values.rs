@@ -67,6 +67,7 @@ upstream_backoff = "0s"
 upstream_lookup = "7s"
 media_idle = "8s"
 ping = "9s"
+switch_answer = "9500ms"
 write_stall = "10s"
 user_timeout = "11s"
 half_close = "12s"
@@ -220,6 +221,7 @@ fn every_value_arrives() {
         t.upstream_lookup,
         t.media_idle,
         t.ping,
+        t.switch_answer,
         t.write_stall,
         t.user_timeout,
         t.half_close,
@@ -230,7 +232,7 @@ fn every_value_arrives() {
     assert_eq!(
         seconds,
         [
-            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0
+            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 9.5, 10.0, 11.0, 12.0, 13.0, 14.0
         ]
     );
 

@@ -14,8 +14,8 @@ mod support;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use h5gate::relay::Cause;
 use h5gate::relay::frame::{self, close_payload, opcode};
+use h5gate::relay::{Cause, Outcome};
 use h5gate::session::guard::Kick;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -199,7 +199,7 @@ async fn the_answer_to_a_switch_is_heard_between_large_frames() {
     let mut got = vec![0; behind.len()];
     rig.viewer.read_exact(&mut got).await.unwrap();
     assert!(got == behind);
-    assert_eq!(rig.log.lock().unwrap().answered, [true]);
+    assert_eq!(rig.log.lock().unwrap().settled, [Outcome::Taken]);
 }
 
 #[tokio::test]

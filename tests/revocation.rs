@@ -8,7 +8,7 @@
 
 mod support;
 
-use h5gate::token::UnixSeconds;
+use h5gate::token::{Security, UnixSeconds};
 use serde_json::{Value, json};
 
 use support::gate::{Gate, grant, mint};
@@ -70,6 +70,59 @@ fn a_revoked_token_ends_its_sessions_and_starts_no_more() {
         );
         assert_eq!(answer.status, 400, "{bad}");
     }
+}
+
+/// A switch, by a token of its own.
+fn switch(stream: &str, number: u32) -> (String, String) {
+    let mut mine = grant(stream);
+    mine.tag = format!("switch-{number}").parse().unwrap();
+    let Security {
+        expires,
+        tag,
+        token,
+        options,
+    } = mint(&mine);
+    let body = json!({
+        "tag": "", "count": number, "rtmp": {"url": "rtmp://localhost/play", "stream": stream},
+        "security": {"expires": expires, "tag": tag, "token": token, "options": options},
+    });
+    let message =
+        json!({"eventType": "onUpdateSource", "onUpdateSource": body, "requestId": number});
+    (mine.id.to_string(), message.to_string())
+}
+
+#[test]
+fn a_token_that_was_revoked_while_a_later_one_played_ends_what_it_comes_to_play() {
+    let taken = |number: u32| {
+        let names = json!({"tag": "", "count": number});
+        json!({"eventType": "onUpdateSourceSuccess", "onUpdateSourceSuccess": names, "requestId": number})
+            .to_string()
+    };
+    let server = MediaServer::start(move |mut gate| {
+        gate.accept();
+        gate.send(0x1, b"hello");
+        for answers in ["", "2", "1"] {
+            gate.receive().unwrap();
+            if let Ok(number) = answers.parse() {
+                gate.send(0x1, taken(number).as_bytes());
+            }
+        }
+        while gate.receive().is_some() {}
+    });
+    let gate = Gate::before(server.address);
+    let mut viewer = playing(&gate, "abcde-one");
+    let (first, message) = switch("abcde-two", 1);
+    viewer.say(&message);
+    viewer.say(&switch("abcde-three", 2).1);
+    assert_eq!(viewer.hear(), taken(2));
+    let revoke = json!({"organisation": "abcde", "token_id": first}).to_string();
+    let json = ["Content-Type: application/json"];
+    let answer = request(gate.admin, "POST", "/api/revocations", &json, &revoke);
+    let revocation: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(revocation["sessions_ended"], 0, "what plays is another's");
+    viewer.say(r#"{"eventType":"onPlay"}"#);
+    assert_eq!(viewer.hear(), taken(1));
+    assert_eq!(viewer.closed().0, 4901);
 }
 
 #[test]

@@ -372,17 +372,24 @@ fn a_new_token_becomes_the_connections_when_the_media_server_says_so() {
 }
 
 #[test]
-fn a_fifth_switch_that_the_media_server_has_not_answered_is_4400() {
+fn a_flood_of_switches_is_told_in_band_and_what_plays_goes_on() {
     let server = answering(&[]);
     let gate = Gate::before(server.address);
     let mut viewer = playing(&gate, &good("abcde-one"));
-    for _ in 0..4 {
-        viewer.say(&switch(&to("abcde-two"), Some(security_json(&good("abcde-two")))).to_string());
+    let message = switch(&to("abcde-two"), Some(security_json(&good("abcde-two")))).to_string();
+    for _ in 0..30 {
+        viewer.say(&message);
     }
+    let answer: Value = serde_json::from_str(&viewer.hear()).unwrap();
+    let expected = json!({
+        "eventType": "onUpdateSourceError",
+        "onUpdateSourceError": {"tag": "switch-7", "count": 3, "requestId": 42, "code": 4503},
+    });
+    assert_eq!(answer, expected);
     viewer.say(r#"{"eventType":"onPlay"}"#);
-    assert_eq!(viewer.hear(), "played");
-    viewer.say(&switch(&to("abcde-two"), Some(security_json(&good("abcde-two")))).to_string());
-    assert_eq!(viewer.closed().0, 4400);
+    while viewer.hear() != "played" {}
+    let refused = r#"h5gate_switches_total{verdict="refused",reason="switches",code="4503"}"#;
+    assert_eq!(gate.metric(refused), 6.0);
 }
 
 #[test]

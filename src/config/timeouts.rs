@@ -19,6 +19,7 @@ impl Default for Timeouts {
             upstream_lookup: seconds(30),
             media_idle: seconds(60),
             ping: seconds(25),
+            switch_answer: seconds(10),
             write_stall: seconds(30),
             user_timeout: seconds(30),
             half_close: seconds(5),
@@ -89,6 +90,13 @@ pub(super) fn timeouts(root: &mut Table<'_>) -> Timeouts {
             "media has pauses",
         ),
         ping: wait("ping", default.ping, longer, hour, pings),
+        switch_answer: wait(
+            "switch_answer",
+            default.switch_answer,
+            longer,
+            hour,
+            "media servers take a moment",
+        ),
         write_stall: wait(
             "write_stall",
             default.write_stall,

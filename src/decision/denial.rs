@@ -82,6 +82,9 @@ pub enum Reason {
         /// As the token says.
         limit: NonZeroU16,
     },
+    /// The viewer switches faster than the media server answers.
+    #[error("too many switches wait for the media server's answer")]
+    TooManySwitches,
     /// No room for another session.
     #[error("limits.sessions is reached")]
     Overloaded,

@@ -2,12 +2,12 @@
 
 use crate::clock;
 use crate::decision::Facts;
-use crate::decision::denial::Denial;
+use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
 use crate::refusal::Refusal;
 use crate::relay::switch::{SwitchRequest, Unreadable};
-use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted};
-use crate::session::guard::{PendingId, Proposal, SessionGuard};
+use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted, Outcome};
+use crate::session::guard::{PendingId, SessionGuard};
 use crate::session::id::Receipt;
 use crate::token::Security;
 
@@ -20,7 +20,7 @@ pub struct InBand<'a> {
     guard: &'a SessionGuard,
     /// The current token, judged again for a switch that brings none.
     security: Security,
-    /// Tokens of switches that the media server has not answered.
+    /// Tokens of switches that the media server may still take.
     pending: Vec<(PendingId, Security)>,
     receipt: Receipt,
 }
@@ -43,7 +43,7 @@ impl<'a> InBand<'a> {
         }
     }
 
-    fn judge(&mut self, request: &SwitchRequest) -> Result<Granted, Refused> {
+    fn judge(&mut self, request: &SwitchRequest) -> Result<Granted, Denial> {
         let policy = self.gate.policy();
         let target = request
             .target(&policy.edge.rtmp_urls)
@@ -59,16 +59,10 @@ impl<'a> InBand<'a> {
         };
         let security = target.security.as_ref().unwrap_or(&self.security).clone();
         let permit = permit(self.gate, &policy, &security, facts)?;
-        let id = self
-            .guard
-            .propose(permit.clone())
-            .map_err(|refused| match refused {
-                Proposal::Denied(denial) => Refused::Denied(denial),
-                Proposal::TooManyPending => Refused::TooManyPending,
-            })?;
+        let id = self.guard.propose(permit.clone())?;
         if let Err(denial) = still_valid(self.gate, &permit) {
             self.guard.reject(id);
-            return Err(denial.into());
+            return Err(denial);
         }
         self.pending.push((id, security));
         record::switched(self.gate, self.guard.id(), &permit);
@@ -77,42 +71,42 @@ impl<'a> InBand<'a> {
             message: request.granted(&target),
         })
     }
-}
 
-/// Why a switch goes no further.
-enum Refused {
-    Denied(Denial),
-    TooManyPending,
-}
-
-impl<T: Into<Denial>> From<T> for Refused {
-    fn from(denial: T) -> Self {
-        Self::Denied(denial.into())
+    fn refuse(&self, denial: &Denial) -> NotGranted {
+        let refusal = Refusal::from(denial.reason());
+        record::switch_refused(self.gate, self.guard.id(), denial, &refusal);
+        NotGranted(refusal.code)
     }
 }
 
 impl Authority for InBand<'_> {
     fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted> {
-        self.judge(request).map_err(|refused| match refused {
-            Refused::TooManyPending => NotGranted::TooManyPending,
-            Refused::Denied(denial) => {
-                let refusal = Refusal::from(denial.reason());
-                record::switch_refused(self.gate, self.guard.id(), &denial, &refusal);
-                NotGranted::Denied(refusal.code)
-            }
-        })
+        self.judge(request).map_err(|denial| self.refuse(&denial))
     }
 
-    fn answered(&mut self, switch: PendingId, taken: bool) {
+    fn too_many(&mut self) -> NotGranted {
+        self.refuse(&Reason::TooManySwitches.into())
+    }
+
+    fn settle(&mut self, switch: PendingId, outcome: Outcome) {
+        let taken = match outcome {
+            Outcome::Overdue => return self.guard.let_go(switch, false),
+            Outcome::Superseded => return self.guard.let_go(switch, true),
+            Outcome::Taken => true,
+            Outcome::NotTaken => false,
+        };
         let Some(index) = self.pending.iter().position(|(id, _)| *id == switch) else {
             return;
         };
         let (_, security) = self.pending.remove(index);
-        if taken {
-            self.security = security;
-            self.guard.accept(switch, clock::now());
-        } else {
-            self.guard.reject(switch);
+        if !taken {
+            return self.guard.reject(switch);
+        }
+        self.security = security;
+        self.guard.accept(switch, clock::now());
+        // One that was superseded met no revocation until now, when it is in force after all.
+        if still_valid(self.gate, &self.guard.permit()).is_err() {
+            self.guard.revoke();
         }
     }
 

@@ -24,7 +24,7 @@ where
                 .map_or(close.give_up, |stall| stall.min(close.give_up)),
             None => {
                 let asked = self.asked.map(|(at, _)| at);
-                [self.viewer_deadline(), asked]
+                [self.viewer_deadline(), asked, self.switches.deadline()]
                     .into_iter()
                     .flatten()
                     .fold(self.patience(), Ord::min)
@@ -41,6 +41,10 @@ where
         }
         if stalled {
             return Some(Cause::ViewerStalled);
+        }
+        if self.switches.deadline().is_some_and(|end| end <= now) {
+            let overdue = self.switches.expire(now);
+            self.settle(overdue);
         }
         if self.viewer_deadline().is_some_and(|end| end <= now) {
             match self.viewer_side {

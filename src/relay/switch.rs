@@ -3,6 +3,8 @@
 
 mod params;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde_json::{Map, Value, json};
 
 use super::message::without_source;
@@ -207,19 +209,54 @@ impl SwitchRequest {
         json!({ "eventType": "onUpdateSourceError", "onUpdateSourceError": body }).to_string()
     }
 
-    /// Whether an answer of the media server can be to this request: nothing that both carry differs, and it is not the
-    /// connect's, unless the request has that number itself.
+    /// By what its answer is known.
     #[must_use]
-    pub fn is_answered_by(&self, answer: &Answer) -> bool {
-        let fits = |asked: Option<&Value>, told: Option<&Value>| match (asked, told) {
-            (Some(asked), Some(told)) => asked == told,
-            _ => true,
-        };
-        (self.request_id.is_some() || !answer.is_the_connects())
-            && fits(self.request_id.as_ref(), answer.request_id.as_ref())
-            && fits(self.body.get("tag"), answer.body.get("tag"))
-            && fits(self.body.get("count"), answer.body.get("count"))
+    pub fn names(&self) -> Names {
+        let names = names(&self.body, self.request_id.as_ref());
+        Names(names.map(|name| name.map(digest)))
     }
+}
+
+/// A switch's tag, count and id, as digests: they are the viewer's, and may be as long as a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Names([Option<u64>; 3]);
+
+impl Names {
+    /// Whether an answer of the media server can be to this switch: nothing that both carry differs, and it is not the
+    /// connect's, unless the switch has that number itself. An answer without any name is to whatever waits longest.
+    ///
+    /// Media servers call the connect itself a success, in a message of the same form, with an empty tag and zeroes for
+    /// numbers. A viewer may have asked for a switch by then.
+    #[must_use]
+    pub fn are_in(&self, answer: &Answer) -> bool {
+        let [tag, count, id] = names(&answer.body, answer.request_id.as_ref());
+        let [own_tag, own_count, own_id] = self.0;
+        let (mut named, mut known) = (false, false);
+        for (own, told, empty) in [
+            (own_tag, tag, Some(json!(""))),
+            (own_count, count, Some(json!(0))),
+            (own_id, id, own_id.is_none().then(|| json!(0))),
+        ] {
+            let Some(told) = told else { continue };
+            if own.is_some_and(|own| own != digest(told)) {
+                return false;
+            }
+            named = true;
+            known |= Some(told) != empty.as_ref();
+        }
+        known || !named
+    }
+}
+
+/// What a switch and its answer are known by, where it is given.
+fn names<'a>(body: &'a Map<String, Value>, id: Option<&'a Value>) -> [Option<&'a Value>; 3] {
+    [body.get("tag"), body.get("count"), id].map(|name| name.filter(|name| !name.is_null()))
+}
+
+fn digest(name: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// The media server's answer to a switch.
@@ -259,15 +296,6 @@ impl Answer {
             body,
             request_id,
         })
-    }
-
-    /// Media servers call the connect itself a success, in a message of the same form, with an empty tag and zeroes for
-    /// numbers. A viewer may have asked for a switch by then.
-    fn is_the_connects(&self) -> bool {
-        self.taken
-            && self.body.get("tag").is_some_and(|tag| tag == "")
-            && self.body.get("count").is_some_and(|count| *count == 0)
-            && self.request_id.as_ref().is_some_and(|id| *id == 0)
     }
 }
 

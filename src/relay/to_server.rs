@@ -104,7 +104,7 @@ where
 
     fn on_message(&mut self, opcode: u8, message: &[u8]) -> Result<(), Violation> {
         match Message::read(message) {
-            Ok(Message::Switch(request)) => self.on_switch(*request),
+            Ok(Message::Switch(request)) => self.on_switch(&request),
             Ok(Message::Forward { text, playing }) => {
                 match (self.silence, playing) {
                     (Silence::Never, Playing::Pause) => self.silence = Silence::Paused,
@@ -141,20 +141,23 @@ where
         self.send_to_server(opcode, message)
     }
 
-    fn on_switch(&mut self, request: SwitchRequest) -> Result<(), Violation> {
-        match self.authority.decide(&request) {
+    fn on_switch(&mut self, request: &SwitchRequest) -> Result<(), Violation> {
+        let decided = if self.switches.have_room() {
+            self.authority.decide(request)
+        } else {
+            Err(self.authority.too_many())
+        };
+        match decided {
             Ok(granted) => {
-                self.pending.push((granted.id, request));
+                let until = Instant::now() + self.settings.switch_answer;
+                self.switches.push(granted.id, request.names(), until);
                 self.follower.watch(true);
                 self.send_to_server(opcode::TEXT, granted.message.as_bytes())
             }
-            Err(NotGranted::Denied(code)) => {
+            Err(NotGranted(code)) => {
                 let answer = frame::from_server(opcode::TEXT, request.denied(code).as_bytes());
                 self.own_messages.push(answer);
                 Ok(())
-            }
-            Err(NotGranted::TooManyPending) => {
-                Err("too many switches before the media server answered")
             }
         }
     }

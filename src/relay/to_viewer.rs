@@ -9,7 +9,8 @@ use super::follower::{Followed, ServerClose};
 use super::frame::{self, HEADER_LIMIT, opcode};
 use super::passage::{self, Passage, Side};
 use super::switch::Answer;
-use super::{Authority, BUFFER, Cause, PING, Relay, ViewerSide, poll_read};
+use super::{Authority, BUFFER, Cause, Outcome, PING, Relay, ViewerSide, poll_read};
+use crate::session::guard::PendingId;
 
 impl<V, S, A> Relay<'_, V, S, A>
 where
@@ -229,14 +230,16 @@ where
         let Some(answer) = Answer::read(text) else {
             return;
         };
-        let asked = self
-            .pending
-            .iter()
-            .position(|(_, request)| request.is_answered_by(&answer));
-        let Some(index) = asked else { return };
-        let (id, _) = self.pending.remove(index);
-        self.authority.answered(id, answer.taken);
-        self.follower.watch(!self.pending.is_empty());
+        let outcomes = self.switches.answer(&answer);
+        self.settle(outcomes);
+    }
+
+    /// Tells the authority what became of switches. As long as any may still be answered, the media server is listened to.
+    pub(super) fn settle(&mut self, outcomes: Vec<(PendingId, Outcome)>) {
+        for (switch, outcome) in outcomes {
+            self.authority.settle(switch, outcome);
+        }
+        self.follower.watch(!self.switches.is_empty());
     }
 
     fn on_server_close(&mut self, close: ServerClose) {

@@ -16,9 +16,6 @@ use super::seats::{Content, Full, PlayerName, Seat};
 use super::shares::Holders;
 use super::{Newcomer, Sessions, Transport};
 
-/// Switches that may wait for the media server's word at once; players have one at a time.
-const PENDING_LIMIT: usize = 4;
-
 /// Why a session is ended by the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kick {
@@ -57,7 +54,7 @@ pub struct Playing {
 struct State {
     content: Content,
     current: Held,
-    pending: Vec<(PendingId, Held)>,
+    pending: Vec<Pending>,
     next: u32,
     /// When the current token ends the playback.
     cut: Option<Instant>,
@@ -65,11 +62,41 @@ struct State {
     asked: Option<(Instant, Kick)>,
 }
 
+/// A switch that the media server may have taken, or may take yet.
+#[derive(Debug)]
+struct Pending {
+    id: PendingId,
+    held: Held,
+    standing: Standing,
+}
+
+/// How a pending switch counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// For seats and for revocations.
+    Waits,
+    /// For revocations: it waits no longer, and may be in force.
+    LetGo,
+    /// For nothing, until the media server takes it after all.
+    Superseded,
+}
+
 /// A permit and the seat that it takes.
 #[derive(Debug)]
 struct Held {
     permit: Permit,
     seat: Option<Seat>,
+}
+
+impl State {
+    fn find(&self, id: PendingId) -> Option<&Pending> {
+        self.pending.iter().find(|one| one.id == id)
+    }
+
+    fn take(&mut self, id: PendingId) -> Option<Pending> {
+        let index = self.pending.iter().position(|one| one.id == id)?;
+        Some(self.pending.remove(index))
+    }
 }
 
 impl Held {
@@ -185,45 +212,77 @@ impl SessionGuard {
         look(&self.playing.state().current.permit)
     }
 
-    /// Keeps a granted switch until the media server has answered. Until then both tokens count.
-    pub fn propose(&self, permit: Permit) -> Result<PendingId, Proposal> {
-        let seat = self.take_seat(&permit).map_err(Proposal::Denied)?;
+    /// Keeps a granted switch until the media server has answered. Until then both tokens count. How many are kept is for
+    /// the caller to bound.
+    pub fn propose(&self, permit: Permit) -> Result<PendingId, Denial> {
+        let seat = self.take_seat(&permit)?;
         let mut state = self.playing.state();
-        if state.pending.len() == PENDING_LIMIT {
-            drop(state);
-            self.release(Held { permit, seat });
-            return Err(Proposal::TooManyPending);
-        }
         let id = PendingId(state.next);
         state.next = state.next.wrapping_add(1);
-        state.pending.push((id, Held { permit, seat }));
+        state.pending.push(Pending {
+            id,
+            held: Held { permit, seat },
+            standing: Standing::Waits,
+        });
         Ok(id)
     }
 
-    /// The media server took the switch: its token is the session's now.
+    /// The media server took the switch: its token is the session's now. One whose seat was given back needs one again, and
+    /// the session is ended where there is none.
     pub fn accept(&self, id: PendingId, now: UnixSeconds) {
+        let again = match self.playing.state().find(id) {
+            None => return,
+            Some(one) if one.standing == Standing::Waits => None,
+            Some(one) => Some(one.held.permit.clone()),
+        };
+        let again = again.map(|permit| self.take_seat(&permit));
         let mut state = self.playing.state();
-        let Some(index) = state.pending.iter().position(|(pending, _)| *pending == id) else {
+        let Some(Pending { mut held, .. }) = state.take(id) else {
             return;
         };
-        let (_, held) = state.pending.remove(index);
+        let crowded = matches!(again, Some(Err(_)));
+        if let Some(Ok(seat)) = again {
+            held.seat = seat;
+        }
         state.cut = cut_at(&held.permit, now);
         let previous = std::mem::replace(&mut state.current, held);
         drop(state);
         // Its seat is given back without the lock held.
         self.release(previous);
+        if crowded {
+            self.playing.end_in(Duration::ZERO, Kick::Crowded);
+        }
         self.playing.end.tell();
     }
 
     /// The media server did not take the switch.
     pub fn reject(&self, id: PendingId) {
+        let rejected = self.playing.state().take(id);
+        if let Some(rejected) = rejected {
+            self.release(rejected.held);
+        }
+    }
+
+    /// The switch waits no longer, and its seat is given back. Revocations find its token as long as it may be in force,
+    /// which it is not where the media server took a later one (`superseded`).
+    pub fn let_go(&self, id: PendingId, superseded: bool) {
         let mut state = self.playing.state();
-        let Some(index) = state.pending.iter().position(|(pending, _)| *pending == id) else {
+        let Some(one) = state.pending.iter_mut().find(|one| one.id == id) else {
             return;
         };
-        let (_, rejected) = state.pending.remove(index);
+        one.standing = if superseded {
+            Standing::Superseded
+        } else {
+            Standing::LetGo
+        };
+        let (permit, seat) = (one.held.permit.clone(), one.held.seat.take());
         drop(state);
-        self.release(rejected);
+        self.release(Held { permit, seat });
+    }
+
+    /// Its token turns out to be revoked.
+    pub fn revoke(&self) {
+        self.playing.end_in(Duration::ZERO, Kick::Revoked);
     }
 
     /// The media server sends it media. One that asked for metadata alone needs a seat of its own from here on, and is ended
@@ -233,7 +292,7 @@ impl SessionGuard {
         if std::mem::replace(&mut state.content, Content::Media) == Content::Media {
             return;
         }
-        let pending = state.pending.iter().map(|(_, held)| held);
+        let pending = state.pending.iter().map(|one| &one.held);
         // Every token has its own row, so all of them are asked.
         let crowded = std::iter::once(&state.current)
             .chain(pending)
@@ -263,15 +322,6 @@ impl SessionGuard {
     }
 }
 
-/// Why a granted switch cannot be kept.
-#[derive(Debug)]
-pub enum Proposal {
-    /// No seat for it.
-    Denied(Denial),
-    /// The viewer asks faster than the media server answers.
-    TooManyPending,
-}
-
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         self.sessions.playing.remove(&self.playing.id);
@@ -279,7 +329,7 @@ impl Drop for SessionGuard {
         let mut state = self.playing.state();
         let pending = std::mem::take(&mut state.pending)
             .into_iter()
-            .map(|(_, held)| held);
+            .map(|one| one.held);
         let held: Vec<_> = state
             .current
             .seat
@@ -344,9 +394,10 @@ impl Playing {
 
     pub(super) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
         let state = self.state();
-        let held =
-            std::iter::once(&state.current).chain(state.pending.iter().map(|(_, held)| held));
-        held.into_iter()
+        let pending = state.pending.iter();
+        let in_force = pending.filter(|one| one.standing != Standing::Superseded);
+        std::iter::once(&state.current)
+            .chain(in_force.map(|one| &one.held))
             .any(|held| revocation.meets(held.permit.claims(), held.permit.stream(), now))
     }
 

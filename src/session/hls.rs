@@ -20,7 +20,7 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::UnixSeconds;
 
-use super::guard::{Kick, Proposal, SessionGuard};
+use super::guard::{Kick, SessionGuard};
 use super::id::SessionId;
 use super::{Newcomer, Sessions};
 use identity::Identity;
@@ -405,11 +405,7 @@ impl HlsSessions {
             // Ended this very moment.
             return Err(Reason::Restless { address }.into());
         };
-        match guard.propose(permit) {
-            Ok(id) => guard.accept(id, now),
-            Err(Proposal::Denied(denial)) => return Err(denial),
-            Err(Proposal::TooManyPending) => return Err(Reason::Restless { address }.into()),
-        }
+        guard.accept(guard.propose(permit)?, now);
         state.places.settle(address, self.bind);
         state.asked = Instant::now();
         Ok(())

@@ -30,7 +30,7 @@ use h5gate::relay::passage::Side;
 use h5gate::relay::playlist::{Context, Definitions, Signature, rewrite};
 use h5gate::relay::switch::SwitchRequest;
 use h5gate::relay::{
-    Authority, Cause, Farewell, Granted, NotGranted, Relay, RelaySettings, Silence, Start,
+    Authority, Cause, Farewell, Granted, NotGranted, Outcome, Relay, RelaySettings, Silence, Start,
 };
 use h5gate::request::client_address::{AddressHeader, ClientAddress, Neighbours};
 use h5gate::request::query::playback_query;
@@ -244,6 +244,7 @@ fn frame_relayed(turns: usize) {
         any_message: false,
         media_idle: 1_000 * SECOND,
         ping: 1_000 * SECOND,
+        switch_answer: SECOND,
         write_stall: 1_000 * SECOND,
         half_close: SECOND,
         linger: SECOND,
@@ -315,10 +316,14 @@ struct Nobody;
 
 impl Authority for Nobody {
     fn decide(&mut self, _: &SwitchRequest) -> Result<Granted, NotGranted> {
-        Err(NotGranted::TooManyPending)
+        Err(NotGranted(4901))
     }
 
-    fn answered(&mut self, _: PendingId, _: bool) {}
+    fn too_many(&mut self) -> NotGranted {
+        NotGranted(4503)
+    }
+
+    fn settle(&mut self, _: PendingId, _: Outcome) {}
 
     fn dropped(&mut self) {}
 

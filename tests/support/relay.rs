@@ -29,12 +29,13 @@ use h5gate::relay::frame::{self, FrameHeader, apply_mask, header_length, opcode}
 use h5gate::relay::passage::Side;
 use h5gate::relay::switch::{SwitchRequest, Unreadable};
 use h5gate::relay::{
-    Authority, Cause, Farewell, Granted, NotGranted, Relay, RelayEnd, RelaySettings, Silence, Start,
+    Authority, Cause, Farewell, Granted, NotGranted, Outcome, Relay, RelayEnd, RelaySettings,
+    Silence, Start,
 };
 use h5gate::request::client_address::ClientAddress;
 use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
-use h5gate::session::guard::{Playing, Proposal, SessionGuard};
+use h5gate::session::guard::{PendingId, Playing, SessionGuard};
 use h5gate::session::id::{Receipt, SessionId};
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
@@ -62,6 +63,7 @@ pub const SETTINGS: RelaySettings = RelaySettings {
     any_message: false,
     media_idle: Duration::from_secs(60),
     ping: Duration::from_secs(25),
+    switch_answer: Duration::from_secs(10),
     write_stall: Duration::from_secs(30),
     half_close: Duration::from_secs(5),
     linger: Duration::from_secs(2),
@@ -103,7 +105,7 @@ impl Default for Setup {
 #[derive(Debug, Default)]
 pub struct Log {
     pub decided: Vec<String>,
-    pub answered: Vec<bool>,
+    pub settled: Vec<Outcome>,
     pub dropped: usize,
     pub farewells: Vec<Cause>,
 }
@@ -446,7 +448,7 @@ pub struct Script<'a> {
 
 impl Authority for Script<'_> {
     fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted> {
-        let code = |denial: Denial| NotGranted::Denied(Refusal::from(denial.reason()).code);
+        let code = |denial: Denial| NotGranted(Refusal::from(denial.reason()).code);
         let target = request
             .target(&RtmpUrls::new(vec![URL.parse().unwrap()]))
             .map_err(|unreadable| match unreadable {
@@ -456,24 +458,26 @@ impl Authority for Script<'_> {
         let stream = target.stream.to_string();
         self.log.lock().unwrap().decided.push(stream.clone());
         if !self.granted.contains(&stream) {
-            return Err(NotGranted::Denied(4901));
+            return Err(NotGranted(4901));
         }
-        match self.guard.propose(permit(&stream, |_| {})) {
-            Ok(id) => Ok(Granted {
-                id,
-                message: request.granted(&target),
-            }),
-            Err(Proposal::TooManyPending) => Err(NotGranted::TooManyPending),
-            Err(Proposal::Denied(denial)) => Err(code(denial)),
-        }
+        let id = self.guard.propose(permit(&stream, |_| {})).map_err(code)?;
+        Ok(Granted {
+            id,
+            message: request.granted(&target),
+        })
     }
 
-    fn answered(&mut self, switch: h5gate::session::guard::PendingId, taken: bool) {
-        self.log.lock().unwrap().answered.push(taken);
-        if taken {
-            self.guard.accept(switch, NOW);
-        } else {
-            self.guard.reject(switch);
+    fn too_many(&mut self) -> NotGranted {
+        NotGranted(4503)
+    }
+
+    fn settle(&mut self, switch: PendingId, outcome: Outcome) {
+        self.log.lock().unwrap().settled.push(outcome);
+        match outcome {
+            Outcome::Taken => self.guard.accept(switch, NOW),
+            Outcome::NotTaken => self.guard.reject(switch),
+            Outcome::Overdue => self.guard.let_go(switch, false),
+            Outcome::Superseded => self.guard.let_go(switch, true),
         }
     }
 
