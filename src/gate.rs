@@ -1,5 +1,7 @@
 //! What all connections share.
 
+pub mod memory;
+pub mod reloads;
 pub mod sharing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
 use http_body_util::Full;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing_appender::non_blocking::ErrorCounter;
 
@@ -27,6 +30,8 @@ use crate::session::{Sessions, Transport};
 use crate::token::{Keyring, Owner, UnixSeconds};
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::{Patience, Upstream};
+use memory::Memory;
+use reloads::Reloads;
 use sharing::Cache;
 
 /// The running gate.
@@ -41,6 +46,12 @@ pub struct Gate {
     pub hls: HlsSessions,
     /// What viewers over HTTP share; `None` when each fetches for itself.
     pub cache: Option<Arc<Cache>>,
+    /// Memory for playlists that are read and rewritten, and for those of one viewer until they are sent.
+    pub playlists: Arc<Memory>,
+    /// How many long playlists are rewritten at once, beside the workers.
+    pub rewriting: Semaphore,
+    /// What is known of the playlists that they reload.
+    pub reloads: Reloads,
     /// The fetches for all, which outlive those who began them.
     pub fetches: TaskTracker,
     /// How playback over HTTP is configured.
@@ -170,6 +181,9 @@ impl Gate {
             })),
             hls: playing,
             cache: hls.cache.then(|| Cache::new(sharing::settings(&hls))),
+            playlists: Memory::new(hls.playlist_memory),
+            rewriting: Semaphore::new(limits.workers),
+            reloads: Reloads::default(),
             fetches: TaskTracker::new(),
             hls_config: hls,
             http_upstream: Upstream::new(upstream.http_servers, authority, patience, limits.dials),
@@ -305,6 +319,7 @@ impl Gate {
                 .as_ref()
                 .map_or(0, ErrorCounter::dropped_lines),
             servers: servers.into_iter().collect(),
+            playlists: self.playlists.used(),
             cache: self.cache.as_ref().map(|cache| cache.stats()),
         })
     }

@@ -100,6 +100,8 @@ pub struct Readings {
     pub log_lines_dropped: usize,
     /// Media servers, and whether each is healthy.
     pub servers: Vec<(String, bool)>,
+    /// Memory of playlists that are not shared.
+    pub playlists: usize,
     /// What viewers over HTTP share, when they do.
     pub cache: Option<CacheStats>,
 }
@@ -234,6 +236,9 @@ impl Metrics {
             "Log lines that found no room",
             counter(readings.log_lines_dropped),
         );
+        let help =
+            "Memory of playlists that are being read or rewritten, or are one viewer's alone";
+        now.register_with_unit("playlists", help, Unit::Bytes, gauge(readings.playlists));
         if let Some(cache) = &readings.cache {
             let look_ups = [
                 ("hit", cache.hits),

@@ -120,6 +120,7 @@ impl From<&Reason> for Refusal {
             Reason::Overloaded => busy("overloaded"),
             Reason::TokenShare { .. } => busy("token_share"),
             Reason::NetworkShare { .. } => busy("network_share"),
+            Reason::PlaylistMemory => busy("playlist_memory"),
             Reason::Draining => busy("draining"),
         }
     }

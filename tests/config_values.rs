@@ -77,6 +77,7 @@ drain = "14s"
 session_idle = "15s"
 bind_address = "exact"
 playlist = "1MiB"
+playlist_memory = "5MiB"
 cache = false
 cache_size = "3MiB"
 cache_object = "128KiB"
@@ -237,6 +238,7 @@ fn every_value_arrives() {
     );
 
     let hls = config.hls;
+    assert_eq!(hls.playlist_memory, 5 << 20);
     assert_eq!(
         (hls.session_idle, hls.bind_address, hls.playlist),
         (Duration::from_secs(15), Bind::Exact, 1 << 20)

@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use support::gate::{Gate, Setup, grant, mint};
 use support::hls::{
-    HERE, ask, ask_only, entry, expiring, gate_with, links, play, server, wait_for_expiry,
+    HERE, ask, ask_only, entry, expiring, gate_with, links, live, pages_but, play, scripted,
+    server, wait_for_expiry,
 };
 use support::http_server::{HttpServer, Page, playlist, segment};
 use support::media_server::{MediaServer, read_head};
@@ -112,6 +113,7 @@ fn a_playlist_that_comes_drop_by_drop_is_not_waited_for() {
 fn a_viewer_who_asks_for_what_is_not_there_yet_makes_no_server_look_failed() {
     let server = server();
     let gate = gate_with(server.address, "");
+    server.set("/hls/abcde-one/low/media.m3u8", playlist(&live(998)));
     let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));
     let healthy = || {
         gate.metric(&format!(
@@ -222,7 +224,10 @@ fn a_request_that_waits_for_the_media_server_ends_with_the_last_who_waits_for_it
                         assert!(matches!(end, Ok(0) | Err(_)));
                         return held.send("end").unwrap();
                     }
-                    let text = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n";
+                    let text = match head.contains("low.m3u8") {
+                        true => live(9998),
+                        false => "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow.m3u8\n".to_owned(),
+                    };
                     let head =
                         "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\nContent-Length:";
                     let answer = format!("{head} {}\r\n\r\n{text}", text.len());
@@ -239,6 +244,7 @@ fn a_request_that_waits_for_the_media_server_ends_with_the_last_who_waits_for_it
     });
     let entry = entry(&grant("abcde-one"), "1");
     let list = links(&entry, &get(gate.playback, &entry, &[]).body).remove(0);
+    assert_eq!(get(gate.playback, &list, &[]).status, 200);
     let head = format!("GET {list}?_HLS_msn=9999 HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let mut sockets = [connect(gate.playback), connect(gate.playback)];
     for socket in &mut sockets {
@@ -253,4 +259,58 @@ fn a_request_that_waits_for_the_media_server_ends_with_the_last_who_waits_for_it
     );
     drop(other);
     assert_eq!(ends.recv_timeout(PATIENCE), Ok("end"));
+}
+
+/// A playlist of a third of a megabyte, a long one as links, that says something else each time, so that no two answers are one.
+fn changing(server_of: &'static str, fields: &'static str) -> MediaServer {
+    let turn = std::sync::atomic::AtomicUsize::new(0);
+    scripted(pages_but(server_of), move |mut gate| {
+        let turn = turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#{turn}\n");
+        for number in 0..12_000 {
+            text += &format!("#EXTINF:1,\n{turn}/{number:012}.ts\n");
+        }
+        let mut page = playlist(&text);
+        page.fields += fields;
+        gate.send_raw(&page.last());
+    })
+}
+
+#[test]
+fn viewers_that_read_no_long_playlist_pin_no_more_than_is_configured() {
+    const LIMIT: usize = 8 << 20;
+    let entry_page = "/hls/abcde-one/playlist.m3u8";
+    for (fields, tables) in [
+        // Shared, each for 10 ms; and one viewer's alone, for two reasons.
+        ("", "cache_playlist = \"10ms\"\ncache_size = \"8MiB\""),
+        ("Cache-Control: private\r\n", "playlist_memory = \"8MiB\""),
+        ("", "cache = false\nplaylist_memory = \"8MiB\""),
+    ] {
+        let media = changing(entry_page, fields);
+        let tables = format!("[hls]\n{tables}");
+        let gate = gate_with(media.address, &tables);
+        let before = gate.memory();
+        let mut silent = Vec::new();
+        for cid in 0..32 {
+            let count = gate.metric("h5gate_http_answers_total");
+            silent.push(ask_only(
+                &gate,
+                &entry(&grant("abcde-one"), &cid.to_string()),
+            ));
+            until("its answer", || {
+                (gate.metric("h5gate_http_answers_total") > count).then_some(())
+            });
+        }
+        let pinned = gate.memory().saturating_sub(before);
+        let account = gate.metric("h5gate_cache_bytes") + gate.metric("h5gate_playlists_bytes");
+        // The limits of both, what one playlist takes while it is rewritten, and sockets.
+        assert!(
+            pinned < 3 * LIMIT,
+            "{pinned} bytes, {account} in account ({tables})"
+        );
+        assert!(
+            account <= 2.0 * 8.0 * 1024.0 * 1024.0,
+            "{account} ({tables})"
+        );
+    }
 }

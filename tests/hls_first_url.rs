@@ -245,14 +245,14 @@ fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
 #[test]
 fn a_long_playlist_to_begin_with_plays_with_a_long_token_and_is_written_as_it_is_read() {
     use std::fmt::Write as _;
-    let mut text = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:1\n");
+    let mut text = String::from("#EXTM3U\n#EXT-X-TARGETDURATION:60\n");
     for number in 0..18_000 {
         write!(text, "#EXTINF:1,\n{number}.ts\n").unwrap();
     }
     let server = server();
     server.set("/hls/abcde-one/playlist.m3u8", playlist(&text));
     server.set("/hls/abcde-one/17999.ts", segment(b"the last one"));
-    let gate = gate_with(server.address, "");
+    let gate = gate_with(server.address, "[hls]\ncache_playlist = \"1h\"");
     let mut long = grant("abcde-one");
     long.tag = "t".repeat(200).parse().unwrap();
     let pages: Vec<_> = (0..8)

@@ -379,14 +379,18 @@ fn what_a_viewer_got_is_counted_to_the_byte() {
     );
     // Once for all, and once for this viewer.
     let first = ask(&gate, &entry(&grant("abcde-one"), "1")).body.len();
-    let own = format!("{}&_HLS_own=1", entry(&grant("abcde-one"), "2"));
+    let mut private = playlist(MULTI);
+    private.fields += "Cache-Control: private\r\n";
+    server.set("/hls/abcde-two/playlist.m3u8", private);
+    let own = query("abcde-two", &mint(&grant("abcde-two")));
+    let own = format!("/h5live/authhttp/playlist.m3u8?{own}&pid=7");
     let second = ask(&gate, &own).body.len();
     let heads = server.heads();
     let named: Vec<_> = heads
         .iter()
         .map(|head| header(head, "x-forwarded-for"))
         .collect();
-    assert_eq!(named, [None, Some("192.0.2.1")], "a fetch of its own");
+    assert_eq!(named, [None, None, Some("192.0.2.1")], "a fetch of its own");
     assert!(first > MULTI.len() && second > MULTI.len());
     until("both to be over", || {
         (gate.metric("h5gate_sessions") == 0.0).then_some(())

@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 
 use support::gate::{Gate, grant};
 use support::hls::{
-    HERE, MULTI, ask, ask_only, begin, entry, gate_with, links, play, scripted, server,
+    HERE, MULTI, ask, ask_only, begin, entry, gate_with, links, live, play, scripted, server,
 };
 use support::http_server::{HttpServer, Page, playlist, segment, target};
 use support::media_server::read_head;
@@ -128,14 +128,14 @@ fn answer_of(mut socket: std::net::TcpStream) -> u16 {
 #[test]
 fn a_playlist_that_is_held_back_until_there_is_news_is_waited_for_and_a_plain_one_is_not() {
     for tables in ["cache_playlist = \"10ms\"", "cache = false"] {
-        let media = "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n1.ts\n";
+        let media = live(6);
         let (tell, told) = channel();
         let (release, released) = channel::<()>();
         let (tell, released) = (Mutex::new(tell), Mutex::new(released));
         let first = Mutex::new(true);
         let server = scripted(vec![(MULTIVARIANT, playlist(MULTI))], move |mut gate| {
             if std::mem::take(&mut *first.lock().unwrap()) {
-                return gate.send_raw(&playlist(media).last());
+                return gate.send_raw(&playlist(&media).last());
             }
             if !target(&gate.head).contains("_HLS_msn=7") {
                 // Never answered.
@@ -143,7 +143,7 @@ fn a_playlist_that_is_held_back_until_there_is_news_is_waited_for_and_a_plain_on
             }
             tell.lock().unwrap().send(()).unwrap();
             let _ = released.lock().unwrap().recv();
-            gate.send_raw(&playlist(media).last());
+            gate.send_raw(&playlist(&live(7)).last());
         });
         let gate = gate_with(
             server.address,

@@ -17,6 +17,7 @@ impl Default for HlsConfig {
             session_idle: seconds(30),
             bind_address: Bind::Prefix,
             playlist: 2 << 20,
+            playlist_memory: 64 << 20,
             cache: true,
             cache_size: 256 << 20,
             cache_object: 16 << 20,
@@ -47,13 +48,14 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
     }
     let idle = Bounds::new(second, hour, "a player asks once in a target duration");
     let playlist = Bounds::new(64 << 10, 64 * MIB, "a playlist must fit in");
-    let store = Bounds::new(MIB, 1 << 40, "a segment must fit in");
+    let store = Bounds::new(MIB, 1 << 40, "a playlist or segment must fit in");
     let object = Bounds::new(64 << 10, 1024 * MIB, "a playlist must fit in");
     let moment = Bounds::new(Duration::from_millis(10), hour, "use cache = false");
     HlsConfig {
         session_idle: duration(t, "session_idle", default.session_idle, idle),
         bind_address,
         playlist: size(t, "playlist", default.playlist, playlist),
+        playlist_memory: size(t, "playlist_memory", default.playlist_memory, store),
         cache: t.flag("cache", default.cache),
         cache_size: size(t, "cache_size", default.cache_size, store),
         cache_object: size(t, "cache_object", default.cache_object, object),

@@ -104,6 +104,9 @@ pub enum Reason {
         /// The limit.
         limit: usize,
     },
+    /// No memory for another playlist.
+    #[error("hls.playlist_memory is reached")]
+    PlaylistMemory,
     /// We are stopping.
     #[error("the gate is draining")]
     Draining,

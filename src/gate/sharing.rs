@@ -6,6 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::config::HlsConfig;
 use crate::relay::cache::CacheSettings;
+use crate::relay::playlist::Reload;
 use crate::upstream::UpstreamError;
 
 /// The most playlists and segments that are shared at once; they are far fewer than viewers.
@@ -26,6 +27,10 @@ pub struct SharedHead {
     pub is_playlist: bool,
     /// Of a media playlist.
     pub target_duration: Option<Duration>,
+    /// Of a media playlist.
+    pub reload: Reload,
+    /// In how many places a ticket is put in where a playlist leaves.
+    pub tickets: usize,
 }
 
 /// Why there is nothing for all.
@@ -35,6 +40,14 @@ pub enum Failure {
     Upstream(UpstreamError),
     /// An answer that says why there is nothing.
     Status(StatusCode),
+    /// `hls.playlist_memory` is reached.
+    NoRoom,
+}
+
+impl From<UpstreamError> for Failure {
+    fn from(error: UpstreamError) -> Self {
+        Self::Upstream(error)
+    }
 }
 
 pub(super) fn settings(hls: &HlsConfig) -> CacheSettings {

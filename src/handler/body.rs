@@ -23,6 +23,8 @@ pub enum AnswerBody {
     Fetched(Running<FetchBody>),
     /// As it comes from the media server, for all who want it.
     Shared(Running<SharedBody>),
+    /// All of it is there, and charged for until it is sent.
+    Own(Option<Pieces>),
     /// A playlist that a playback begins with.
     First(FirstPlaylist),
 }
@@ -91,9 +93,11 @@ impl Body for AnswerBody {
             }),
             Self::Fetched(body) => body.poll(cx),
             Self::Shared(body) => body.poll(cx),
-            Self::First(body) => {
-                Poll::Ready(body.next_piece().map(|piece| Ok(Frame::data(piece.into()))))
-            }
+            Self::Own(body) => Poll::Ready(body.take().map(|all| Ok(Frame::data(all)))),
+            Self::First(body) => body.poll(cx).map(|piece| {
+                let piece = piece?.map(|piece| Frame::data(piece.into()));
+                Some(piece)
+            }),
         }
     }
 
@@ -102,6 +106,7 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.is_end_stream(),
             Self::Fetched(running) => running.body.is_end_stream(),
             Self::Shared(running) => running.body.is_end_stream(),
+            Self::Own(body) => body.is_none(),
             Self::First(body) => body.left() == 0,
         }
     }
@@ -111,6 +116,10 @@ impl Body for AnswerBody {
             Self::Whole(body) => body.size_hint(),
             Self::Fetched(running) => running.body.size_hint(),
             Self::Shared(running) => running.body.size_hint(),
+            Self::Own(body) => {
+                let left = body.as_ref().map_or(0, Pieces::remaining);
+                SizeHint::with_exact(left as u64)
+            }
             Self::First(body) => SizeHint::with_exact(body.left()),
         }
     }

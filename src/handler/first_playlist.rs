@@ -1,21 +1,32 @@
 //! The playlist that a playback begins with: what many viewers share, with one viewer's ticket in its places.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
+use hyper::body::Body as _;
 use memchr::memchr_iter;
 
+use crate::relay::cache::pieces::Charge;
 use crate::session::hls::playback::Answering;
+
+use super::body::{AnswerBody, Cut};
 
 /// How much is written at once, give or take a line.
 const PIECE: usize = 16 * 1024;
 
 /// A body that is written as it is sent, a piece at a time, from a text that is not copied: a long playlist whose ticket
-/// stands in every line is never held as long as that.
+/// stands in every line is never held as long as that, and of the text itself no more is held than is read at once.
 #[derive(Debug)]
 pub struct FirstPlaylist {
-    /// The text; no place stands in two of these.
+    from: Box<AnswerBody>,
+    /// What of the text is at hand; no place stands in two of these.
     text: VecDeque<Bytes>,
+    /// What that is charged for by.
+    _charge: Option<Charge>,
+    /// What follows it and may be the beginning of a place.
+    cut_off: Bytes,
     place: Place,
     ticket: String,
     /// Bytes that are still to be sent.
@@ -24,25 +35,28 @@ pub struct FirstPlaylist {
 }
 
 impl FirstPlaylist {
-    /// `text` with `ticket` wherever `place` stands. What is more than the text is counted for the playback.
+    /// The text of a body with `ticket` in the `places` where `place` stands. What is more than the text is counted for the
+    /// playback.
     #[must_use]
     pub fn new(
-        text: Vec<Bytes>,
-        place: &'static str,
+        from: AnswerBody,
+        (place, places): (&'static str, usize),
         ticket: String,
         answering: Answering,
     ) -> Self {
-        let place = Place(place.as_bytes());
-        let text = with_whole_places(text, place);
-        let length: usize = text.iter().map(Bytes::len).sum();
-        let places: usize = text.iter().map(|part| place.all(part).count()).sum();
-        let own = length - places * place.0.len() + places * ticket.len();
-        answering.count(own.saturating_sub(length) as u64);
+        let length = from.size_hint().lower();
+        let places = places as u64;
+        let own =
+            (length + places * ticket.len() as u64).saturating_sub(places * place.len() as u64);
+        answering.count(own.saturating_sub(length));
         Self {
-            text,
-            place,
+            from: Box::new(from),
+            text: VecDeque::new(),
+            _charge: None,
+            cut_off: Bytes::new(),
+            place: Place(place.as_bytes()),
             ticket,
-            left: own as u64,
+            left: own,
             _answering: answering,
         }
     }
@@ -54,7 +68,28 @@ impl FirstPlaylist {
     }
 
     /// What is sent next; `None` at the end.
-    pub fn next_piece(&mut self) -> Option<Bytes> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        while self.text.is_empty() {
+            match ready!(Pin::new(&mut *self.from).poll_frame(cx)?) {
+                Some(frame) => {
+                    let Ok(pieces) = frame.into_data() else {
+                        continue;
+                    };
+                    let (parts, charge) = pieces.take_apart();
+                    self._charge = charge;
+                    let cut_off = std::mem::take(&mut self.cut_off);
+                    let parts = std::iter::once(cut_off).chain(parts);
+                    self.text = with_whole_places(parts.collect(), self.place);
+                    self.cut_off = cut_off_beginning(&mut self.text, self.place);
+                }
+                None if self.cut_off.is_empty() => return Poll::Ready(None),
+                None => self.text.push_back(std::mem::take(&mut self.cut_off)),
+            }
+        }
+        Poll::Ready(Some(Ok(self.next_piece())))
+    }
+
+    fn next_piece(&mut self) -> Bytes {
         let room = usize::try_from(self.left).unwrap_or(PIECE).min(PIECE);
         let mut piece = Vec::with_capacity(room);
         while piece.len() < PIECE
@@ -76,8 +111,32 @@ impl FirstPlaylist {
             }
         }
         self.left = self.left.saturating_sub(piece.len() as u64);
-        (!piece.is_empty()).then(|| piece.into())
+        piece.into()
     }
+}
+
+/// In how many places a text has room for a ticket.
+#[must_use]
+pub fn places(text: &[u8], place: &'static str) -> usize {
+    Place(place.as_bytes()).all(text).count()
+}
+
+/// Takes the beginning of a place off the end of a text.
+fn cut_off_beginning(text: &mut VecDeque<Bytes>, place: Place) -> Bytes {
+    let Some(last) = text.back_mut() else {
+        return Bytes::new();
+    };
+    let first = last.len().saturating_sub(place.0.len() - 1);
+    let begins = |at: &usize| last.get(*at..).is_some_and(|end| place.0.starts_with(end));
+    let Some(at) = (first..last.len()).find(begins) else {
+        return Bytes::new();
+    };
+    let cut_off = Bytes::copy_from_slice(last.get(at..).unwrap_or_default());
+    last.truncate(at);
+    if last.is_empty() {
+        text.pop_back();
+    }
+    cut_off
 }
 
 /// A text that stands for the ticket: `~{…`, as no link has it.
@@ -143,10 +202,21 @@ mod tests {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
             cuts.extend([0, text.len()]);
             cuts.sort_unstable();
-            let parts = cuts.windows(2).map(|cut| text.slice(cut[0]..cut[1])).collect();
-            let whole = with_whole_places(parts, PLACE);
+            let parts: Vec<_> = cuts.windows(2).map(|cut| text.slice(cut[0]..cut[1])).collect();
+            let whole = with_whole_places(parts.clone(), PLACE);
             prop_assert_eq!(whole.iter().map(|part| count(part)).sum::<usize>(), count(&text));
             prop_assert_eq!(Vec::from(whole).concat(), &text[..]);
+            // The same where each part is read on its own.
+            let (mut found, mut all, mut cut_off) = (0, Vec::new(), Bytes::new());
+            for part in parts {
+                let mut text = with_whole_places(vec![cut_off, part], PLACE);
+                cut_off = cut_off_beginning(&mut text, PLACE);
+                found += text.iter().map(|part| count(part)).sum::<usize>();
+                all.extend(text.into_iter().flatten());
+            }
+            all.extend(cut_off);
+            prop_assert_eq!(found, count(&text));
+            prop_assert_eq!(all, &text[..]);
         }
     }
 }

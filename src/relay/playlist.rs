@@ -35,16 +35,18 @@ mod definitions;
 mod encoding;
 mod link;
 mod query;
+mod reload;
 mod resolve;
 
 pub use definitions::{DEFINITIONS_LIMIT, Definitions};
 pub use link::{Signature, link_target};
-pub use query::is_usual;
+pub use query::for_server;
+pub use reload::{Directives, Reach, Reload};
 
 use std::ops::Range;
 use std::time::Duration;
 
-use attributes::{Meaning, TagLine, find};
+use attributes::{Meaning, Says, TagLine, find};
 use definitions::Substituted;
 use link::Links;
 
@@ -104,6 +106,8 @@ pub struct Rewritten {
     pub target_duration: Option<Duration>,
     /// EXT-X-ENDLIST: it will not change.
     pub ended: bool,
+    /// Of a media playlist: what its next reload may ask for.
+    pub reload: Reload,
     /// A link's file is `stream.mp4`, an endless file and no segment (PROTOCOL.md 2).
     pub names_progressive: bool,
     /// EXT-X-DEFINE with QUERYPARAM: players read it with the query that they asked with.
@@ -151,6 +155,8 @@ pub fn rewrite(text: &[u8], context: &Context<'_>) -> Result<Rewritten, Playlist
 enum Leads {
     /// To no playlist that could import.
     Elsewhere,
+    /// To a part of a segment.
+    Part,
     /// To a media playlist of this multivariant playlist.
     ToMedia,
     /// To another media playlist beside this one: spelled as the multivariant playlist does, since players compare.
@@ -207,6 +213,7 @@ impl<'a> Rewriter<'a> {
                 kind: Kind::Media,
                 target_duration: None,
                 ended: false,
+                reload: Reload::default(),
                 names_progressive: false,
                 depends_on_query: false,
             },
@@ -246,6 +253,9 @@ impl<'a> Rewriter<'a> {
         match Meaning::of(name) {
             Meaning::Links { names, leads } => {
                 self.multivariant |= leads == Leads::ToMedia;
+                if leads == Leads::Part {
+                    self.rewritten.reload.part();
+                }
                 let value_at = start + line.len() - value.len();
                 let mut found = names.map(|name| find(value, name));
                 found.sort_unstable_by_key(|found| found.as_ref().map(|range| range.start));
@@ -264,13 +274,28 @@ impl<'a> Rewriter<'a> {
                 self.rewritten.depends_on_query |= depends;
             }
             Meaning::Multivariant => self.multivariant = true,
-            Meaning::Media => self.media = true,
+            Meaning::Segment => {
+                self.media = true;
+                self.rewritten.reload.segment();
+            }
+            Meaning::Reload(says) => {
+                let reload = &mut self.rewritten.reload;
+                match says {
+                    Says::Start => reload.starts_at(value),
+                    Says::Control => reload.control(value),
+                    Says::PartTarget => reload.part_target(value),
+                    Says::Skipped => reload.skipped(value),
+                }
+            }
             Meaning::TargetDuration => {
                 self.media = true;
                 self.rewritten.target_duration =
                     self.rewritten.target_duration.or_else(|| seconds(value));
             }
-            Meaning::EndList => self.rewritten.ended = true,
+            Meaning::EndList => {
+                self.rewritten.ended = true;
+                self.rewritten.reload.end();
+            }
             Meaning::Other => {}
         }
         Ok(())
@@ -295,7 +320,7 @@ impl<'a> Rewriter<'a> {
             Substituted::Impossible => return Ok(()),
         };
         let definitions = match leads {
-            Leads::Elsewhere => "",
+            Leads::Elsewhere | Leads::Part => "",
             Leads::ToMedia => self.handed,
             Leads::ToSibling => match &mut self.siblings {
                 Some(encoded) => encoded,

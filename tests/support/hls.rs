@@ -15,6 +15,14 @@ pub const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\
 pub const MEDIA: &str =
     "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n1.ts\n#EXTINF:1,\n/other/2.ts?x=1\n";
 
+/// A live playlist of one segment, whose reload may wait for the next one.
+pub fn live(segment: u64) -> String {
+    format!(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES\n\
+         #EXT-X-MEDIA-SEQUENCE:{segment}\n#EXTINF:2,\n{segment}.ts\n"
+    )
+}
+
 pub fn server() -> HttpServer {
     HttpServer::start(&pages())
 }

@@ -9,31 +9,38 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use tokio::time::Instant;
 
+use crate::decision::denial::Reason;
 use crate::gate::Gate;
+use crate::gate::reloads::Known;
 use crate::gate::sharing::{Cache, Failure, SharedHead};
 use crate::relay::cache::LookUp;
 use crate::relay::cache::key::CacheKey;
+use crate::relay::cache::pieces::Pieces;
 use crate::relay::cache::reader::{Outcome, Reader};
-use crate::relay::playlist::GROWTH_LIMIT;
-use crate::session::hls::playback::{Answering, Standing};
+use crate::relay::playlist::{Directives, Reach};
+use crate::session::hls::playback::Answering;
 use crate::upstream::UpstreamError;
+use crate::upstream::fetch::Fetched;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
+use super::super::Refused;
 use super::super::body::{AnswerBody, Running};
 use super::super::first_playlist::FirstPlaylist;
 use super::Trouble;
 use super::admission::Admitted;
-use super::fetching::{fill, holds_playlist, kept_headers, playlist, playlist_headers};
+use super::fetching::{
+    Readable, fill, holds_playlist, kept_headers, note, playlist, playlist_headers, tickets,
+};
 use super::range::{ByteRange, is_of_the_same};
-use super::wanted::{TICKET_HERE, Wanted};
+use super::wanted::{TICKET_HERE, Wanted, patience};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
 
-/// How many answers one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
+/// How many segments one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
 const SHARED_AT_ONCE: u32 = 16;
 
 /// The answer to an admitted request.
@@ -45,83 +52,69 @@ pub async fn content(
 ) -> Result<Response<AnswerBody>, Trouble> {
     // Whoever waits for the media server is not quiet, however long it takes, and makes way for nobody.
     let answering = admitted.session.answer();
-    // What is shared is held for as long as anybody reads it: nobody holds much of it alone.
+    // What is shared is held for as long as it is read, and a viewer reads a few at once. A playlist is never fetched for one
+    // viewer instead: that would take more.
+    let few = admitted.session.answers() <= SHARED_AT_ONCE;
     let cache = gate.cache.as_ref();
-    let cache = cache.filter(|_| admitted.session.answers() <= SHARED_AT_ONCE);
+    let cache = cache.filter(|_| few || wanted.names_playlist);
     let shared = match (cache, &wanted.shared) {
         (Some(cache), Some(target)) if is_for_all(head, wanted) => {
             share(gate, cache, admitted, wanted, target).await?
         }
-        (Some(cache), Some(target)) if is_for_a_part(head) => held(cache, wanted, target).await,
+        (Some(cache), Some(_)) if is_for_what_is_there(head) => held(cache, wanted).await,
         _ => None,
     };
-    let response = match shared {
-        Some((shared, reader)) => from_cache(answering, head, &shared, reader),
+    let (response, tickets) = match shared {
+        Some((shared, reader)) => {
+            let tickets = shared.is_playlist.then_some(shared.tickets);
+            (from_cache(answering, head, &shared, reader), tickets)
+        }
         None => alone(gate, admitted, answering, head, wanted).await?,
     };
-    for_viewer(gate, admitted, response, wanted).await
+    for_viewer(admitted, response, wanted, tickets)
 }
 
-/// Puts the viewer's ticket into the links of the playlist that its playback begins with.
-async fn for_viewer(
-    gate: &Gate,
+/// Puts the viewer's ticket into the links of the playlist that its playback begins with, in so many places; `None` is no
+/// playlist, with which no playback begins.
+fn for_viewer(
     admitted: &Admitted,
     response: Response<AnswerBody>,
     wanted: &Wanted,
+    tickets: Option<usize>,
 ) -> Result<Response<AnswerBody>, Trouble> {
-    let Some(ticket) = &wanted.ticket else {
+    let Some(ticket) = wanted
+        .ticket
+        .as_ref()
+        .filter(|_| response.status().is_success())
+    else {
         return Ok(response);
     };
-    let (mut head, body) = response.into_parts();
-    // A playlist is complete or about to be. What else a media server answers with may have no end.
-    let limit = gate.hls_config.playlist.saturating_add(GROWTH_LIMIT);
-    let (mut body, mut text) = (Limited::new(body, limit), Vec::new());
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| troubled(gate, admitted, error.as_ref()))?;
-        text.extend(frame.into_data().into_iter().flatten());
+    let tickets = tickets.ok_or(UpstreamError::WrongAnswer("no playlist to begin with"))?;
+    if tickets == 0 {
+        return Ok(response);
     }
+    let (mut head, body) = response.into_parts();
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer();
-    let body = FirstPlaylist::new(text, &TICKET_HERE, ticket, answering);
+    let body = FirstPlaylist::new(body, (&TICKET_HERE, tickets), ticket, answering);
     Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
 
-/// Why a playlist that a playback begins with was not read to its end.
-fn troubled(
-    gate: &Gate,
-    admitted: &Admitted,
-    error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Trouble {
-    const TOO_LONG: UpstreamError =
-        UpstreamError::WrongAnswer("too long for a playlist to begin with");
-    if error.is::<LengthLimitError>() {
-        return TOO_LONG.into();
-    }
-    match gate
-        .hls
-        .standing(&admitted.session, admitted.permit.address())
-    {
-        Standing::Over(kick) => Trouble::Over(admitted.session.id(), kick),
-        Standing::Plays | Standing::Elsewhere => UpstreamError::Unreachable.into(),
-    }
-}
-
-/// Whether the answer to this request is the same for everybody. Part of a body is asked for by the viewer itself; but
-/// `bytes=0-`, which some players send with everything, asks for all of it. A HEAD of what is not a playlist costs the
-/// media server nothing.
+/// Whether the answer to this request is fetched for all. Part of a body is asked for by the viewer itself; but `bytes=0-`,
+/// which some players send with everything, asks for all of it. For a HEAD no body is fetched at all.
 fn is_for_all(head: &Parts, wanted: &Wanted) -> bool {
     let whole = head
         .headers
         .get(RANGE)
         .is_none_or(|range| range == "bytes=0-");
-    wanted.names_playlist || (whole && head.method == Method::GET)
+    head.method == Method::GET && (wanted.names_playlist || whole)
 }
 
-/// Whether one part of a body is asked for, which whoever holds the whole can give. Whoever does not leaves it to the media
-/// server: a long file is not fetched for a part of it.
-fn is_for_a_part(head: &Parts) -> bool {
-    head.method == Method::GET && ByteRange::of(&head.headers).is_some()
+/// Whether one part of a body is asked for, or only its head, which what is held whole can give. Where nothing is held that is
+/// left to the media server: a long file is not fetched for a part of it.
+fn is_for_what_is_there(head: &Parts) -> bool {
+    head.method == Method::HEAD || ByteRange::of(&head.headers).is_some()
 }
 
 /// An answer that is for all.
@@ -129,13 +122,18 @@ type Shared = (Arc<SharedHead>, SharedReader);
 type SharedReader = Reader<Arc<SharedHead>, Failure>;
 
 /// What is held whole.
-async fn held(cache: &Cache, wanted: &Wanted, target: &str) -> Option<Shared> {
-    let mut reader = cache.find_whole(&key(wanted, target), Instant::now())?;
+async fn held(cache: &Cache, wanted: &Wanted) -> Option<Shared> {
+    held_as(cache, wanted.key(Directives::default())).await
+}
+
+async fn held_as(cache: &Cache, key: CacheKey) -> Option<Shared> {
+    let mut reader = cache.find_whole(&key, Instant::now())?;
     let head = reader.head().await.ok()?;
     Some((head, reader))
 }
 
-/// What others have just fetched, or what is fetched now for all; `None` when it is not for all.
+/// What others have just fetched, or what is fetched now for all; `None` when it is not for all. What a viewer asks of the
+/// reload of a playlist is reached by way of the playlist's next news, one after the other.
 async fn share(
     gate: &Arc<Gate>,
     cache: &Arc<Cache>,
@@ -143,19 +141,80 @@ async fn share(
     wanted: &Wanted,
     target: &str,
 ) -> Result<Option<Shared>, Trouble> {
+    if wanted.asked.is_plain() {
+        return share_one(gate, cache, admitted, wanted, target, Directives::default()).await;
+    }
+    let place = gate.reloads.place(&wanted.key(Directives::default()));
+    let mut known = gate.reloads.know(place, Instant::now());
+    loop {
+        let directives = in_reach(known.as_ref(), wanted)?;
+        if let Some(known) = known.filter(|_| !directives.waits()) {
+            // There already, in an answer that others have waited for.
+            let latest = held_as(cache, wanted.key(directives.or_news_of(known.latest))).await;
+            if latest.is_some() {
+                return Ok(latest);
+            }
+        }
+        let asked_with = directives.added_to(target);
+        let shared = share_one(gate, cache, admitted, wanted, &asked_with, directives).await?;
+        let Some((head, _)) = shared.as_ref().filter(|_| directives.waits()) else {
+            return Ok(shared);
+        };
+        let before = known.map(|known| known.reload);
+        let is_news = before.is_some_and(|before| head.reload.is_ahead_of(&before));
+        let more = matches!(head.reload.reach(wanted.asked), Reach::Ask(next) if next.waits());
+        if !(is_news && more) {
+            return Ok(shared);
+        }
+        known = gate.reloads.know(place, Instant::now());
+    }
+}
+
+/// What of a viewer's wish the playlist is asked for with.
+fn in_reach(known: Option<&Known>, wanted: &Wanted) -> Result<Directives, Trouble> {
+    match known.map(|known| known.reload.reach(wanted.asked)) {
+        // The playlist as it is says what may be waited for.
+        None => Ok(Directives::default()),
+        Some(Reach::Ask(directives)) => Ok(directives),
+        // Section 6.2.5.2 of the draft.
+        Some(Reach::TooFar) => Err(Trouble::Status(StatusCode::BAD_REQUEST)),
+    }
+}
+
+async fn share_one(
+    gate: &Arc<Gate>,
+    cache: &Arc<Cache>,
+    admitted: &Admitted,
+    wanted: &Wanted,
+    target: &str,
+    directives: Directives,
+) -> Result<Option<Shared>, Trouble> {
     for _ in 0..SHARED_TRIES {
-        let Some(mut reader) = read_along(gate, cache, admitted, wanted, target)? else {
+        let reading = read_along(gate, cache, admitted, wanted, target, directives)?;
+        let Some(mut reader) = reading else {
             return Ok(None);
         };
         match reader.head().await {
             Ok(head) => return Ok(Some((head, reader))),
             Err(Outcome::NotShared) => return Ok(None),
             Err(Outcome::Interrupted) => {}
-            Err(Outcome::Failed(Failure::Upstream(error))) => return Err(error.into()),
-            Err(Outcome::Failed(Failure::Status(status))) => return Err(Trouble::Status(status)),
+            Err(Outcome::Failed(failure)) => return Err(troubled(failure, admitted)),
         }
     }
     Ok(None)
+}
+
+/// Why there is no answer.
+fn troubled(failure: Failure, admitted: &Admitted) -> Trouble {
+    match failure {
+        Failure::Upstream(error) => error.into(),
+        Failure::Status(status) => Trouble::Status(status),
+        Failure::NoRoom => Trouble::from(Refused {
+            denial: Reason::PlaylistMemory.into(),
+            address: admitted.permit.address(),
+            request: None,
+        }),
+    }
 }
 
 fn read_along(
@@ -164,37 +223,27 @@ fn read_along(
     admitted: &Admitted,
     wanted: &Wanted,
     target: &str,
+    directives: Directives,
 ) -> Result<Option<SharedReader>, Trouble> {
-    match cache.look_up(key(wanted, target), Instant::now()) {
+    match cache.look_up(wanted.key(directives), Instant::now()) {
         LookUp::Share(reader) => Ok(Some(reader)),
         LookUp::Alone => Ok(None),
         LookUp::Fill(filler, reader) => {
             let request = FetchRequest::shared(target).map_err(not_a_target)?;
-            let patience = wanted.patience(admitted.session.target());
+            let patience = patience(directives, admitted.session.target());
+            let place = gate.reloads.place(&wanted.key(Directives::default()));
             let fetch = fill(
                 Arc::clone(gate),
                 admitted.permit.clone(),
-                request.waiting(patience).held_back(wanted.blocking),
+                request.waiting(patience).held_back(directives.waits()),
                 wanted.links.clone(),
+                (place, directives),
                 filler,
             );
             gate.fetches.spawn(fetch);
             Ok(Some(reader))
         }
     }
-}
-
-fn key(wanted: &Wanted, target: &str) -> CacheKey {
-    let links = &wanted.links;
-    CacheKey::new(&[
-        links.owner.as_str(),
-        links.stream.as_str(),
-        // A playlist's links depend on these, too.
-        &links.to_ticket,
-        &links.definitions,
-        &links.url,
-        target,
-    ])
 }
 
 fn from_cache(
@@ -234,7 +283,7 @@ fn from_cache(
 /// The part that is asked for, of how many bytes; `None` when all is to be answered.
 fn part(head: &Parts, shared: &SharedHead, reader: &SharedReader) -> Option<(ByteRange, u64)> {
     let range = ByteRange::of(&head.headers).filter(|range| *range != ByteRange::From(0))?;
-    let may = is_for_a_part(head)
+    let may = head.method == Method::GET
         && !shared.is_playlist
         && is_of_the_same(&head.headers, &shared.headers);
     may.then(|| Some((range, reader.whole()?))).flatten()
@@ -268,50 +317,77 @@ fn is_unchanged(head: &Parts, headers: &HeaderMap) -> bool {
     tags.any(|tag| tag.trim() == "*" || weak(tag) == weak(etag))
 }
 
-/// Asks for this viewer, by name and with its own conditions.
+/// Asks for this viewer, by name and with its own conditions; and in how many places the answer has room for a ticket, where it
+/// is a playlist.
 async fn alone(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     admitted: &Admitted,
     answering: Answering,
     head: &Parts,
     wanted: &Wanted,
-) -> Result<Response<AnswerBody>, Trouble> {
+) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
     let session = &admitted.session;
+    let place = gate.reloads.place(&wanted.key(Directives::default()));
+    let directives = match wanted.asked.is_plain() {
+        true => Directives::default(),
+        false => in_reach(gate.reloads.know(place, Instant::now()).as_ref(), wanted)?,
+    };
     let parts = ViewerParts {
-        target: &wanted.alone,
+        target: &directives.added_to(&wanted.alone),
         headers: &head.headers,
         session: session.id(),
         is_playlist: wanted.names_playlist,
     };
     let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;
-    let patience = wanted.patience(session.target());
-    let mut request = request.waiting(patience).held_back(wanted.blocking);
-    // The length of a playlist is known when it is rewritten.
-    if head.method == Method::HEAD && !parts.is_playlist {
+    let patience = patience(directives, session.target());
+    let mut request = request.waiting(patience).held_back(directives.waits());
+    let is_head = head.method == Method::HEAD;
+    if is_head {
         request = request.head_only();
     }
     let fetched = gate.http_upstream.fetch(&admitted.permit, request).await?;
     let status = fetched.status;
-    if holds_playlist(&fetched) && is_whole(status, &fetched.headers) && !is_head(head, &parts) {
+    let of_playlist = holds_playlist(&fetched);
+    if of_playlist && is_whole(status, &fetched.headers) {
         let headers = playlist_headers(&fetched.headers);
-        let policy = gate.policy();
-        let query = wanted
-            .links
-            .from_viewer
-            .then(|| head.uri.query().unwrap_or_default());
-        let rewritten = playlist(gate, &policy.seals, fetched, &wanted.links, query).await?;
-        if let Some(target) = rewritten.target_duration {
-            session.set_target(target);
-        }
-        answering.count(rewritten.text.len() as u64);
-        let mut response = whole(StatusCode::OK, Bytes::from(rewritten.text));
+        let (body, tickets) = if is_head {
+            // How long it will be is known when it is rewritten.
+            (AnswerBody::from(Full::default()), 0)
+        } else {
+            let query = wanted
+                .links
+                .from_viewer
+                .then(|| head.uri.query().unwrap_or_default());
+            let readable = playlist(gate, fetched, &wanted.links, query).await;
+            let Readable { rewritten, held } =
+                readable.map_err(|failure| troubled(failure, admitted))?;
+            note(gate, place, directives, &rewritten);
+            if let Some(target) = rewritten.target_duration {
+                session.set_target(target);
+            }
+            answering.count(rewritten.text.len() as u64);
+            let tickets = tickets(&rewritten, &wanted.links);
+            let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(held));
+            (AnswerBody::Own(Some(text)), tickets)
+        };
+        let mut response = Response::new(body);
         *response.headers_mut() = headers;
-        return Ok(response);
+        return Ok((response, Some(tickets)));
     }
+    as_it_came(answering, head, fetched).map(|response| (response, None))
+}
+
+/// Hands on what is no whole playlist.
+fn as_it_came(
+    answering: Answering,
+    head: &Parts,
+    fetched: Fetched,
+) -> Result<Response<AnswerBody>, Trouble> {
+    let (status, of_playlist) = (fetched.status, holds_playlist(&fetched));
     let mut headers = kept_headers(&fetched.headers);
     match status {
         // A part of a playlist cannot be rewritten, and one that was not read must not be handed on.
-        _ if holds_playlist(&fetched) && status.is_success() && !is_head(head, &parts) => {
+        _ if of_playlist && status.is_success() && head.method == Method::GET => {
             return Err(UpstreamError::WrongAnswer("a part of a playlist").into());
         }
         StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
@@ -334,11 +410,6 @@ async fn alone(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
-}
-
-/// Whether only the head was asked for.
-fn is_head(head: &Parts, parts: &ViewerParts<'_>) -> bool {
-    head.method == Method::HEAD && !parts.is_playlist
 }
 
 /// Whether an answer has all of the body: native players ask for `bytes=0-` of playlists, too.

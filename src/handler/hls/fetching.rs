@@ -8,22 +8,31 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderName, HeaderValue, LAST_MODIFIED,
 };
+use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{sleep, timeout};
 
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
+use crate::gate::memory::Held;
+use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
 use crate::relay::cache::fill::Filler;
 use crate::relay::cache::rules::{Kind, is_playlist, shareable};
-use crate::relay::playlist::{Context, Definitions, Rewritten, Signature, rewrite};
+use crate::relay::playlist::{
+    self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, Signature, rewrite,
+};
 use crate::session::ticket::{Link, Seals};
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::Fetched;
 use crate::upstream::head::FetchRequest;
 
-use super::wanted::LinkContext;
+use super::super::first_playlist::places;
+use super::wanted::{LinkContext, TICKET_HERE};
+
+/// A playlist that is longer is rewritten beside the workers: with this many bytes it takes about a millisecond.
+const LONG: usize = 64 << 10;
 
 /// What of a media server's headers a viewer gets. Its CORS, cookies, name and alternatives are not the viewer's business.
 const KEPT: [HeaderName; 6] = [
@@ -72,20 +81,30 @@ pub fn holds_playlist(fetched: &Fetched) -> bool {
     is_playlist(content_type, fetched.target.path())
 }
 
+/// A playlist for viewers, and the memory that it takes.
+#[derive(Debug)]
+pub struct Readable {
+    /// The playlist.
+    pub rewritten: Rewritten,
+    /// Of `hls.playlist_memory`.
+    pub held: Held,
+}
+
 /// Reads a playlist to its end and makes its URIs links.
 pub async fn playlist(
-    gate: &Gate,
-    seals: &Seals,
+    gate: &Arc<Gate>,
     fetched: Fetched,
     links: &LinkContext,
     viewers_query: Option<&str>,
-) -> Result<Rewritten, UpstreamError> {
+) -> Result<Readable, Failure> {
     const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("a playlist over hls.playlist");
     let declared = fetched.headers.get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > gate.hls_config.playlist) {
-        return Err(TOO_LONG);
+        return Err(TOO_LONG.into());
     }
+    let most = declared.unwrap_or(gate.hls_config.playlist);
+    let mut held = gate.playlists.hold(most).ok_or(Failure::NoRoom)?;
     let Fetched { body, target, .. } = fetched;
     let body = Limited::new(body, gate.hls_config.playlist).collect();
     // All viewers wait for all of it, so that a server must not take its time with each piece.
@@ -98,30 +117,99 @@ pub async fn playlist(
             UpstreamError::Unreachable
         }
     })?;
-    let wrong = |_| UpstreamError::WrongAnswer("no playlist");
-    let imported = match links.definitions.as_str() {
-        "" => Definitions::default(),
-        // Signed by the gate, so that it is one.
-        encoded => Definitions::decode(encoded).map_err(wrong)?,
+    let text = text.to_bytes();
+    held.resize(text.len());
+    let query = viewers_query.or(target.query()).map(str::to_owned);
+    let rewriting = Rewriting {
+        gate: Arc::clone(gate),
+        seals: Arc::clone(&gate.policy().seals),
+        links: links.clone(),
+        text,
+        target,
+        query,
     };
-    let context = Context {
-        path: target.path(),
-        query: viewers_query.unwrap_or_else(|| target.query().unwrap_or_default()),
-        to_ticket: &links.to_ticket,
-        is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
-        stream: links.stream.as_str(),
-        url: &links.url,
-        imported: &imported,
-        sign: &|definitions, target| {
-            Signature::new(seals.sign(&Link {
-                owner: &links.owner,
-                stream: &links.stream,
-                definitions,
-                target,
-            }))
-        },
-    };
-    rewrite(&text.to_bytes(), &context).map_err(wrong)
+    let rewritten = rewriting.run().await;
+    let rewritten = rewritten.map_err(|_| UpstreamError::WrongAnswer("no playlist"))?;
+    match held.resize(rewritten.text.len()) {
+        true => Ok(Readable { rewritten, held }),
+        false => Err(Failure::NoRoom),
+    }
+}
+
+/// A playlist that is to be rewritten, with all that this takes.
+struct Rewriting {
+    gate: Arc<Gate>,
+    seals: Arc<Seals>,
+    links: LinkContext,
+    text: Bytes,
+    target: PathAndQuery,
+    query: Option<String>,
+}
+
+impl Rewriting {
+    /// A long one is rewritten beside the worker, whose other connections would wait for it.
+    async fn run(self) -> Result<Rewritten, PlaylistError> {
+        if self.text.len() <= LONG {
+            return self.work();
+        }
+        let gate = Arc::clone(&self.gate);
+        // It is never closed.
+        let _turn = gate.rewriting.acquire().await;
+        let work = tokio::task::spawn_blocking(move || self.work());
+        // It fails when it panics, and when the process ends.
+        work.await.unwrap_or(Err(PlaylistError::NotAPlaylist))
+    }
+
+    fn work(self) -> Result<Rewritten, PlaylistError> {
+        let Self {
+            gate,
+            seals,
+            links,
+            text,
+            target,
+            query,
+        } = self;
+        let imported = match links.definitions.as_str() {
+            "" => Definitions::default(),
+            // Signed by the gate, so that it is one.
+            encoded => Definitions::decode(encoded)?,
+        };
+        let context = Context {
+            path: target.path(),
+            query: query.as_deref().unwrap_or_default(),
+            to_ticket: &links.to_ticket,
+            is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
+            stream: links.stream.as_str(),
+            url: &links.url,
+            imported: &imported,
+            sign: &|definitions, target| {
+                Signature::new(seals.sign(&Link {
+                    owner: &links.owner,
+                    stream: &links.stream,
+                    definitions,
+                    target,
+                }))
+            },
+        };
+        rewrite(&text, &context)
+    }
+}
+
+/// In how many places the links of a playlist lead to a ticket that is put in where it leaves.
+pub fn tickets(rewritten: &Rewritten, links: &LinkContext) -> usize {
+    match links.to_ticket == *TICKET_HERE {
+        true => places(&rewritten.text, &TICKET_HERE),
+        false => 0,
+    }
+}
+
+/// Notes what a playlist says of its next reload.
+pub fn note(gate: &Gate, place: Place, directives: Directives, rewritten: &Rewritten) {
+    let (reload, target) = (rewritten.reload, rewritten.target_duration);
+    if rewritten.kind == playlist::Kind::Media {
+        let now = tokio::time::Instant::now();
+        gate.reloads.note(place, reload, directives, target, now);
+    }
 }
 
 /// The headers of a rewritten playlist: not those that describe the bytes that it was.
@@ -155,6 +243,7 @@ pub async fn fill(
     permit: Permit,
     request: FetchRequest,
     links: LinkContext,
+    (place, directives): (Place, Directives),
     filler: Filler<Arc<SharedHead>, Failure>,
 ) {
     let fetched = tokio::select! {
@@ -186,11 +275,11 @@ pub async fn fill(
     match may.kind {
         Kind::Playlist => {
             let headers = playlist_headers(&fetched.headers);
-            let seals = Arc::clone(&gate.policy().seals);
-            let rewritten = match playlist(&gate, &seals, fetched, &links, None).await {
-                Ok(rewritten) => rewritten,
-                Err(error) => return filler.fail(Failure::Upstream(error)),
+            let Readable { rewritten, held } = match playlist(&gate, fetched, &links, None).await {
+                Ok(readable) => readable,
+                Err(failure) => return filler.fail(failure),
             };
+            note(&gate, place, directives, &rewritten);
             if rewritten.names_progressive || (links.from_viewer && rewritten.depends_on_query) {
                 return filler.refuse(now());
             }
@@ -204,6 +293,8 @@ pub async fn fill(
                 headers,
                 is_playlist: true,
                 target_duration: rewritten.target_duration,
+                reload: rewritten.reload,
+                tickets: tickets(&rewritten, &links),
             });
             let length = rewritten.text.len() as u64;
             // What goes wrong from here on is told to the readers by the cache.
@@ -212,12 +303,15 @@ pub async fn fill(
             {
                 let _ = writer.finish();
             }
+            drop(held);
         }
         Kind::Segment => {
             let head = Arc::new(SharedHead {
                 headers: kept_headers(&fetched.headers),
                 is_playlist: false,
                 target_duration: None,
+                reload: Reload::default(),
+                tickets: 0,
             });
             let mut body = fetched.body;
             let length = hyper::body::Body::size_hint(&body).exact();

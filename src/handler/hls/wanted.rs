@@ -7,8 +7,9 @@ use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
+use crate::relay::cache::key::CacheKey;
 use crate::relay::cache::rules::is_playlist;
-use crate::relay::playlist::{is_usual, link_target};
+use crate::relay::playlist::{Directives, for_server, link_target};
 use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::session::ticket::{Link, Seals};
@@ -28,17 +29,18 @@ pub static TICKET_HERE: LazyLock<String> =
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
 pub struct Wanted {
-    /// Path and query for this viewer alone.
+    /// Path and query for this viewer alone, without what it asks of a reload.
     pub alone: String,
-    /// Path and query for all who want the same, with nothing of the viewer in it; `None` where each has an answer of its
-    /// own.
+    /// The same for all who want the same, with nothing of the viewer in it; `None` where each has an answer of its own.
     pub shared: Option<String>,
+    /// What all of these have in common, however they spell it.
+    pub common: String,
+    /// What is asked of the reload of a playlist.
+    pub asked: Directives,
     /// Whether it is a playlist by its name.
     pub names_playlist: bool,
     /// How the links of a playlist are made.
     pub links: LinkContext,
-    /// Whether the media server may hold the answer back until there is news (`_HLS_msn`).
-    pub blocking: bool,
     /// The ticket that a playlist's links lead to, where it is not in the request.
     pub ticket: Option<String>,
 }
@@ -82,9 +84,10 @@ impl Wanted {
         Self {
             alone: format!("{path}{PROGRESSIVE}?{query}"),
             shared: None,
+            common: String::new(),
+            asked: Directives::default(),
             names_playlist: false,
             links: LinkContext::of(permit),
-            blocking: false,
             ticket: None,
         }
     }
@@ -94,19 +97,22 @@ impl Wanted {
         let permit = &admitted.permit;
         let path = gate.http_playlist.for_stream(permit.stream());
         let of_source = (permit.url().as_str(), permit.stream().as_str());
-        let alone = query.for_source(of_source, |_| true);
-        let shared = query.for_source(of_source, is_of_hls);
+        let alone = query.for_source(of_source, |key| !is_added(key));
+        let shared = [&path, "?", &query.for_source(of_source, |_| false)].concat();
+        let parameters = query.forwarded();
         let mut links = LinkContext::of(permit);
         // For all viewers the same; the ticket is put in where the answer leaves.
         links.to_ticket.clone_from(&TICKET_HERE);
         let names_playlist = is_playlist(None, &path);
-        let shared = is_usual(&shared, names_playlist).then(|| [&path, "?", &shared].concat());
         Self {
             alone: [&path, "?", &alone].concat(),
-            shared,
+            common: shared.clone(),
+            shared: Some(shared),
+            asked: Directives::read(
+                parameters.map(|(key, value)| (key, value.unwrap_or_default())),
+            ),
             names_playlist,
             links,
-            blocking: is_blocking(&alone),
             ticket: Some(ticket),
         }
     }
@@ -127,22 +133,30 @@ impl Wanted {
             ..
         } = asked;
         let target = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
+        let signed = link_target(&target);
         let link = Link {
             owner,
             stream: &facts.stream,
             definitions,
-            target: &link_target(&target),
+            target: &signed,
         };
         if !seals.is_signed(&link, signature) {
             return Err(Reason::Link.into());
         }
-        let target = format!("/{target}");
+        let asked = query.unwrap_or_default();
+        let target = match for_server(asked) {
+            query if query.is_empty() => format!("/{path}"),
+            query => format!("/{path}?{query}"),
+        };
+        let parameters = asked.split('&');
+        let parameters = parameters.map(|one| one.split_once('=').unwrap_or((one, "")));
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
         let names_playlist = is_playlist(None, path);
-        let is_for_many = query.is_none_or(|query| is_usual(query, names_playlist));
         Ok(Self {
-            shared: (!is_progressive && is_for_many).then(|| target.clone()),
+            shared: (!is_progressive).then(|| target.clone()),
             alone: target,
+            common: signed.into_owned(),
+            asked: Directives::read(parameters),
             names_playlist,
             links: LinkContext {
                 owner: owner.clone(),
@@ -152,24 +166,33 @@ impl Wanted {
                 definitions: definitions.to_owned(),
                 from_viewer: false,
             },
-            blocking: query.is_some_and(is_blocking),
             ticket: None,
         })
     }
 
-    /// How long the head of the answer may take, when that is longer than usual.
-    pub fn patience(&self, target: Option<Duration>) -> Duration {
-        let target = target.filter(|_| self.blocking).unwrap_or_default();
-        target * BLOCKING_TARGETS
+    /// What makes two answers the same: this, and what is asked of a reload.
+    pub fn key(&self, directives: Directives) -> CacheKey {
+        let links = &self.links;
+        CacheKey::new(&[
+            links.owner.as_str(),
+            links.stream.as_str(),
+            // A playlist's links depend on these, too.
+            &links.to_ticket,
+            &links.definitions,
+            &links.url,
+            &self.common,
+            &directives.added_to(""),
+        ])
     }
 }
 
-/// Whether a query asks for news that may still have to come.
-fn is_blocking(query: &str) -> bool {
-    query.split('&').any(|one| one.starts_with("_HLS_msn="))
+/// How long the head of an answer may take that is asked for so, when that is longer than usual.
+pub fn patience(directives: Directives, target: Option<Duration>) -> Duration {
+    let target = target.filter(|_| directives.waits()).unwrap_or_default();
+    target * BLOCKING_TARGETS
 }
 
-/// Parameters that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).
-fn is_of_hls(key: &str) -> bool {
+/// Whether a parameter is one that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).
+fn is_added(key: &str) -> bool {
     key.starts_with("_HLS_")
 }

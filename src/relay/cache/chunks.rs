@@ -98,7 +98,7 @@ mod tests {
         while let Some(pieces) = chunks.read(at, most) {
             assert!((1..=most).contains(&pieces.remaining()));
             at += pieces.remaining();
-            read.extend(pieces.into_iter().flatten());
+            read.extend(pieces.take_apart().0.flatten());
         }
         read
     }

@@ -1,12 +1,14 @@
 //! Bytes that lie in several places and leave in one write.
 
 use std::collections::VecDeque;
+use std::fmt::Debug;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
-use super::entry::Content;
+/// What gives memory back when it is dropped.
+pub type Charge = Arc<dyn Debug + Send + Sync>;
 
 /// Bytes in order, shared with whoever else holds them.
 #[derive(Debug, Default)]
@@ -15,8 +17,8 @@ pub struct Pieces {
     first: Bytes,
     behind: VecDeque<Bytes>,
     length: usize,
-    /// What they are of, for as long as they are not sent.
-    _of: Option<Arc<Content>>,
+    /// What they are charged for by, for as long as they are not sent.
+    charge: Option<Charge>,
 }
 
 impl Pieces {
@@ -30,10 +32,22 @@ impl Pieces {
         }
     }
 
-    /// The same, charged for until it is dropped, whoever has let go of it meanwhile.
-    pub(super) fn of(self, content: &Arc<Content>) -> Self {
-        let _of = Some(Arc::clone(content));
-        Self { _of, ..self }
+    /// The same, charged for until it is dropped, even where the cache has let go of it meanwhile.
+    #[must_use]
+    pub fn charged(self, charge: Charge) -> Self {
+        let charge = Some(charge);
+        Self { charge, ..self }
+    }
+
+    /// The bytes, and what they are charged for by.
+    pub fn take_apart(self) -> (impl Iterator<Item = Bytes>, Option<Charge>) {
+        let Self {
+            first,
+            behind,
+            charge,
+            ..
+        } = self;
+        (std::iter::once(first).chain(behind), charge)
     }
 }
 
@@ -42,16 +56,6 @@ impl From<Bytes> for Pieces {
         let mut pieces = Self::default();
         pieces.push(bytes);
         pieces
-    }
-}
-
-impl IntoIterator for Pieces {
-    type Item = Bytes;
-    type IntoIter =
-        std::iter::Chain<std::iter::Once<Bytes>, std::collections::vec_deque::IntoIter<Bytes>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        std::iter::once(self.first).chain(self.behind)
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
             let parts: Vec<_> = parts.iter().map(|&length| vec![7; length]).collect();
             let mut pieces = Pieces::default();
             parts.iter().for_each(|part| pieces.push(Bytes::copy_from_slice(part)));
-            prop_assert_eq!(pieces.into_iter().collect::<Vec<_>>().concat(), parts.concat());
+            prop_assert_eq!(pieces.take_apart().0.collect::<Vec<_>>().concat(), parts.concat());
         }
     }
 }

@@ -162,7 +162,8 @@ impl Body for SharedBody {
         read.map(|read| match (read, this.end) {
             (Ok(Some(pieces)), _) => {
                 this.at += pieces.remaining();
-                Some(Ok(Frame::data(pieces.of(&this.content))))
+                let charge = Arc::clone(&this.content);
+                Some(Ok(Frame::data(pieces.charged(charge))))
             }
             (Ok(None), None) => None,
             (Ok(None), Some(_)) => Some(Err(Broken::PastTheEnd)),

@@ -40,14 +40,29 @@ pub(super) enum Meaning {
     Define,
     /// Stands in multivariant playlists alone.
     Multivariant,
-    /// Stands in media playlists alone.
-    Media,
+    /// EXTINF
+    Segment,
+    /// Says something of reloads.
+    Reload(Says),
     /// EXT-X-TARGETDURATION
     TargetDuration,
     /// EXT-X-ENDLIST
     EndList,
     /// Anything else.
     Other,
+}
+
+/// What a tag says of reloads.
+#[derive(Clone, Copy)]
+pub(super) enum Says {
+    /// EXT-X-MEDIA-SEQUENCE
+    Start,
+    /// EXT-X-SERVER-CONTROL
+    Control,
+    /// EXT-X-PART-INF
+    PartTarget,
+    /// EXT-X-SKIP
+    Skipped,
 }
 
 impl Meaning {
@@ -58,9 +73,13 @@ impl Meaning {
             leads,
         };
         match name {
-            b"EXTINF" => Self::Media,
-            b"EXT-X-PART"
-            | b"EXT-X-KEY"
+            b"EXTINF" => Self::Segment,
+            b"EXT-X-MEDIA-SEQUENCE" => Self::Reload(Says::Start),
+            b"EXT-X-SERVER-CONTROL" => Self::Reload(Says::Control),
+            b"EXT-X-PART-INF" => Self::Reload(Says::PartTarget),
+            b"EXT-X-SKIP" => Self::Reload(Says::Skipped),
+            b"EXT-X-PART" => uri(Leads::Part),
+            b"EXT-X-KEY"
             | b"EXT-X-MAP"
             | b"EXT-X-PRELOAD-HINT"
             | b"EXT-X-SESSION-KEY"
@@ -121,4 +140,24 @@ pub(super) fn find(list: &[u8], name: &[u8]) -> Option<Range<usize>> {
         at = value_at + end + 1;
     }
     found
+}
+
+/// The value of an attribute that has no quotes; the first one of its name.
+pub(super) fn unquoted<'a>(list: &'a [u8], name: &[u8]) -> Option<&'a str> {
+    let mut rest = list;
+    loop {
+        let equals = memchr::memchr(b'=', rest)?;
+        let (given, value) = (rest.get(..equals)?, rest.get(equals + 1..)?);
+        // A comma in quotes ends nothing.
+        let quoted = match value.first() {
+            Some(b'"') => 2 + memchr::memchr(b'"', value.get(1..)?)?,
+            Some(_) | None => 0,
+        };
+        let comma = memchr::memchr(b',', value.get(quoted..)?).map(|at| quoted + at);
+        if given.trim_ascii() == name {
+            let value = value.get(..comma.unwrap_or(value.len()))?;
+            return std::str::from_utf8(value.trim_ascii()).ok();
+        }
+        rest = value.get(comma? + 1..)?;
+    }
 }

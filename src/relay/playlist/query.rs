@@ -1,47 +1,40 @@
 //! A child's query: what it may say of the stream, and how it is spelled when it is signed.
 
-use memchr::memchr_iter;
 use percent_encoding::percent_decode_str;
 
 use crate::request::query::{encode_component, guarded, is_unreserved};
 
 use super::encoding::{encode, escape, in_query, push_escape};
+use super::reload::is_added;
 
-/// What the names of parameters begin with that players add.
-const ADDED: &str = "_HLS_";
-
-/// Those that a media server answers differently (draft-pantos-hls-rfc8216bis, section 6.2.5), in a live playlist.
-const DIRECTIVES: [&str; 3] = ["_HLS_msn", "_HLS_part", "_HLS_skip"];
-
-/// The longest value of one that makes a shared answer: a number, `YES` or `v2`.
-const DIRECTIVE_LIMIT: usize = 12;
-
-/// Whether a query is spelled as players spell it. What it means is settled by the signature (`append_signed`), which reads many
-/// spellings alike, and a viewer that tried them all would make as many shared answers of one: so nothing is empty, nothing
-/// encoded that no player encodes, and only a playlist has directives, each once.
-pub fn is_usual(query: &str, is_playlist: bool) -> bool {
-    let mut seen = [false; DIRECTIVES.len()];
-    query.split('&').all(|parameter| {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if parameter.is_empty() || encodes_in_vain(parameter) {
-            return false;
+/// A query as the media server is asked with it: without what players add (`_HLS_*`) and without what is empty, and what is
+/// encoded that stands for itself everywhere decoded (RFC 3986, section 6.2.2). The rest is as the player sent it.
+#[must_use]
+pub fn for_server(query: &str) -> String {
+    let mut out = String::with_capacity(query.len());
+    let meant = |parameter: &&str| !parameter.is_empty() && !is_added(parameter);
+    for parameter in query.split('&').filter(meant) {
+        if !out.is_empty() {
+            out.push('&');
         }
-        if !key.starts_with(ADDED) {
-            return true;
+        let mut rest = parameter;
+        while let Some(at) = memchr::memchr(b'%', rest.as_bytes()) {
+            let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
+            out.push_str(run);
+            let (byte, length) = match escape(behind.as_bytes()) {
+                Some(byte) => (Some(byte), 3),
+                None => (None, 1),
+            };
+            match byte {
+                Some(byte) if is_unreserved(byte) => out.push(char::from(byte)),
+                Some(byte) => push_escape(byte, &mut out),
+                None => out.push('%'),
+            }
+            rest = behind.get(length..).unwrap_or_default();
         }
-        let mut known = DIRECTIVES.iter().zip(&mut seen);
-        let first = known.find(|(name, _)| **name == key);
-        let first = first.is_some_and(|(_, seen)| !std::mem::replace(seen, true));
-        let plain = value.bytes().all(|b| b.is_ascii_alphanumeric());
-        is_playlist && first && plain && value.len() <= DIRECTIVE_LIMIT
-    })
-}
-
-/// Whether something is encoded that stands for itself everywhere. `~` does not: browsers' form encoding escapes it.
-fn encodes_in_vain(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut escapes = memchr_iter(b'%', bytes).filter_map(|at| escape(bytes.get(at..)?));
-    escapes.any(|byte| is_unreserved(byte) && byte != b'~')
+        out.push_str(rest);
+    }
+    out
 }
 
 /// The ticket's `url` and `stream` as they stand at the front of a child's query.
@@ -126,10 +119,8 @@ pub(super) fn append_signed(query: &str, out: &mut String) {
     let mut separator = '?';
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // As players write it, and no other spelling, so that there is one way to say that an answer may take its time. Some
-        // servers find another parameter behind a `;`, which a viewer may not add.
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if key.starts_with(ADDED) && key.bytes().all(plain) && !parameter.contains(';') {
+        // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
+        if is_added(parameter) {
             continue;
         }
         out.push(separator);
@@ -165,27 +156,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_spellings_of_one_query_are_usual() {
-        for (query, of_playlist, of_segment) in [
-            ("x=1", true, true),
-            ("a:b%20c=%c3%BC+d~", true, true),
-            ("url=rtmp%3A%2F%2Fa%7Eb/c&x", true, true),
-            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", true, false),
-            ("_HLS_skip=v2", true, false),
-            ("_HLS_msn=1&_HLS_msn=1", false, false),
-            ("_HLS_msn=1234567890123", false, false),
-            ("_HLS_msn=-1", false, false),
-            ("_HLS_x=1", false, false),
-            ("%5FHLS_msn=1", false, false),
-            ("", false, false),
-            ("&x=1", false, false),
-            ("x=1&", false, false),
-            ("x=1&&y", false, false),
-            ("%78=1", false, false),
-            ("x=%2d", false, false),
+    fn a_media_server_is_asked_with_what_its_own_playlist_says() {
+        for (query, asked) in [
+            ("x=1", "x=1"),
+            ("a:b%20c=%c3%BC+d~", "a:b%20c=%C3%BC+d~"),
+            ("url=rtmp%3a%2F%2Fa%7Eb/c&x", "url=rtmp%3A%2F%2Fa~b/c&x"),
+            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", "x=1"),
+            ("_HLS_msn=1&_HLS_q&_HLS_x=2", ""),
+            ("%5FHLS_msn=1", "_HLS_msn=1"),
+            ("", ""),
+            ("&x=1&&y&", "x=1&y"),
+            ("%78=%31%2d%zz%", "x=1-%zz%"),
         ] {
-            assert_eq!(is_usual(query, true), of_playlist, "{query}");
-            assert_eq!(is_usual(query, false), of_segment, "{query}");
+            assert_eq!(for_server(query), asked, "{query}");
         }
     }
 }

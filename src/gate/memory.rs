@@ -1,0 +1,91 @@
+//! Memory that has a limit of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// So many bytes, of which parts are held.
+#[derive(Debug)]
+pub struct Memory {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// A part of it, given back on drop.
+#[derive(Debug)]
+pub struct Held {
+    memory: Arc<Memory>,
+    bytes: usize,
+}
+
+impl Memory {
+    /// So many bytes.
+    #[must_use]
+    pub fn new(most: usize) -> Arc<Self> {
+        let used = AtomicUsize::new(0);
+        Arc::new(Self { used, most })
+    }
+
+    /// A part of it; `None` when there is not as much left. The first one is always given, however large it is.
+    pub fn hold(self: &Arc<Self>, bytes: usize) -> Option<Held> {
+        let mut held = Held {
+            memory: Arc::clone(self),
+            bytes: 0,
+        };
+        held.resize(bytes).then_some(held)
+    }
+
+    /// How many bytes are held.
+    #[must_use]
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Held {
+    /// Holds so much instead; whether there was as much left. What is less is always there.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        let Self {
+            memory,
+            bytes: held,
+        } = self;
+        let resized = |used: usize| {
+            let others = used.saturating_sub(*held);
+            let fits = bytes <= *held || others == 0 || others + bytes <= memory.most;
+            fits.then_some(others + bytes)
+        };
+        let relaxed = Ordering::Relaxed;
+        let fits = memory.used.fetch_update(relaxed, relaxed, resized).is_ok();
+        if fits {
+            *held = bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_held_than_there_is_but_for_a_first_one() {
+        let memory = Memory::new(10);
+        let huge = memory.hold(11).unwrap();
+        assert!(memory.hold(1).is_none());
+        drop(huge);
+        let mut one = memory.hold(6).unwrap();
+        assert!(memory.hold(5).is_none());
+        let other = memory.hold(4).unwrap();
+        assert!(!one.resize(7) && one.resize(1) && one.resize(6));
+        drop(other);
+        assert!(one.resize(10));
+        assert_eq!(memory.used(), 10);
+        drop(one);
+        assert_eq!(memory.used(), 0);
+    }
+}
