@@ -282,7 +282,10 @@ fn viewers_that_read_no_long_playlist_pin_no_more_than_is_configured() {
     let entry_page = "/hls/abcde-one/playlist.m3u8";
     for (fields, tables) in [
         // Shared, each for 10 ms; and one viewer's alone, for two reasons.
-        ("", "cache_playlist = \"10ms\"\ncache_size = \"8MiB\""),
+        (
+            "",
+            "cache_playlist = \"10ms\"\ncache_size = \"8MiB\"\nplaylist_memory = \"8MiB\"",
+        ),
         ("Cache-Control: private\r\n", "playlist_memory = \"8MiB\""),
         ("", "cache = false\nplaylist_memory = \"8MiB\""),
     ] {

@@ -91,7 +91,7 @@ pub(super) fn drain(body: &mut SharedBody) -> (Vec<u8>, Option<Option<Broken>>) 
             Poll::Pending => return (all, Some(None)),
             Poll::Ready(None) => return (all, None),
             Poll::Ready(Some(Err(broken))) => return (all, Some(Some(broken))),
-            Poll::Ready(Some(Ok(pieces))) => all.extend(pieces.into_iter().flatten()),
+            Poll::Ready(Some(Ok(pieces))) => all.extend(pieces.take_apart().0.flatten()),
         }
     }
 }

@@ -29,7 +29,7 @@ fn a_slow_reader_neither_holds_up_nor_misses_anything() {
         if written.len() % 7 == 0
             && let Poll::Ready(Some(Ok(pieces))) = frame(&mut slow)
         {
-            slowly_read.extend(pieces.into_iter().flatten());
+            slowly_read.extend(pieces.take_apart().0.flatten());
         }
     }
     writer.finish().unwrap();

@@ -32,7 +32,7 @@ async fn read(mut reader: Reader<&'static str, u16>) -> Result<Vec<u8>, Broken> 
 async fn read_body(mut body: SharedBody) -> Result<Vec<u8>, Broken> {
     let mut all = Vec::new();
     while let Some(frame) = body.frame().await {
-        all.extend(frame?.into_data().unwrap().into_iter().flatten());
+        all.extend(frame?.into_data().unwrap().take_apart().0.flatten());
     }
     Ok(all)
 }

@@ -274,7 +274,7 @@ async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
     ] {
         let all = Sessions::new(room);
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
-        let mut open = |name: u128| {
+        let open = |name: u128| {
             let address = addresses[usize::try_from(name % 3).unwrap()];
             open_at(&sessions, name, address)
         };
