@@ -332,6 +332,12 @@ pub struct HlsConfig {
     pub cache_size: usize,
     /// Bytes of one playlist or segment that is shared; 64 KiB to 1 GiB. Default: 16 MiB.
     pub cache_object: usize,
+    /// Bytes that a shared segment is fetched ahead of the viewer that has read the most of it; 64 KiB to 1 GiB. Default:
+    /// 1 MiB.
+    pub read_ahead: usize,
+    /// Bytes of playlists of its own that a playback may load in a second, four times as many at once; 16 KiB to 1 GiB.
+    /// Default: 1 MiB.
+    pub own_playlists: usize,
     /// How long a playlist is shared; 10 ms to 1 h. Default: 500 ms.
     pub cache_playlist: Duration,
     /// How long a segment is shared; 10 ms to 1 h. Default: 10 s.

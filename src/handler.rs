@@ -169,7 +169,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         },
         now: clock::now(),
     };
-    let guard = gate.hls.open_other(newcomer, permit.clone());
+    let guard = gate.hls.open_other(&newcomer, &permit);
     record::ended_meanwhile(gate);
     let guard = guard.map_err(refused)?;
     still_valid(gate, &permit).map_err(refused)?;

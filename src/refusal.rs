@@ -121,6 +121,7 @@ impl From<&Reason> for Refusal {
             Reason::TokenShare { .. } => busy("token_share"),
             Reason::NetworkShare { .. } => busy("network_share"),
             Reason::PlaylistMemory => busy("playlist_memory"),
+            Reason::OwnPlaylists => busy("own_playlists"),
             Reason::Draining => busy("draining"),
         }
     }

@@ -81,6 +81,8 @@ playlist_memory = "5MiB"
 cache = false
 cache_size = "3MiB"
 cache_object = "128KiB"
+read_ahead = "65KiB"
+own_playlists = "17KiB"
 cache_playlist = "16ms"
 cache_segment = "17s"
 [refusal]
@@ -239,6 +241,7 @@ fn every_value_arrives() {
 
     let hls = config.hls;
     assert_eq!(hls.playlist_memory, 5 << 20);
+    assert_eq!((hls.read_ahead, hls.own_playlists), (65 << 10, 17 << 10));
     assert_eq!(
         (hls.session_idle, hls.bind_address, hls.playlist),
         (Duration::from_secs(15), Bind::Exact, 1 << 20)

@@ -21,6 +21,8 @@ impl Default for HlsConfig {
             cache: true,
             cache_size: 256 << 20,
             cache_object: 16 << 20,
+            read_ahead: 1 << 20,
+            own_playlists: 1 << 20,
             cache_playlist: Duration::from_millis(500),
             cache_segment: seconds(10),
         }
@@ -50,6 +52,12 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
     let playlist = Bounds::new(64 << 10, 64 * MIB, "a playlist must fit in");
     let store = Bounds::new(MIB, 1 << 40, "a playlist or segment must fit in");
     let object = Bounds::new(64 << 10, 1024 * MIB, "a playlist must fit in");
+    let ahead = Bounds::new(64 << 10, 1024 * MIB, "a viewer that reads fast would wait");
+    let own = Bounds::new(
+        16 << 10,
+        1024 * MIB,
+        "a playlist is loaded every few seconds",
+    );
     let moment = Bounds::new(Duration::from_millis(10), hour, "use cache = false");
     HlsConfig {
         session_idle: duration(t, "session_idle", default.session_idle, idle),
@@ -59,6 +67,8 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
         cache: t.flag("cache", default.cache),
         cache_size: size(t, "cache_size", default.cache_size, store),
         cache_object: size(t, "cache_object", default.cache_object, object),
+        read_ahead: size(t, "read_ahead", default.read_ahead, ahead),
+        own_playlists: size(t, "own_playlists", default.own_playlists, own),
         cache_playlist: duration(t, "cache_playlist", default.cache_playlist, moment),
         cache_segment: duration(t, "cache_segment", default.cache_segment, moment),
     }

@@ -107,6 +107,9 @@ pub enum Reason {
     /// No memory for another playlist.
     #[error("hls.playlist_memory is reached")]
     PlaylistMemory,
+    /// A playback asks for playlists of its own faster than it may.
+    #[error("hls.own_playlists is reached")]
+    OwnPlaylists,
     /// We are stopping.
     #[error("the gate is draining")]
     Draining,

@@ -1,9 +1,10 @@
 //! The micro-cache of HLS playlists and segments: a thousand viewers cost the media server what one does. Pure data: it
 //! fetches nothing, decides nothing about a viewer, starts no task and reads no clock.
 //!
-//! Whoever asks first for a key is given a [`Filler`] and fetches, on a task that outlives the asking viewer; all who ask
-//! meanwhile or soon after read along from the first byte ([`Reader`]). The fetch runs at the media server's pace and waits
-//! for no reader, which is why an entry is kept whole until its last reader is gone.
+//! The first one that asks for a key is given a [`Filler`] and fetches, on a task that outlives its request; all that ask
+//! meanwhile or soon after read along from the first byte ([`Reader`]). The fetch need wait for no slow reader, which is why
+//! an entry is kept whole until its last reader is gone; it can be told how far it is ahead of the fastest, and that none is
+//! left ([`Writer`](fill::Writer)).
 //!
 //! It is shared by the worker threads. One lock guards the list of entries, and each entry has two of its own (its head, its
 //! body); none is held across an await, and no two of an entry at once.

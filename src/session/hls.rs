@@ -167,9 +167,9 @@ impl HlsSessions {
     /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback.
     pub fn open(
         &self,
-        newcomer: Newcomer,
+        newcomer: &Newcomer,
         alias: Option<Identity>,
-        permit: Permit,
+        permit: &Permit,
     ) -> Result<Begun, Denial> {
         let id = newcomer.id;
         let address = permit.address();
@@ -197,9 +197,7 @@ impl HlsSessions {
             // Ended this very moment.
             return Err(Reason::Restless { address }.into());
         }
-        let guard = self.find_room(&permit, || {
-            self.sessions.open(newcomer.clone(), permit.clone())
-        })?;
+        let guard = self.find_room(newcomer, permit)?;
         let holders = guard.holders();
         let saved = self.dormant.remove(&id).map(|(_, saved)| saved);
         // It goes on where it was: a viewer with two kinds of addresses uses both.
@@ -225,13 +223,11 @@ impl HlsSessions {
     }
 
     /// Opens a session that is no HLS playback. HLS playbacks that idle make way for it where there is no room.
-    pub fn open_other(&self, newcomer: Newcomer, permit: Permit) -> Result<SessionGuard, Denial> {
+    pub fn open_other(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
         match self.sessions.open(newcomer.clone(), permit.clone()) {
             Err(denial) if denial.reason().is_for_want_of_room() => {
                 let _one_at_a_time = lock(&self.beginning);
-                self.find_room(&permit, || {
-                    self.sessions.open(newcomer.clone(), permit.clone())
-                })
+                self.find_room(newcomer, permit)
             }
             opened => opened,
         }
@@ -239,11 +235,8 @@ impl HlsSessions {
 
     /// Opens a session. Where a share is full one of its own idle playbacks makes way, and one of any where nothing is left at
     /// all.
-    fn find_room(
-        &self,
-        permit: &Permit,
-        open: impl Fn() -> Result<SessionGuard, Denial>,
-    ) -> Result<SessionGuard, Denial> {
+    fn find_room(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
+        let open = || self.sessions.open(newcomer.clone(), permit.clone());
         let mut opened = open();
         // Its token's, its network's, and everybody's.
         for _ in 0..3 {

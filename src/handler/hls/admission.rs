@@ -323,7 +323,7 @@ impl Opening<'_> {
             content: Content::Media,
             now: clock::now(),
         };
-        let begun = self.gate.hls.open(newcomer, self.alias, permit.clone());
+        let begun = self.gate.hls.open(&newcomer, self.alias, &permit);
         record::ended_meanwhile(self.gate);
         let begun = begun?;
         let session = begun.session;

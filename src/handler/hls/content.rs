@@ -10,7 +10,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::decision::denial::Reason;
 use crate::gate::Gate;
@@ -21,7 +21,7 @@ use crate::relay::cache::key::CacheKey;
 use crate::relay::cache::pieces::Pieces;
 use crate::relay::cache::reader::{Outcome, Reader};
 use crate::relay::playlist::{Directives, Reach};
-use crate::session::hls::playback::Answering;
+use crate::session::hls::playback::{Answering, OwnPlaylist};
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::Fetched;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
@@ -209,12 +209,16 @@ fn troubled(failure: Failure, admitted: &Admitted) -> Trouble {
     match failure {
         Failure::Upstream(error) => error.into(),
         Failure::Status(status) => Trouble::Status(status),
-        Failure::NoRoom => Trouble::from(Refused {
-            denial: Reason::PlaylistMemory.into(),
-            address: admitted.permit.address(),
-            request: None,
-        }),
+        Failure::NoRoom => refused(Reason::PlaylistMemory, admitted),
     }
+}
+
+fn refused(reason: Reason, admitted: &Admitted) -> Trouble {
+    Trouble::from(Refused {
+        denial: reason.into(),
+        address: admitted.permit.address(),
+        request: None,
+    })
 }
 
 fn read_along(
@@ -345,7 +349,17 @@ async fn alone(
     if is_head {
         request = request.head_only();
     }
-    let fetched = gate.http_upstream.fetch(&admitted.permit, request).await?;
+    let own = match wanted.names_playlist && !is_head {
+        true => Some(wait_for_turn(gate, admitted).await?),
+        false => None,
+    };
+    let end_own = |bytes| {
+        if let Some(own) = own {
+            session.end_own(own, bytes);
+        }
+    };
+    let fetched = gate.http_upstream.fetch(&admitted.permit, request).await;
+    let fetched = fetched.inspect_err(|_| end_own(0))?;
     let status = fetched.status;
     let of_playlist = holds_playlist(&fetched);
     if of_playlist && is_whole(status, &fetched.headers) {
@@ -362,6 +376,7 @@ async fn alone(
             let Readable { rewritten, held } =
                 readable.map_err(|failure| troubled(failure, admitted))?;
             note(gate, place, directives, &rewritten);
+            end_own(rewritten.text.len());
             if let Some(target) = rewritten.target_duration {
                 session.set_target(target);
             }
@@ -375,6 +390,20 @@ async fn alone(
         return Ok((response, Some(tickets)));
     }
     as_it_came(answering, head, fetched).map(|response| (response, None))
+}
+
+/// A playback loads playlists of its own at its pace.
+async fn wait_for_turn(gate: &Gate, admitted: &Admitted) -> Result<OwnPlaylist, Trouble> {
+    let (pace, first) = (gate.hls_config.own_playlists, gate.hls_config.playlist);
+    let most = gate.timeouts.upstream_total;
+    let turn = admitted
+        .session
+        .begin_own(pace, first, most, Instant::now());
+    let (wait, own) = turn.ok_or_else(|| refused(Reason::OwnPlaylists, admitted))?;
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+    Ok(own)
 }
 
 /// Hands on what is no whole playlist.

@@ -18,7 +18,7 @@ use crate::gate::Gate;
 use crate::gate::memory::Held;
 use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
-use crate::relay::cache::fill::Filler;
+use crate::relay::cache::fill::{Filler, Writer};
 use crate::relay::cache::rules::{Kind, is_playlist, shareable};
 use crate::relay::playlist::{
     self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, Signature, rewrite,
@@ -235,9 +235,19 @@ async fn forsaken(filler: &Filler<Arc<SharedHead>, Failure>) {
     }
 }
 
-/// Fetches for all who wait. When there is an answer it runs to its end whoever goes away meanwhile; but a media server that
-/// does not answer is waited for only as long as somebody waits, so that viewers who come and go hold no more connections
-/// to it than they have themselves.
+/// Waits while a segment is far ahead of all that read it, until one of them reads on or none is left.
+async fn keep_pace(writer: &Writer<Arc<SharedHead>, Failure>, ahead: usize) {
+    while writer.is_ahead_by(ahead) && !writer.is_in_vain() {
+        tokio::select! {
+            () = writer.read_on() => {}
+            // One that goes away tells nothing.
+            () = sleep(LOOK_AROUND) => {}
+        }
+    }
+}
+
+/// Fetches for all who wait, and for as long as one of them waits or reads: viewers who come and go hold no more connections
+/// to a media server than they have themselves, and have no more sent by it than they read, but for `hls.read_ahead`.
 pub async fn fill(
     gate: Arc<Gate>,
     permit: Permit,
@@ -324,7 +334,8 @@ pub async fn fill(
                 if data.is_some_and(|data| writer.push(&data, now()).is_err()) {
                     return;
                 }
-                if writer.is_in_vain(now()) {
+                keep_pace(&writer, gate.hls_config.read_ahead).await;
+                if writer.is_in_vain() {
                     return;
                 }
             }

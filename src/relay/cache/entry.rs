@@ -1,7 +1,10 @@
 //! One entry: a head that comes, and a body that grows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+
+use tokio::sync::Notify;
 
 use super::account::Charge;
 use super::chunks::Chunks;
@@ -44,6 +47,8 @@ impl<H, F> Entry<H, F> {
             content: Arc::new(Content {
                 body: Watched::new(body),
                 charge,
+                read: AtomicUsize::new(0),
+                read_on: Notify::new(),
             }),
         }
     }
@@ -51,6 +56,11 @@ impl<H, F> Entry<H, F> {
     /// Whether anybody but the one who asks holds it, so that dropping it would free nothing.
     pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.content) > 1
+    }
+
+    /// Whether it is held by more than the list and the one who fetches.
+    pub(super) fn seems_read(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 2 || Arc::strong_count(&self.content) > 1
     }
 
     /// What an entry with this key costs without a body.
@@ -77,6 +87,10 @@ impl<H, F> Entry<H, F> {
 pub(super) struct Content {
     body: Watched<Body>,
     pub(super) charge: Charge,
+    /// How far the reader is that has read the most.
+    read: AtomicUsize,
+    /// Tells the one who fetches that there is a reader who has read more.
+    read_on: Notify,
 }
 
 #[derive(Debug)]
@@ -154,5 +168,22 @@ impl Content {
 
     pub(super) fn leave(&self, place: &mut Place) {
         self.body.leave(place);
+    }
+
+    /// A reader is so far.
+    pub(super) fn has_read(&self, to: usize) {
+        if self.read.fetch_max(to, Ordering::Relaxed) < to {
+            self.read_on.notify_one();
+        }
+    }
+
+    /// How far the reader is that has read the most.
+    pub(super) fn read(&self) -> usize {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when a reader has read more since this was asked last.
+    pub(super) async fn read_on(&self) {
+        self.read_on.notified().await;
     }
 }

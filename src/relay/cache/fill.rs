@@ -1,4 +1,4 @@
-//! The side of the one who fetches. Nothing here waits: a fetch runs at the media server's pace, whoever reads along.
+//! The side of the one who fetches. Nothing here waits for a reader but what is asked to ([`Writer::read_on`]).
 
 use std::sync::Arc;
 
@@ -201,12 +201,36 @@ impl<H, F> Writer<H, F> {
         }
     }
 
-    /// Whether nobody reads it, and nobody would find it fresh any more.
+    /// Whether it is not read any more. It is not found any more then, and what is left of it need not be fetched.
     #[must_use]
-    pub fn is_in_vain(&self, now: Instant) -> bool {
+    pub fn is_in_vain(&self) -> bool {
+        let Some(flight) = &self.flight else {
+            return true;
+        };
+        // Only what looks so without the lock is looked at with it.
+        if flight.entry.seems_read() {
+            return false;
+        }
+        let mut shelf = flight.cache.shelf();
+        let read = shelf.is_read(&flight.entry);
+        if !read {
+            shelf.abandon(&flight.entry);
+        }
+        !read
+    }
+
+    /// Whether there is more than so much that no reader has read.
+    #[must_use]
+    pub fn is_ahead_by(&self, most: usize) -> bool {
         let flight = self.flight.as_ref();
-        self.stale_at <= now
-            && flight.is_none_or(|flight| !flight.cache.shelf().is_read(&flight.entry))
+        flight.is_some_and(|flight| self.have.saturating_sub(flight.entry.content.read()) > most)
+    }
+
+    /// Resolves when a reader has read more since this was asked last. Cancel safe.
+    pub async fn read_on(&self) {
+        if let Some(flight) = &self.flight {
+            flight.entry.content.read_on().await;
+        }
     }
 
     /// The body is complete: readers' bodies end cleanly, and it is served to others while it is fresh.

@@ -162,6 +162,7 @@ impl Body for SharedBody {
         read.map(|read| match (read, this.end) {
             (Ok(Some(pieces)), _) => {
                 this.at += pieces.remaining();
+                this.content.has_read(this.at);
                 let charge = Arc::clone(&this.content);
                 Some(Ok(Frame::data(pieces.charged(charge))))
             }

@@ -61,7 +61,7 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
         content: Content::Media,
         now: UnixSeconds::new(2),
     };
-    let begun = sessions.open(newcomer, None, permit(address))?;
+    let begun = sessions.open(&newcomer, None, &permit(address))?;
     Ok(begun.session)
 }
 

@@ -25,6 +25,12 @@ const QUIET_TARGETS: u32 = 3;
 const IDLES_AFTER: Duration = Duration::from_secs(8);
 const IDLES_TARGETS: u32 = 2;
 
+/// For how many seconds a playback may load playlists of its own at once.
+const OWN_AT_ONCE: Duration = Duration::from_secs(4);
+
+/// What any of them counts at least, in bytes: each is a request to a media server.
+const OWN_LEAST: usize = 4 << 10;
+
 /// One HLS playback.
 #[derive(Debug)]
 pub struct HlsSession {
@@ -48,6 +54,23 @@ pub(super) struct State {
     pub(super) places: Places,
     pub(super) moves: Moves,
     pub(super) asked: Instant,
+    own: Own,
+}
+
+/// A playlist of its own that a playback loads.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnPlaylist {
+    charged: Duration,
+    pace: usize,
+}
+
+/// What a playback has loaded of playlists of its own.
+#[derive(Debug)]
+struct Own {
+    /// When all of it is paid for.
+    paid: Instant,
+    /// How long the last one was: the next one is taken to be as long until it is there.
+    last: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -94,6 +117,10 @@ impl HlsSession {
                 places,
                 moves: Moves::new(now),
                 asked: now,
+                own: Own {
+                    paid: now,
+                    last: None,
+                },
             }),
             proven: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -188,6 +215,38 @@ impl HlsSession {
         Answering(Arc::clone(self))
     }
 
+    /// Another playlist of its own is to be loaded, of which it may load `pace` bytes in a second: how long it has to wait. It is
+    /// charged as much as for the last one, or `first`, until its length is known. `None` when it would wait for longer than
+    /// `most`, and is charged nothing.
+    #[must_use]
+    pub fn begin_own(
+        &self,
+        pace: usize,
+        first: usize,
+        most: Duration,
+        now: Instant,
+    ) -> Option<(Duration, OwnPlaylist)> {
+        let own = &mut self.state().own;
+        let wait = own.paid.saturating_duration_since(now);
+        let wait = wait.saturating_sub(OWN_AT_ONCE);
+        if wait > most {
+            return None;
+        }
+        let charged = time_of(own.last.unwrap_or(first), pace);
+        own.paid = own.paid.max(now) + charged;
+        Some((wait, OwnPlaylist { charged, pace }))
+    }
+
+    /// It is so long.
+    pub fn end_own(&self, playlist: OwnPlaylist, bytes: usize) {
+        let OwnPlaylist { charged, pace } = playlist;
+        let bytes = bytes.max(OWN_LEAST);
+        let own = &mut self.state().own;
+        let paid = (own.paid + time_of(bytes, pace)).checked_sub(charged);
+        own.paid = paid.unwrap_or(own.paid);
+        own.last = Some(bytes);
+    }
+
     /// Bytes of bodies that went to its viewer.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -221,6 +280,12 @@ impl HlsSession {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+/// How long so many bytes take at a pace of so many in a second.
+fn time_of(bytes: usize, pace: usize) -> Duration {
+    let nanos = (bytes as u64).saturating_mul(1_000_000_000);
+    Duration::from_nanos(nanos / (pace.max(1) as u64))
 }
 
 /// How long a playback may ask for nothing before it is over.
