@@ -5,7 +5,7 @@
 //! throw and show no picture. So every message here has all of its fields, always.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The code of a switch to what is not there: the stream's parameters are wrong.
 const BAD_REQUEST: u16 = 4400;
@@ -88,7 +88,7 @@ impl Switch {
     /// The stream follows.
     #[must_use]
     pub fn succeeded(&self) -> String {
-        event("onUpdateSourceSuccess", &self.own())
+        self.answer("onUpdateSourceSuccess", [])
     }
 
     /// The stream stays.
@@ -98,28 +98,27 @@ impl Switch {
             Abort::EqualSource => "equalsource",
             Abort::Superseded => "superseded",
         };
-        let mut body = self.own();
-        body["reason"] = reason.into();
-        event("onUpdateSourceAbort", &body)
+        self.answer("onUpdateSourceAbort", [("reason", reason.into())])
     }
 
     /// There is no such stream.
     #[must_use]
     pub fn failed(&self) -> String {
-        let mut body = self.own();
-        body["code"] = BAD_REQUEST.into();
-        body["reason"] = "notfound".into();
-        event("onUpdateSourceError", &body)
+        let why = [("code", BAD_REQUEST.into()), ("reason", "notfound".into())];
+        self.answer("onUpdateSourceError", why)
     }
 
-    /// What an answer is known by; what the viewer left out is as in [`connected`].
-    fn own(&self) -> Value {
-        let or = |given: &Option<Value>, default: Value| given.clone().unwrap_or(default);
-        json!({
-            "tag": or(&self.tag, "".into()),
-            "count": or(&self.count, 0.into()),
-            "requestId": or(&self.request_id, 0.into()),
-        })
+    /// An answer, and what it is known by; what the viewer left out of that is as in [`connected`].
+    fn answer<const N: usize>(&self, name: &str, more: [(&str, Value); N]) -> String {
+        let own = [
+            ("tag", &self.tag, "".into()),
+            ("count", &self.count, 0.into()),
+            ("requestId", &self.request_id, 0.into()),
+        ];
+        let own = own.map(|(key, given, empty)| (key, given.clone().unwrap_or(empty)));
+        let body = own.into_iter().chain(more);
+        let body: Map<_, _> = body.map(|(key, value)| (key.to_owned(), value)).collect();
+        event(name, &body.into())
     }
 }
 
