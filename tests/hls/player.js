@@ -80,6 +80,9 @@ function look() {
     width: video.videoWidth,
     longestStall: Math.max(longestStall, stall()),
     ended: video.ended,
+    paused: video.paused,
+    readyState: video.readyState,
+    page: document.visibilityState,
     begunAgain,
     errors,
   };

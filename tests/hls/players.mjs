@@ -46,11 +46,16 @@ export async function watch(player, seconds) {
  * Waits until media that ends has ended, and returns what is seen then. How much was played is the page's own word: of
  * media of a few seconds a part may be over before the first look at it.
  */
-export function watchToTheEnd(player) {
-  return until('the end', async () => {
-    const seen = await healthy(player);
-    return seen.ended && seen;
-  }, PATIENCE_MS);
+export async function watchToTheEnd(player) {
+  let seen;
+  try {
+    return await until('the end', async () => {
+      seen = await healthy(player);
+      return seen.ended && seen;
+    }, PATIENCE_MS);
+  } catch (error) {
+    throw new Error(`${error.message}; seen last: ${JSON.stringify(seen)}`);
+  }
 }
 
 /** What is seen; an error of the player's is one here. */
