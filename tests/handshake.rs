@@ -89,6 +89,26 @@ fn rejected(target: &str) -> Vec<(&'static str, u16, String)> {
             changed("Host: gate.test\r\n", "Host: a@gate.test\r\n"),
         ),
         (
+            "a Host whose port is none",
+            400,
+            changed("Host: gate.test\r\n", "Host: gate.test:99999\r\n"),
+        ),
+        (
+            "a Host without a name",
+            400,
+            changed("Host: gate.test\r\n", "Host: :80\r\n"),
+        ),
+        (
+            "a Host with half a bracket",
+            400,
+            changed("Host: gate.test\r\n", "Host: [::1\r\n"),
+        ),
+        (
+            "an escaped Host",
+            400,
+            changed("Host: gate.test\r\n", "Host: %67ate.test\r\n"),
+        ),
+        (
             "an absolute target of another host",
             400,
             changed("GET /", "GET http://other.test/"),

@@ -1,8 +1,13 @@
 //! HTTP that hyper accepts and the gate does not: every line here is a way in which two parsers could disagree.
 
+use std::net::Ipv6Addr;
+
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Version};
+
+/// The longest name that the DNS has room for (RFC 1035 section 2.3.4).
+const HOST_LIMIT: usize = 255;
 
 /// Why a request is not answered by its endpoint. All of them are the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +78,7 @@ pub fn check(head: &Parts, uri_limit: usize) -> Result<(), Rejection> {
         (Some(named), Some(host)) if !named.as_str().eq_ignore_ascii_case(host) => {
             Err(Rejection::Target)
         }
+        (Some(named), None) if !is_authority(named.as_str()) => Err(Rejection::Target),
         _ => Ok(()),
     }
 }
@@ -86,12 +92,114 @@ pub fn check_no_body(head: &Parts) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A host and maybe a port, in the characters of names and addresses.
+/// A host and maybe a port (RFC 9110 section 7.2, RFC 3986 section 3.2.2), of the forms that have a meaning: a name in the
+/// characters of names, an IPv4 address, or an IPv6 address in brackets. Behind a colon are the digits of a port, or nothing.
 fn is_authority(text: &str) -> bool {
-    let plain =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b':' | b'[' | b']');
-    let authority = text.parse::<http::uri::Authority>();
-    text.bytes().all(plain)
-        && authority
-            .is_ok_and(|a| !a.host().is_empty() && (a.port().is_none() || a.port_u16().is_some()))
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let Some((address, port)) = rest.split_once(']') else {
+                return false;
+            };
+            if address.parse::<Ipv6Addr>().is_err() {
+                return false;
+            }
+            (address, port)
+        }
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let is_name = text.starts_with('[') || host.bytes().all(is_of_name);
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => {
+            digits.bytes().all(|b| b.is_ascii_digit())
+                && (digits.is_empty() || digits.parse::<u16>().is_ok())
+        }
+        None => port.is_empty(),
+    };
+    !host.is_empty() && host.len() <= HOST_LIMIT && is_name && is_port
+}
+
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_maybe_a_port() {
+        let long = "a".repeat(255);
+        for good in [
+            "gate.test",
+            "gate.test.",
+            "a_b",
+            "x:80",
+            "x:0",
+            "x:65535",
+            "x:",
+            "192.0.2.1:8080",
+            "[::1]",
+            "[2001:db8::1]:443",
+            "[::ffff:192.0.2.1]:",
+            &long,
+        ] {
+            assert!(is_authority(good), "{good}");
+        }
+        let long = "a".repeat(256);
+        for bad in [
+            "",
+            ":",
+            ":80",
+            "e:99999",
+            "e:65536",
+            "e:184467440737095516160",
+            "e:+80",
+            "e:-1",
+            "e:8 0",
+            "e:80:80",
+            "e::80",
+            "e:0x50",
+            "e f",
+            " e",
+            "e\t",
+            "u@e",
+            "u:p@e",
+            "@e",
+            "e/",
+            "e?x",
+            "e#x",
+            "e%41",
+            "%65",
+            "e%",
+            "[::1",
+            "::1",
+            "::1]",
+            "[]",
+            "[]:80",
+            "[::1]x",
+            "[::1]80",
+            "[::1]:x",
+            "[::1]:99999",
+            "[[::1]]",
+            "[e]",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[v1.x]",
+            "[1.2.3.4]",
+            "a[::1]",
+            "e\0",
+            "e\u{7f}",
+            "\u{e9}",
+            "e,f",
+            "e;f",
+            "e!",
+            "*",
+            "e\\f",
+            "\"e\"",
+            "<e>",
+            &long,
+        ] {
+            assert!(!is_authority(bad), "{bad:?}");
+        }
+    }
 }
