@@ -10,6 +10,7 @@ mod line;
 pub mod pool;
 mod redirect;
 pub mod server;
+mod watched;
 
 use std::time::Duration;
 

@@ -38,6 +38,8 @@ struct Rest {
     line: Box<Line>,
     server: ServerId,
     silence: Silence,
+    /// Whether the connection may serve another request behind this answer.
+    kept: bool,
 }
 
 /// How long a server has let us wait. Its one timer is moved when it fires, not with each piece.
@@ -54,6 +56,7 @@ impl FetchBody {
         line: Box<Line>,
         incoming: Incoming,
         idle_limit: Duration,
+        kept: bool,
     ) -> Self {
         let silence = Silence {
             limit: idle_limit,
@@ -65,6 +68,7 @@ impl FetchBody {
             line,
             server,
             silence,
+            kept,
         };
         let mut body = Self { rest: Some(rest) };
         body.end_if_over();
@@ -73,23 +77,15 @@ impl FetchBody {
 
     /// For an answer whose body nobody wants: the connection is kept if the whole body is here already.
     pub fn discard(mut self) {
-        if let Some(Rest {
-            incoming,
-            line,
-            server,
-            ..
-        }) = self.rest.take()
-        {
-            // Without its receiver hyper reads over what has arrived.
-            drop(incoming);
-            pool::put(server, line);
+        if let Some(rest) = self.rest.take() {
+            rest.end();
         }
     }
 
     /// Whoever hands a body of known length on may not ask again behind its last byte.
     fn end_if_over(&mut self) {
         if let Some(rest) = self.rest.take_if(|rest| rest.incoming.is_end_stream()) {
-            pool::put(rest.server, rest.line);
+            rest.end();
         }
     }
 }
@@ -116,7 +112,7 @@ impl Body for FetchBody {
             }
             None => {
                 if let Some(rest) = self.rest.take() {
-                    pool::put(rest.server, rest.line);
+                    rest.end();
                 }
                 Poll::Ready(None)
             }
@@ -134,6 +130,15 @@ impl Body for FetchBody {
 }
 
 impl Rest {
+    /// Keeps the connection for the next request where that may be.
+    fn end(self) {
+        // Without its receiver hyper reads over what has arrived.
+        drop(self.incoming);
+        if self.kept {
+            pool::put(self.server, self.line);
+        }
+    }
+
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);

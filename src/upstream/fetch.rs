@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -78,7 +78,14 @@ impl Upstream {
             if head.status.is_server_error() {
                 return Err(UpstreamError::ServerFault(head.status.as_u16()));
             }
-            let body = FetchBody::new(server.id(), line, incoming, self.patience.media_idle);
+            // A body that should not be there may still come.
+            let bodiless = request.method == Method::HEAD
+                || matches!(
+                    head.status,
+                    StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+                );
+            let idle = self.patience.media_idle;
+            let body = FetchBody::new(server.id(), line, incoming, idle, !bodiless);
             if !redirect::is_redirect(head.status) {
                 return Ok(Fetched {
                     status: head.status,
@@ -97,8 +104,8 @@ impl Upstream {
     }
 
     /// One answer. A server closes idle connections whenever it likes, even while a request is on its way: a kept
-    /// connection that ends before the answer says nothing of the server, and the request is asked once more on a fresh
-    /// one, which is safe for GET and HEAD (RFC 9110 section 9.2.2).
+    /// connection that ends before the answer, or on which something else comes, says nothing of this request, which is
+    /// asked once more on a fresh one, which is safe for GET and HEAD (RFC 9110 section 9.2.2).
     async fn answer(
         &self,
         server: &Server,
@@ -111,10 +118,11 @@ impl Upstream {
             let asked = timeout(wait, asking).await;
             asked.map_err(|_| UpstreamError::TooLate)
         };
-        if let Some(mut line) = pool::take(server.id()) {
+        if let Some(mut line) = pool::take(server) {
             match asked(&mut line).await? {
                 Ok(answer) => return Ok((line, answer)),
-                Err(Unanswered::Malformed) => return Err(UpstreamError::WrongAnswer("not HTTP")),
+                // What is no answer may have been on its way before anything was asked.
+                Err(Unanswered::Malformed) => pool::distrust(server),
                 Err(Unanswered::Closed) => {}
             }
         }

@@ -13,10 +13,10 @@ use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::dial::{HEAD_LIMIT, connect};
 use super::server::Server;
+use super::watched::Watched;
 use super::{Patience, UpstreamError};
 
 /// The most that is read at once; hyper begins with 8 KiB and doubles it while reads fill it. Measured with bodies of
@@ -28,8 +28,11 @@ const READ_LIMIT: usize = 64 * 1024;
 pub(super) struct Line {
     sender: SendRequest<Empty<Bytes>>,
     /// `None` when it has ended.
-    connection: Option<Connection<TokioIo<TcpStream>, Empty<Bytes>>>,
+    connection: Option<Wire>,
+    socket: Watched,
 }
+
+type Wire = Connection<TokioIo<Watched>, Empty<Bytes>>;
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +50,18 @@ impl Line {
         patience: &Patience,
     ) -> Result<Box<Self>, UpstreamError> {
         let turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
-        let socket = connect(server, patience).await?;
+        let socket = Watched::new(connect(server, patience).await?);
         drop(turn);
         let (sender, connection) = Builder::new()
             .max_header_size(HEAD_LIMIT)
             .max_buf_size(READ_LIMIT)
-            .handshake(TokioIo::new(socket))
+            .handshake(TokioIo::new(socket.clone()))
             .await
             .map_err(|_| UpstreamError::Unreachable)?;
         Ok(Box::new(Self {
             sender,
             connection: Some(connection),
+            socket,
         }))
     }
 
@@ -66,21 +70,46 @@ impl Line {
         &mut self,
         request: Request<Empty<Bytes>>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let Self { sender, connection } = self;
+        let Self {
+            sender,
+            connection,
+            socket,
+        } = self;
+        socket.ask();
         let mut answer = pin!(sender.send_request(request));
         let answered = poll_fn(|cx| {
             drive(connection, cx);
             answer.as_mut().poll(cx)
         });
-        answered.await.map_err(|error| match error.is_parse() {
-            true => Unanswered::Malformed,
-            false => Unanswered::Closed,
-        })
+        let answered =
+            answered
+                .await
+                .map_err(|error| match error.is_parse() || socket.has_run_over() {
+                    true => Unanswered::Malformed,
+                    false => Unanswered::Closed,
+                })?;
+        socket.answered();
+        Ok(answered)
     }
 
     /// Lets the connection read and write what it can.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
         drive(&mut self.connection, cx);
+    }
+
+    /// The answer is over: what comes from now on was not asked for.
+    pub(super) fn rest(&self) {
+        self.socket.rest();
+    }
+
+    /// Whether nothing has come that was not asked for, and the server has not closed it: as the system knows it now.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.socket.is_quiet()
+    }
+
+    /// Whether something has come that was not asked for.
+    pub(super) fn has_strayed(&self) -> bool {
+        self.socket.has_strayed()
     }
 
     /// Whether it stands ready for a next request: the last answer is over, and the server has not closed it. Nobody is
@@ -92,10 +121,7 @@ impl Line {
 }
 
 /// An ended connection is dropped at once: that is what tells those who wait for its answer or its body.
-fn drive(
-    connection: &mut Option<Connection<TokioIo<TcpStream>, Empty<Bytes>>>,
-    cx: &mut Context<'_>,
-) {
+fn drive(connection: &mut Option<Wire>, cx: &mut Context<'_>) {
     if let Some(alive) = connection
         && let Poll::Ready(_) = Pin::new(alive).poll(cx)
     {

@@ -1,5 +1,11 @@
 //! Connections between two requests. Each thread keeps its own, because a connection belongs to its thread's runtime: no
 //! lock, and no wake-up of another thread.
+//!
+//! HTTP/1.1 does not say which request an answer is for. What a server sends though nothing asked for it must not become the
+//! answer to the next request: a connection is looked at when it is kept and again when it is taken, and one on which
+//! something has come is closed. So is one behind an answer that has no body by definition (to HEAD, 204, 304), for servers
+//! that send one all the same send it late. A server that was caught is asked on fresh connections for a while. What remains
+//! is an answer that nothing asked for and that comes between the request and the answer to it.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -8,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::line::Line;
-use super::server::ServerId;
+use super::server::{Server, ServerId};
 
 /// The most connections that idle, for each server and thread.
 const IDLE_LIMIT: usize = 64;
@@ -16,8 +22,12 @@ const IDLE_LIMIT: usize = 64;
 /// The longest that a connection idles; common servers close after 60 s and more.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
+/// How long no connection is kept to a server that has sent what nothing asked for.
+const DISTRUST: Duration = Duration::from_secs(60);
+
 thread_local! {
     static IDLE: RefCell<HashMap<ServerId, VecDeque<Idle>>> = RefCell::default();
+    static DISTRUSTED: RefCell<HashMap<ServerId, Instant>> = RefCell::default();
 }
 
 /// A connection that idles; in a server's queue the oldest comes first.
@@ -26,23 +36,46 @@ struct Idle {
     since: Instant,
 }
 
-/// The connection to a server that idles the shortest, if one is left that the server has not closed.
-pub(super) fn take(server: ServerId) -> Option<Box<Line>> {
-    IDLE.with_borrow_mut(|idle| {
-        let lines = idle.get_mut(&server)?;
-        sweep(lines);
-        while let Some(mut idle) = lines.pop_back() {
-            if idle.line.is_ready() {
-                return Some(idle.line);
-            }
+/// The connection to a server that idles the shortest, if one is left that the server has neither closed nor used unasked.
+pub(super) fn take(server: &Server) -> Option<Box<Line>> {
+    let id = server.id();
+    loop {
+        let mut idle = IDLE.with_borrow_mut(|idle| {
+            let lines = idle.get_mut(&id)?;
+            sweep(lines);
+            lines.pop_back()
+        })?;
+        if idle.line.is_quiet() && idle.line.is_ready() {
+            return Some(idle.line);
         }
-        None
+        if idle.line.has_strayed() {
+            distrust(server);
+        }
+    }
+}
+
+/// A server has sent what nothing asked for: no connection to it is used a second time for a while.
+pub(super) fn distrust(server: &Server) {
+    let id = server.id();
+    IDLE.with_borrow_mut(|idle| idle.remove(&id));
+    let until = Instant::now() + DISTRUST;
+    let before = DISTRUSTED.with_borrow_mut(|distrusted| distrusted.insert(id, until));
+    if before.is_none_or(|until| until <= Instant::now()) {
+        tracing::warn!(%server, "the media server sends what nothing asked for; its connections are not kept for a minute");
+    }
+}
+
+fn is_distrusted(server: ServerId) -> bool {
+    DISTRUSTED.with_borrow(|distrusted| {
+        let until = distrusted.get(&server);
+        until.is_some_and(|until| *until > Instant::now())
     })
 }
 
 /// Keeps a connection to a server for the next request, if it can be used again.
 pub(super) fn put(server: ServerId, mut line: Box<Line>) {
-    if !line.is_ready() {
+    line.rest();
+    if !line.is_ready() || is_distrusted(server) {
         return;
     }
     let since = Instant::now();
@@ -64,7 +97,7 @@ pub fn tidy() {
     IDLE.with_borrow_mut(|idle| {
         for lines in idle.values_mut() {
             sweep(lines);
-            lines.retain_mut(|idle| idle.line.is_ready());
+            lines.retain_mut(|idle| idle.line.is_quiet() && idle.line.is_ready());
         }
     });
 }
