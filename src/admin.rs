@@ -2,15 +2,21 @@
 //!
 //! A browser on the operator's machine must not be talked into using it: `Host` has to be a loopback name or a listed one
 //! (a page's own name rebound to 127.0.0.1 is not), a foreign `Origin` changes nothing, and a body is JSON.
+//!
+//! What has not shown the token is a stranger: it is answered once, and has little time.
 
 pub mod api;
+mod door;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN,
+};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode};
@@ -21,16 +27,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::AdminConfig;
 use crate::gate::Gate;
+use crate::handler::answer_socket::AnswerSocket;
 use crate::listener::accept;
 use crate::listener::limit::ConnectionLimit;
 use crate::refusal::rejection;
 use crate::request::strict;
+use door::{Door, Place};
 
 /// The longest body: a revocation is far shorter.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -38,59 +46,93 @@ const BODY_LIMIT: usize = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves the operator until the process ends.
-pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener, connections: usize) {
+pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
+    let door = Door::new(config.connections);
     let config = Arc::new(config);
     let tasks = TaskTracker::new();
     // The operator sees the drain to its end, so this listener does not stop with the others.
     let never = CancellationToken::new();
-    let limit = ConnectionLimit::new(connections);
+    // The door bounds them, and turns nobody away.
+    let limit = ConnectionLimit::new(usize::MAX);
     let serve = |incoming: crate::listener::Incoming| {
         let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
+        let place = door.enter();
         tasks.spawn(async move {
             let (socket, _permit) = incoming.into_parts();
-            let service = service_fn(|request: Request<Incoming>| {
-                let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
-                async move { Ok::<_, Infallible>(answer(&gate, &config, request).await) }
-            });
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .max_buf_size(gate.limits.head);
-            // Its errors are the client's.
-            let _ = http.serve_connection(TokioIo::new(socket), service).await;
+            tokio::select! {
+                () = place.is_over(PATIENCE) => {}
+                () = converse(&gate, &config, &place, socket) => {}
+            }
         });
     };
     accept(&socket, &limit, &never, serve).await;
 }
 
+/// Answers one connection's requests.
+async fn converse(gate: &Gate, config: &AdminConfig, place: &Place, socket: TcpStream) {
+    let service = service_fn(|request: Request<Incoming>| async move {
+        Ok::<_, Infallible>(answer(gate, config, place, request).await)
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(gate.limits.head);
+    let never = AtomicBool::new(false);
+    let socket = AnswerSocket::new(socket, PATIENCE, &never);
+    // Its errors are the client's.
+    let _ = http.serve_connection(TokioIo::new(socket), service).await;
+}
+
 async fn answer(
     gate: &Gate,
     config: &AdminConfig,
+    place: &Place,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     if let Err(error) = strict::check(&head, gate.limits.uri) {
-        let (status, _) = rejection(error);
-        return text(status, &format!("{error}\n"));
+        return last(text(rejection(error).0, &format!("{error}\n")));
     }
-    // These two tell nothing, and an orchestrator calls them by an address of its own choice.
-    match (&head.method, head.uri.path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => return text(StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if gate.is_ready() => {
-            return text(StatusCode::OK, "ready\n");
-        }
+    let access = access(&head, config);
+    if access.is_ok() {
+        place.is_known();
+    }
+    match (health(gate, &head), access) {
+        (Some(health), Ok(())) => health,
+        (None, Ok(())) => perform(gate, &head, body).await,
+        (Some(answer), Err(_)) | (None, Err(answer)) => last(answer),
+    }
+}
+
+/// An answer with which the connection ends.
+fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
+}
+
+/// The two answers that need no token: they tell nothing, and an orchestrator calls them by an address of its own choice.
+fn health(gate: &Gate, head: &Parts) -> Option<Response<Full<Bytes>>> {
+    let (status, body) = match (&head.method, head.uri.path()) {
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if gate.is_ready() => (StatusCode::OK, "ready\n"),
         (&Method::GET | &Method::HEAD, "/readyz") => {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
         }
-        _ => {}
-    }
-    if !is_called_by_name(&head, config) {
-        return text(
+        _ => return None,
+    };
+    Some(text(status, body))
+}
+
+/// Whether the operator asks: by a name that is its own and with the token; else what it is answered.
+fn access(head: &Parts, config: &AdminConfig) -> Result<(), Response<Full<Bytes>>> {
+    if !is_called_by_name(head, config) {
+        return Err(text(
             StatusCode::MISDIRECTED_REQUEST,
             "this name is not in admin.names\n",
-        );
+        ));
     }
-    if !is_authorized(&head, config) {
+    if !is_authorized(head, config) {
         let mut response = text(
             StatusCode::UNAUTHORIZED,
             "a bearer token is needed (admin.token_sha256)\n",
@@ -99,10 +141,15 @@ async fn answer(
         response
             .headers_mut()
             .insert(http::header::WWW_AUTHENTICATE, challenge);
-        return response;
+        return Err(response);
     }
+    Ok(())
+}
+
+/// What the operator asks for.
+async fn perform(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
     if head.method != Method::GET && head.method != Method::HEAD {
-        if has_foreign_origin(&head) {
+        if has_foreign_origin(head) {
             return text(
                 StatusCode::FORBIDDEN,
                 "a foreign Origin changes nothing here\n",
@@ -127,7 +174,7 @@ async fn answer(
         }
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n"),
     };
-    api::answer(gate, &head, &body)
+    api::answer(gate, head, &body)
 }
 
 /// Loopback addresses, `localhost`, and the configured names; any port.

@@ -211,16 +211,18 @@ pub struct AdminConfig {
     pub token_sha256: Option<[u8; 32]>,
     /// Names by which it may be called, beside loopback addresses and `localhost`; in lower case.
     pub names: Vec<String>,
+    /// Connections at once of peers that have shown the token, and as many of those that have not; 1 to 64. Default: 64.
+    pub connections: usize,
 }
 
 impl fmt::Debug for AdminConfig {
     /// A digest of a token that was thought up would give the token away.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (address, names) = (self.address, &self.names);
-        let token = self.token_sha256.is_some();
+        let (token, connections) = (self.token_sha256.is_some(), self.connections);
         write!(
             f,
-            "AdminConfig({address}, token: {token}, names: {names:?})"
+            "AdminConfig({address}, token: {token}, names: {names:?}, connections: {connections})"
         )
     }
 }
@@ -273,6 +275,16 @@ pub struct Limits {
     pub body: usize,
     /// Bytes of a viewer's message on the socket; 4 KiB to 1 MiB. Default: 16 KiB.
     pub client_message: usize,
+    /// Frames that a viewer may send on its WebSocket in a second, and as many at once; what comes faster waits. 1 to
+    /// 100,000. Default: 50.
+    pub client_frames: u32,
+    /// Refusals that one connection is answered in a second, and as many at once; further ones wait. 1 to 100,000.
+    /// Default: 10.
+    pub refusals: u32,
+    /// Refusals that are logged in a second; what is beyond is counted. 1 to 100,000. Default: 100.
+    pub refusals_logged: u32,
+    /// Wrong API keys that one address may try in a second, and as many at once. 1 to 100,000. Default: 5.
+    pub api_key_guesses: u32,
     /// Bytes that the kernel keeps unsent for one viewer before no more are taken from its media server
     /// (`TCP_NOTSENT_LOWAT`); 16 KiB to 64 MiB. Default: 128 KiB.
     pub unsent: u32,

@@ -113,6 +113,7 @@ pub fn run(
         address,
         token_sha256: None,
         names: Vec::new(),
+        connections: 64,
     });
 
     // The addresses are tried before anything is promised; the gate itself takes them a moment later.

@@ -22,13 +22,10 @@ use crate::admin;
 use crate::config::{Config, ListenerConfig};
 use crate::gate::{Gate, Site};
 use crate::handler;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Meaningless};
 use crate::listener::{SocketOptions, accept, bind};
 use crate::logging::Log;
 use crate::metrics::Why;
-
-/// Connections that the operator's side serves at once.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// How long the start waits for the media servers' names.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
@@ -76,9 +73,11 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         beside,
     } = extras;
     let state = config.state_dir.clone();
+    // First of all: what takes time before the gate serves must not make it die of a signal.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = runtime.block_on(async { Signals::new() })?;
     let gate = Gate::new(config, site, Some(log.dropped()));
     handler::hls::restore(&gate, state.as_deref()).map_err(StartError::State)?;
-    let runtime = Builder::new_current_thread().enable_all().build()?;
     let stop = CancellationToken::new();
 
     let mut sockets: Vec<Vec<_>> = (0..gate.limits.workers).map(|_| Vec::new()).collect();
@@ -109,7 +108,6 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             .and_then(|socket| socket.local_addr().ok()),
     ));
 
-    let mut signals = runtime.block_on(async { Signals::new() })?;
     for danger in &dangers {
         tracing::warn!(danger, "a setting weakens a check");
     }
@@ -127,7 +125,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         let background = TaskTracker::new();
         if let (Some(socket), Some(admin)) = (admin_socket, admin) {
             let socket = TcpListener::from_std(socket)?;
-            background.spawn(admin::serve(Arc::clone(&gate), admin, socket, ADMIN_CONNECTIONS));
+            background.spawn(admin::serve(Arc::clone(&gate), admin, socket));
         }
         background.spawn(keep_names_fresh(Arc::clone(&gate), looked_up.is_ok()));
         background.spawn(handler::hls::keep_house(Arc::clone(&gate), state.clone()));
@@ -273,6 +271,7 @@ struct Signals {
     hang_up: Signal,
     /// Kept for the hand-over of sockets, which does not exist yet: by default it would end the process.
     user_2: Signal,
+    meaningless: Meaningless,
 }
 
 impl Signals {
@@ -281,6 +280,7 @@ impl Signals {
             end: Interrupt::new()?,
             hang_up: signal(SignalKind::hangup())?,
             user_2: signal(SignalKind::user_defined2())?,
+            meaningless: Meaningless::new()?,
         })
     }
 
@@ -290,6 +290,7 @@ impl Signals {
             tokio::select! {
                 () = self.end.recv() => return,
                 _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing in this version"),
+                signal = self.meaningless.recv() => tracing::info!(signal, "a signal that means nothing"),
                 _ = self.hang_up.recv() => path.into_iter().for_each(|path| reload(gate, path)),
             }
         }

@@ -43,6 +43,10 @@ impl Limits {
             uri: 8 * 1024,
             body: 16 * 1024,
             client_message: 16 * 1024,
+            client_frames: 50,
+            refusals: 10,
+            refusals_logged: 100,
+            api_key_guesses: 5,
             unsent: 128 * 1024,
         }
     }
@@ -81,6 +85,8 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let uri = Bounds::new(4 * KIB, 32 * KIB, "a token alone may have 2 KiB");
     let body = Bounds::new(4 * KIB, MIB, "a request for sixteen streams must fit in");
     let message = Bounds::new(4 * KIB, MIB, "a change of the stream brings a token");
+    let rate = Bounds::new(1, 100_000, "what is beyond it would wait for ever");
+    let logged = Bounds::new(1, 100_000, "an operator could not look a refusal up");
     let unsent = Bounds::new(16 * KIB, 64 * MIB, "a frame must find room");
     let connections = count(t, "connections", default.connections, connections);
     let sessions = count(t, "sessions", connections, sessions);
@@ -97,6 +103,10 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
         uri: size(t, "uri", default.uri, uri),
         body: size(t, "body", default.body, body),
         client_message: size(t, "client_message", default.client_message, message),
+        client_frames: count(t, "client_frames", default.client_frames, rate),
+        refusals: count(t, "refusals", default.refusals, rate),
+        refusals_logged: count(t, "refusals_logged", default.refusals_logged, logged),
+        api_key_guesses: count(t, "api_key_guesses", default.api_key_guesses, rate),
         unsent: size(t, "unsent", default.unsent, unsent),
     };
     // The default is never too large: it is the least that `head` may be.
@@ -124,7 +134,12 @@ fn warn_of_descriptors(connections: usize, descriptors: u64, findings: &Findings
 }
 
 /// The number of a key, when it is given and within its bounds, else the default.
-fn count<N>(table: &mut Table<'_>, key: &'static str, default: N, bounds: Bounds<u64>) -> N
+pub(super) fn count<N>(
+    table: &mut Table<'_>,
+    key: &'static str,
+    default: N,
+    bounds: Bounds<u64>,
+) -> N
 where
     N: TryFrom<u64>,
 {

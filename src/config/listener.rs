@@ -7,9 +7,15 @@ use ipnet::IpNet;
 use super::digest::sha256;
 use super::error::Problem;
 use super::findings::{Findings, Place};
+use super::limits::count;
 use super::reader::{Table, Value};
+use super::units::Bounds;
 use super::{AdminConfig, ListenerConfig};
 use crate::request::client_address::{AddressHeader, Neighbours};
+
+/// The most connections of the operator's side, of each of its two kinds: they are among the file descriptors that are no
+/// viewer's.
+const ADMIN_CONNECTIONS: u64 = 64;
 
 /// A listener and where its address stands.
 pub(super) struct Listening {
@@ -105,6 +111,8 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
         .flatten()
         .filter_map(|name| name.parsed_by("a host name", host_name))
         .collect();
+    let bounds = Bounds::new(1, ADMIN_CONNECTIONS, "nobody could connect");
+    let connections = count(&mut table, "connections", 64, bounds);
     let value = address?;
     let address = address_of(&value)?;
     refuse_taken(&value, address, listeners);
@@ -117,6 +125,7 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
         address,
         token_sha256,
         names,
+        connections,
     })
 }
 

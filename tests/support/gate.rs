@@ -152,6 +152,14 @@ impl Gate {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Sends a signal by its number, also one of those that have no name.
+    pub fn signal_number(&self, number: i32) {
+        let status = Command::new("kill")
+            .args([format!("-{number}"), self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success(), "signal {number}");
+    }
+
     /// Waits for the process to end.
     pub fn ended(&mut self) -> ExitStatus {
         until("the gate's end", || self.child.try_wait().unwrap())
