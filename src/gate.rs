@@ -21,6 +21,7 @@ use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target}
 use crate::decision::rules::Rules;
 use crate::listener::limit::ConnectionLimit;
 use crate::metrics::{Metrics, Readings};
+use crate::pace;
 use crate::relay::RelaySettings;
 use crate::request::Edge;
 use crate::session::hls::HlsSessions;
@@ -162,6 +163,8 @@ impl Gate {
             write_stall: timeouts.write_stall,
             half_close: timeouts.half_close,
             linger: timeouts.linger,
+            frame_cost: pace::cost(limits.client_frames),
+            refusal_cost: pace::cost(limits.refusals),
         };
         let authority = upstream.host.as_deref().and_then(|host| host.parse().ok());
         let sessions = Sessions::new(Room {

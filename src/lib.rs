@@ -48,6 +48,8 @@ pub mod logging;
 #[cfg(feature = "gate")]
 pub mod metrics;
 #[cfg(feature = "gate")]
+pub mod pace;
+#[cfg(feature = "gate")]
 pub mod random;
 #[cfg(feature = "gate")]
 pub mod serve;

@@ -7,7 +7,7 @@
 use http::StatusCode;
 
 use crate::decision::denial::Reason;
-use crate::relay::frame::{self, opcode};
+use crate::relay::frame::{self, BrokenClose, opcode};
 use crate::relay::{Cause, Farewell};
 use crate::request::strict::Rejection;
 use crate::session::guard::Kick;
@@ -17,6 +17,10 @@ use crate::upstream::UpstreamError;
 
 /// The check passed (the answer to `checkandclose`).
 pub const CHECK_PASSED: u16 = 4200;
+/// WebSocket's own code for a peer that breaks the protocol (RFC 6455 section 7.4.1).
+const PROTOCOL_ERROR: u16 = 1002;
+/// WebSocket's own code for text that is not UTF-8.
+const NOT_UTF8: u16 = 1007;
 const BAD_REQUEST: u16 = 4400;
 const WRONG_UPSTREAM: u16 = 4500;
 const UNAVAILABLE: u16 = 4503;
@@ -170,6 +174,10 @@ impl From<Cause> for Refusal {
             Cause::ViewerSilent => end(1000, "viewer_silent", Client),
             Cause::ViewerStalled => end(1000, "viewer_stalled", Client),
             Cause::Violation(_) => end(BAD_REQUEST, "violation", Client),
+            Cause::ViewerClosedWrongly(BrokenClose::Code) => {
+                end(PROTOCOL_ERROR, "violation", Client)
+            }
+            Cause::ViewerClosedWrongly(BrokenClose::Reason) => end(NOT_UTF8, "violation", Client),
             Cause::ServerClosed(_) => end(1000, "server_closed", Upstream),
             Cause::ServerGoingAway => end(UNAVAILABLE, "server_going_away", Upstream),
             Cause::ServerLost => end(UNAVAILABLE, "server_lost", Upstream),

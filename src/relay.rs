@@ -12,6 +12,7 @@ mod deadlines;
 mod pending;
 mod to_server;
 mod to_viewer;
+mod turn;
 
 pub mod cache;
 pub mod closing;
@@ -35,13 +36,15 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+use crate::pace::Pace;
 use crate::session::guard::{Kick, PendingId, SessionGuard};
 use follower::Follower;
-use frame::opcode;
+use frame::{BrokenClose, opcode};
 use outbox::Outbox;
 use passage::Side;
 use pending::Switches;
 use switch::SwitchRequest;
+use turn::Turn;
 use viewer_frames::ViewerFrames;
 
 /// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of large frames.
@@ -87,6 +90,10 @@ pub struct RelaySettings {
     pub half_close: Duration,
     /// How long a closing handshake may take.
     pub linger: Duration,
+    /// What a frame of the viewer costs it: see [`pace`](crate::pace).
+    pub frame_cost: Duration,
+    /// What a refused switch costs it beside that.
+    pub refusal_cost: Duration,
 }
 
 /// Who the relay asks, since it decides nothing.
@@ -154,6 +161,8 @@ impl Farewell {
 pub enum Cause {
     /// The viewer closed.
     ViewerClosed,
+    /// The viewer closed with what no close frame may say.
+    ViewerClosedWrongly(BrokenClose),
     /// The viewer's connection ended without a close frame.
     ViewerGone,
     /// A quiet viewer answered no ping.
@@ -225,8 +234,8 @@ pub struct Relay<'a, V, S, A> {
     switches: Switches,
     /// Frames of ours that wait for a gap between messages.
     own_messages: Vec<Vec<u8>>,
-    /// Control frames of ours, which only wait for a gap between frames: at most a pong and a ping.
-    own_pong: Option<Vec<u8>>,
+    /// Control frames of ours, which only wait for a gap between frames: pongs, one for each ping, and a ping.
+    own_pongs: Vec<Vec<u8>>,
     own_ping: bool,
     close: Option<Box<Close>>,
     server_done: bool,
@@ -234,6 +243,11 @@ pub struct Relay<'a, V, S, A> {
     to_server: Outbox,
     frames: ViewerFrames,
     viewer_side: ViewerSide,
+    /// What was read of the viewer and not looked at yet.
+    unread: Vec<u8>,
+    pace: Pace,
+    /// Until when the viewer is not read, because it asks too fast.
+    held_until: Option<Instant>,
 
     silence: Silence,
     /// When the media server was last heard, or could not be read because the viewer took nothing.
@@ -304,13 +318,16 @@ where
             follower: Follower::default(),
             switches: Switches::default(),
             own_messages: Vec::new(),
-            own_pong: None,
+            own_pongs: Vec::new(),
             own_ping: false,
             close: None,
             server_done: false,
             to_server: Outbox::default(),
             frames: ViewerFrames::new(settings.client_message),
             viewer_side: ViewerSide::Open,
+            unread: Vec::new(),
+            pace: Pace::new(now),
+            held_until: None,
             silence: start.silence,
             last_media: now,
             last_contact: now,
@@ -322,7 +339,7 @@ where
         };
         // Without a context nothing is written yet, so nothing can fail.
         let _ = relay.take_from_server(&start.server_early, None);
-        relay.take_from_viewer(&start.viewer_early);
+        relay.take_from_viewer(&start.viewer_early, &mut Turn::default());
         relay
     }
 
@@ -373,19 +390,25 @@ where
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+        let mut turn = Turn::default();
         loop {
-            if let Poll::Ready(cause) = self.poll_viewer(cx) {
+            if let Poll::Ready(cause) = self.poll_viewer(cx, &mut turn) {
                 return Poll::Ready(cause);
             }
-            let held_back = self.own_messages.len() >= OWN_LIMIT;
+            let held_back = self.has_many_own();
             if let Poll::Ready(cause) = self.poll_server(cx) {
                 return Poll::Ready(cause);
             }
             // The viewer was not read because its answers found no gap; now they have.
-            if !held_back || self.own_messages.len() >= OWN_LIMIT {
+            if !held_back || self.has_many_own() {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether so many answers wait for a gap that the viewer is not read.
+    fn has_many_own(&self) -> bool {
+        self.own_messages.len() + self.own_pongs.len() >= OWN_LIMIT
     }
 
     fn is_closing(&self) -> bool {
@@ -432,8 +455,9 @@ where
         if matches!(self.viewer_side, ViewerSide::Closed(_)) || !self.to_server.is_empty() {
             return;
         }
+        // The media server's own code, unless it is one that must not be sent (RFC 6455 section 7.4).
         let code = if let Cause::ServerClosed(Some(code)) = cause {
-            code
+            if frame::may_be_sent(code) { code } else { 1002 }
         } else {
             1000
         };

@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "listener", "request", "token", "decision", "session", "random",
         ],
     ),
-    ("relay", &["request", "token", "session", "random"]),
+    ("relay", &["request", "token", "session", "pace", "random"]),
     (
         "refusal",
         &[
@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "gate",
             "metrics",
+            "pace",
             "random",
             "token_api",
         ],
@@ -48,7 +49,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "admin",
         &[
-            "listener", "request", "token", "decision", "session", "refusal", "config", "gate",
+            "listener", "request", "token", "decision", "session", "refusal", "handler", "config",
+            "gate",
         ],
     ),
     (
@@ -82,6 +84,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "metrics",
+            "pace",
             "token_api",
         ],
     ),
@@ -116,6 +119,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("logging", &[]),
     ("metrics", &["session", "relay"]),
+    ("pace", &[]),
     ("random", &[]),
     (
         "serve",

@@ -506,3 +506,58 @@ async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future(
     server.read_to_end(&mut got).await.unwrap();
     assert!(server.write_all(b"x").await.is_err(), "nobody reads it");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_viewers_close_that_must_not_be_sent_is_answered_by_the_gate_and_goes_no_further() {
+    let wrong = [
+        (vec![3], 1002),
+        (close_payload(999, "x"), 1002),
+        (close_payload(1005, ""), 1002),
+        (close_payload(1006, ""), 1002),
+        (close_payload(1015, "tls"), 1002),
+        (close_payload(2999, ""), 1002),
+        (close_payload(5000, ""), 1002),
+        ([&[3, 232][..], b"\xff"].concat(), 1007),
+        ([&[15, 160][..], b"ok \xed\xa0\x80"].concat(), 1007),
+    ];
+    for (payload, answer) in wrong {
+        let mut rig = Rig::start(fresh());
+        rig.viewer_sends(opcode::CLOSE, &payload).await;
+        let (code, after) = rig.viewer_is_closed().await;
+        assert!(code == answer && after < SOON, "{payload:?}: {code}");
+        assert!(matches!(
+            rig.end().await.0.cause,
+            Cause::ViewerClosedWrongly(_)
+        ));
+        let goodbye = rig.server_gets().await.unwrap();
+        assert_eq!((goodbye.opcode, goodbye.code()), (opcode::CLOSE, 1000));
+        assert!(rig.server_gets().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_viewers_close_that_may_be_sent_goes_up_as_it_is() {
+    for payload in [
+        vec![],
+        close_payload(1000, "bye"),
+        close_payload(1001, ""),
+        close_payload(1012, ""),
+        close_payload(3000, "\u{e9}"),
+        close_payload(4999, &"x".repeat(123)),
+    ] {
+        let mut rig = Rig::start(Setup::default());
+        rig.viewer_sends(opcode::CLOSE, &payload).await;
+        assert_eq!(rig.server_gets().await.unwrap().payload, payload);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_servers_code_that_must_not_be_sent_does_not_go_back_to_it() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 2000, 5000] {
+        let mut rig = Rig::start(Setup::default());
+        rig.server_sends(opcode::CLOSE, &close_payload(code, ""))
+            .await;
+        assert_eq!(rig.viewer_is_closed().await.0, code, "a wire");
+        assert_eq!(rig.server_gets().await.unwrap().code(), 1002);
+    }
+}

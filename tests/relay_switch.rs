@@ -389,7 +389,6 @@ async fn whatever_breaks_the_rules_is_4400() {
         text("\u{feff}{}"),
         client(opcode::TEXT, b"{\"eventType\":\"\xff\"}"),
         client(opcode::BINARY, br#"{"eventType":"onPlay"}"#),
-        client(opcode::CLOSE, &[3]),
         client(opcode::PING, &[0; 126]),
         client(0x3, b""),
         frame::from_server(opcode::TEXT, b"{}"),

@@ -346,6 +346,11 @@ fn waiting_states() -> Vec<(&'static str, Setup, Bring)> {
             "denials wait for their gap",
             Setup {
                 server_early: half(),
+                settings: RelaySettings {
+                    refusal_cost: Duration::ZERO,
+                    frame_cost: Duration::ZERO,
+                    ..long().settings
+                },
                 ..long()
             },
             |rig| {

@@ -156,12 +156,7 @@ async fn relayed(
         "the server's bytes were changed"
     );
     prop_assert_eq!(answers, denied, "every denied switch is answered");
-    prop_assert!(
-        pongs <= pings && (pongs > 0) == (pings > 0),
-        "{} pongs to {} pings",
-        pongs,
-        pings
-    );
+    prop_assert_eq!(pongs, pings, "every ping has its pong");
     Ok(())
 }
 
@@ -231,7 +226,7 @@ async fn an_answer_waits_for_the_end_of_a_fragmented_message_and_a_pong_does_not
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pong_waits_for_the_end_of_a_frame_and_only_the_latest_ping_is_answered() {
+async fn pongs_wait_for_the_end_of_a_frame_and_every_ping_has_its_own_in_order() {
     let mut rig = Rig::start(Setup::default());
     let sent = frame::from_server(opcode::BINARY, b"media");
     rig.server.write_all(&sent[..4]).await.unwrap();
@@ -242,11 +237,13 @@ async fn a_pong_waits_for_the_end_of_a_frame_and_only_the_latest_ping_is_answere
     rig.settle().await;
     rig.server.write_all(&sent[4..]).await.unwrap();
     assert_eq!(rig.viewer_gets().await.unwrap().payload, b"media");
-    let pong = rig.viewer_gets().await.unwrap();
-    assert_eq!(
-        (pong.opcode, pong.payload.as_slice()),
-        (opcode::PONG, &b"third"[..])
-    );
+    for payload in [&b"first"[..], b"second", b"third"] {
+        let pong = rig.viewer_gets().await.unwrap();
+        assert_eq!(
+            (pong.opcode, pong.payload.as_slice()),
+            (opcode::PONG, payload)
+        );
+    }
     rig.viewer_gets_nothing_for(Duration::from_secs(1)).await;
     rig.server_gets_nothing_for(Duration::from_secs(1)).await;
 }
@@ -344,11 +341,15 @@ async fn a_viewer_that_floods_pings_without_reading_is_stopped_too() {
         ..Setup::default()
     });
     let ping = frame::from_client(opcode::PING, [1, 2, 3, 4], &[9; 125]);
-    for _ in 0..10_000 {
-        rig.viewer.write_all(&ping).await.unwrap();
+    let mut asked = 0;
+    while tokio::time::timeout(Duration::from_secs(1), rig.viewer.write_all(&ping))
+        .await
+        .is_ok()
+    {
+        asked += 1;
+        assert!(asked < 500, "the gate reads on");
     }
-    rig.settle().await;
-    // What waits is one pong behind one that is under way.
+    // What waits are the pongs of two rounds: one that is under way, and one behind it.
     let mut waiting = vec![0; 1 << 20];
     let mut got = 0;
     while let Ok(read) =
@@ -356,5 +357,5 @@ async fn a_viewer_that_floods_pings_without_reading_is_stopped_too() {
     {
         got += read.unwrap();
     }
-    assert!(got <= 3 * 127, "{got}");
+    assert!(got <= asked * 127 && asked < 200, "{got} {asked}");
 }

@@ -24,7 +24,8 @@ where
                 .map_or(close.give_up, |stall| stall.min(close.give_up)),
             None => {
                 let asked = self.asked.map(|(at, _)| at);
-                [self.viewer_deadline(), asked, self.switches.deadline()]
+                let (switches, held) = (self.switches.deadline(), self.held_until);
+                [self.viewer_deadline(), asked, switches, held]
                     .into_iter()
                     .flatten()
                     .fold(self.patience(), Ord::min)
@@ -42,6 +43,7 @@ where
         if stalled {
             return Some(Cause::ViewerStalled);
         }
+        self.held_until = self.held_until.filter(|until| *until > now);
         if self.switches.deadline().is_some_and(|end| end <= now) {
             let overdue = self.switches.expire(now);
             self.settle(overdue);

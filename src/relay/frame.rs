@@ -121,6 +121,37 @@ pub fn close_payload(code: u16, reason: &str) -> Vec<u8> {
     payload
 }
 
+/// What is wrong with the payload of a close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokenClose {
+    /// Half a code, or one that must not be sent.
+    Code,
+    /// A reason that is not UTF-8.
+    Reason,
+}
+
+/// Whether a close frame may say this (RFC 6455 sections 5.5.1 and 7.4).
+pub fn check_close(payload: &[u8]) -> Result<(), BrokenClose> {
+    if payload.is_empty() {
+        return Ok(());
+    }
+    let (code, reason) = payload.split_first_chunk().ok_or(BrokenClose::Code)?;
+    if !may_be_sent(u16::from_be_bytes(*code)) {
+        return Err(BrokenClose::Code);
+    }
+    match std::str::from_utf8(reason) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(BrokenClose::Reason),
+    }
+}
+
+/// Whether a close frame may carry this code: those that RFC 6455 defines or IANA has registered for it, those of libraries
+/// and those of applications.
+#[must_use]
+pub const fn may_be_sent(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
 fn write(opcode: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     let mut frame = Vec::with_capacity(HEADER_LIMIT + payload.len());
@@ -165,6 +196,44 @@ mod tests {
                 assert_eq!(frame.len(), needed + length);
                 assert_eq!(FrameHeader::read(&frame[..needed - 1]), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_close_says_a_code_that_may_be_sent_and_a_text() {
+        for code in [
+            1000, 1001, 1002, 1003, 1007, 1011, 1012, 1014, 3000, 3999, 4000, 4999,
+        ] {
+            assert_eq!(
+                check_close(&close_payload(code, "\u{e9}")),
+                Ok(()),
+                "{code}"
+            );
+        }
+        for code in [
+            0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535,
+        ] {
+            assert_eq!(
+                check_close(&close_payload(code, "x")),
+                Err(BrokenClose::Code),
+                "{code}"
+            );
+        }
+        assert_eq!(check_close(&[]), Ok(()));
+        assert_eq!(check_close(&[3]), Err(BrokenClose::Code));
+        for reason in [
+            &b"\xff"[..],
+            b"ok\xc3",
+            b"\xed\xa0\x80",
+            b"\xc0\x80",
+            b"\xf4\x90\x80\x80",
+        ] {
+            let payload = [&[3, 232], reason].concat();
+            assert_eq!(
+                check_close(&payload),
+                Err(BrokenClose::Reason),
+                "{reason:?}"
+            );
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,7 +15,7 @@ use super::passage::Side;
 use super::switch::SwitchRequest;
 use super::viewer_frames::{FromViewer, Violation};
 use super::{
-    Authority, BUFFER, Cause, NotGranted, OWN_LIMIT, PING, Relay, Silence, ViewerSide, poll_read,
+    Authority, BUFFER, Cause, NotGranted, PING, Relay, Silence, Turn, ViewerSide, poll_read,
 };
 
 impl<V, S, A> Relay<'_, V, S, A>
@@ -23,9 +24,9 @@ where
     S: Side,
     A: Authority,
 {
-    /// Moves what can be moved. The viewer is read only when nothing waits for the media server, and when its answers
-    /// find their place.
-    pub(super) fn poll_viewer(&mut self, cx: &mut Context<'_>) -> Poll<Cause> {
+    /// Moves what can be moved in this turn. The viewer is read only when nothing waits for the media server, when its
+    /// answers find their place, and when it does not ask too fast.
+    pub(super) fn poll_viewer(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<Cause> {
         loop {
             match self.to_server.poll_flush(&mut self.server, cx, || {}) {
                 Poll::Ready(Ok(())) => {}
@@ -33,17 +34,25 @@ where
                 Poll::Ready(Err(_)) => self.to_server = Outbox::default(),
                 Poll::Pending => return Poll::Pending,
             }
-            if self.viewer_side != ViewerSide::Open
-                || self.is_closing()
-                || self.own_messages.len() >= OWN_LIMIT
-            {
+            if !self.listens() {
                 return Poll::Pending;
             }
+            if turn.is_over() {
+                Turn::end(cx);
+                return Poll::Pending;
+            }
+            if !self.unread.is_empty() {
+                let unread = std::mem::take(&mut self.unread);
+                self.take_from_viewer(&unread, turn);
+                continue;
+            }
             let read = BUFFER.with_borrow_mut(|buffer| {
+                let room = turn.room().min(buffer.len());
+                let buffer = buffer.get_mut(..room).unwrap_or_default();
                 let read = ready!(poll_read(self.viewer, cx, buffer));
                 let bytes = read.map(|count| buffer.get(..count).unwrap_or_default());
                 Poll::Ready(bytes.map(|bytes| {
-                    self.take_from_viewer(bytes);
+                    self.take_from_viewer(bytes, turn);
                     bytes.len()
                 }))
             });
@@ -59,26 +68,51 @@ where
         }
     }
 
-    pub(super) fn take_from_viewer(&mut self, mut bytes: &[u8]) {
+    /// Whether what the viewer says is looked at now.
+    fn listens(&self) -> bool {
+        self.viewer_side == ViewerSide::Open
+            && !self.is_closing()
+            && !self.has_many_own()
+            && self.held_until.is_none()
+    }
+
+    /// Looks at the viewer's bytes; what this turn has no room for waits.
+    pub(super) fn take_from_viewer(&mut self, mut bytes: &[u8], turn: &mut Turn) {
         if bytes.is_empty() {
             return;
         }
-        self.last_contact = Instant::now();
+        let now = Instant::now();
+        self.last_contact = now;
         self.pings = 0;
-        while self.viewer_side == ViewerSide::Open && !self.is_closing() {
+        while self.listens() && !turn.is_over() {
+            let before = bytes.len();
             let handled = match self.frames.next(&mut bytes) {
-                Ok(None) => return,
-                Ok(Some(whole)) => self.on_viewer_message(whole),
+                Ok(None) => return turn.spend(before),
+                Ok(Some(frame)) => {
+                    turn.spend(before - bytes.len());
+                    self.charge(now, self.settings.frame_cost);
+                    self.on_viewer_frame(frame)
+                }
                 Err(violation) => Err(violation),
             };
             if let Err(violation) = handled {
                 self.begin_close(Cause::Violation(violation));
             }
         }
+        if self.viewer_side == ViewerSide::Open && !self.is_closing() {
+            self.unread = bytes.to_vec();
+        }
     }
 
-    fn on_viewer_message(&mut self, message: FromViewer) -> Result<(), Violation> {
-        match message {
+    /// Charges the viewer, which is not read while it is too far ahead.
+    fn charge(&mut self, now: Instant, cost: Duration) {
+        self.pace.spend(now, cost);
+        self.held_until = self.pace.wait(now);
+    }
+
+    fn on_viewer_frame(&mut self, frame: FromViewer) -> Result<(), Violation> {
+        match frame {
+            FromViewer::Fragment => Ok(()),
             FromViewer::Text(text) => self.on_message(opcode::TEXT, &text),
             // A reader that does not care for the opcode must not find a switch in it.
             FromViewer::Binary(bytes) if self.settings.any_message => {
@@ -86,19 +120,22 @@ where
             }
             FromViewer::Binary(_) => Err("a binary message"),
             FromViewer::Ping(payload) => {
-                // Only the latest needs an answer (RFC 6455 section 5.5.3).
-                self.own_pong = Some(payload);
+                // The latest alone would do (RFC 6455 section 5.5.3), but peers count.
+                self.own_pongs.push(payload);
                 Ok(())
             }
             FromViewer::Pong(payload) if payload == PING => Ok(()),
             FromViewer::Pong(payload) => self.send_to_server(opcode::PONG, &payload),
-            FromViewer::Close(payload) => {
-                if payload.len() == 1 {
-                    return Err("a close frame with half a code");
+            FromViewer::Close(payload) => match frame::check_close(&payload) {
+                Ok(()) => {
+                    self.viewer_side = ViewerSide::Closed(Instant::now());
+                    self.send_to_server(opcode::CLOSE, &payload)
                 }
-                self.viewer_side = ViewerSide::Closed(Instant::now());
-                self.send_to_server(opcode::CLOSE, &payload)
-            }
+                Err(broken) => {
+                    self.begin_close(Cause::ViewerClosedWrongly(broken));
+                    Ok(())
+                }
+            },
         }
     }
 
@@ -157,6 +194,7 @@ where
             Err(NotGranted(code)) => {
                 let answer = frame::from_server(opcode::TEXT, request.denied(code).as_bytes());
                 self.own_messages.push(answer);
+                self.charge(Instant::now(), self.settings.refusal_cost);
                 Ok(())
             }
         }

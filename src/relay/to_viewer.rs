@@ -193,7 +193,7 @@ where
 
     fn has_own(&self, between_messages: bool) -> bool {
         self.own_ping
-            || self.own_pong.is_some()
+            || !self.own_pongs.is_empty()
             || self
                 .close
                 .as_ref()
@@ -211,7 +211,7 @@ where
                 self.to_viewer.push(&message);
             }
         }
-        if let Some(pong) = self.own_pong.take() {
+        for pong in std::mem::take(&mut self.own_pongs) {
             self.to_viewer
                 .push(&frame::from_server(opcode::PONG, &pong));
         }

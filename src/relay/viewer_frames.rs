@@ -24,9 +24,11 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// Something whole that the viewer sent.
+/// A whole frame of the viewer, and what became whole with it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromViewer {
+    /// A fragment of a message that goes on.
+    Fragment,
     /// A text message: not yet known to be UTF-8.
     Text(Vec<u8>),
     /// A binary message.
@@ -55,7 +57,7 @@ impl ViewerFrames {
         }
     }
 
-    /// Takes from `bytes` until something is whole or they are used up. After an error nothing more can be read.
+    /// Takes one frame from `bytes`, or uses them up. After an error nothing more can be read.
     pub fn next(&mut self, bytes: &mut &[u8]) -> Result<Option<FromViewer>, Violation> {
         while !bytes.is_empty() {
             let Some(mut frame) = self.frame.take() else {
@@ -64,12 +66,10 @@ impl ViewerFrames {
                 if self.frame.as_ref().is_none_or(|frame| frame.length > 0) {
                     continue;
                 }
-                if let Some(frame) = self.frame.take()
-                    && let Some(whole) = self.finish(*frame)?
-                {
-                    return Ok(Some(whole));
+                match self.frame.take() {
+                    Some(frame) => return Ok(Some(self.finish(*frame))),
+                    None => continue,
                 }
-                continue;
             };
             let (payload, rest) =
                 bytes.split_at((frame.length - frame.payload.len()).min(bytes.len()));
@@ -83,8 +83,8 @@ impl ViewerFrames {
             );
             if frame.payload.len() < frame.length {
                 self.frame = Some(frame);
-            } else if let Some(whole) = self.finish(*frame)? {
-                return Ok(Some(whole));
+            } else {
+                return Ok(Some(self.finish(*frame)));
             }
         }
         Ok(None)
@@ -153,11 +153,11 @@ impl ViewerFrames {
         }
     }
 
-    fn finish(&mut self, frame: Frame) -> Result<Option<FromViewer>, Violation> {
+    fn finish(&mut self, frame: Frame) -> FromViewer {
         match frame.header.opcode {
-            opcode::PING => return Ok(Some(FromViewer::Ping(frame.payload))),
-            opcode::PONG => return Ok(Some(FromViewer::Pong(frame.payload))),
-            opcode::CLOSE => return Ok(Some(FromViewer::Close(frame.payload))),
+            opcode::PING => return FromViewer::Ping(frame.payload),
+            opcode::PONG => return FromViewer::Pong(frame.payload),
+            opcode::CLOSE => return FromViewer::Close(frame.payload),
             _ => {}
         }
         let message = match self.message.take() {
@@ -169,14 +169,14 @@ impl ViewerFrames {
         };
         if !frame.header.fin {
             self.message = Some(message);
-            return Ok(None);
+            return FromViewer::Fragment;
         }
         let (text, message) = message;
-        Ok(Some(if text {
+        if text {
             FromViewer::Text(message)
         } else {
             FromViewer::Binary(message)
-        }))
+        }
     }
 }
 

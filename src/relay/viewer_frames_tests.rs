@@ -24,6 +24,7 @@ fn read<'a>(
         loop {
             match frames.next(&mut part) {
                 Ok(None) => break,
+                Ok(Some(FromViewer::Fragment)) => {}
                 Ok(Some(message)) => whole.push(message),
                 Err(violation) => return (whole, Err(violation)),
             }
@@ -255,6 +256,7 @@ fn nothing_is_held_between_messages() {
     let mut frames = ViewerFrames::new(LIMIT);
     let bytes = [masked(0x01, b"a"), masked(0x80, b"b")].concat();
     let mut rest = &bytes[..];
+    assert_eq!(frames.next(&mut rest), Ok(Some(FromViewer::Fragment)));
     assert!(frames.next(&mut rest).unwrap().is_some());
     assert!(frames.frame.is_none() && frames.message.is_none());
 }

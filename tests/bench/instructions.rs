@@ -248,6 +248,8 @@ fn frame_relayed(turns: usize) {
         write_stall: 1_000 * SECOND,
         half_close: SECOND,
         linger: SECOND,
+        frame_cost: SECOND / 50,
+        refusal_cost: SECOND / 10,
     };
     let start = Start {
         viewer_early: Vec::new(),

@@ -67,6 +67,8 @@ pub const SETTINGS: RelaySettings = RelaySettings {
     write_stall: Duration::from_secs(30),
     half_close: Duration::from_secs(5),
     linger: Duration::from_secs(2),
+    frame_cost: Duration::from_millis(20),
+    refusal_cost: Duration::from_millis(100),
 };
 
 /// How a test's relay starts.
