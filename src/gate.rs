@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod reloads;
+pub mod refusal_lines;
 pub mod sharing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,13 +14,13 @@ use http::request::Parts;
 use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::clock;
 use crate::config::{Config, HlsConfig, Limits, PathTemplate, Timeouts, WebSocketRefusal};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
 use crate::listener::limit::ConnectionLimit;
+use crate::logging::LostLines;
 use crate::metrics::{Metrics, Readings};
 use crate::pace;
 use crate::relay::RelaySettings;
@@ -30,8 +31,10 @@ use crate::session::ticket::Seals;
 use crate::session::{Sessions, Transport};
 use crate::token::{Keyring, Owner, UnixSeconds};
 use crate::token_api::api_key::ApiKeys;
+use crate::token_api::guesses::Guesses;
 use crate::upstream::{Patience, Upstream};
 use memory::Memory;
+use refusal_lines::RefusalLines;
 use reloads::Reloads;
 use sharing::Cache;
 
@@ -81,8 +84,12 @@ pub struct Gate {
     pub relay: RelaySettings,
     /// Pages beside the endpoints.
     pub site: Option<Site>,
+    /// Which refusals are logged.
+    pub refusal_lines: RefusalLines,
+    /// Which addresses guess API keys.
+    pub guesses: Guesses,
     ready: AtomicBool,
-    log_dropped: Option<ErrorCounter>,
+    lost_lines: Option<LostLines>,
 }
 
 /// Answers requests that are for no endpoint, such as those for a page; `None` is not found.
@@ -131,7 +138,7 @@ pub struct Policy {
 impl Gate {
     /// From a configuration; not ready yet.
     #[must_use]
-    pub fn new(config: Config, site: Option<Site>, log_dropped: Option<ErrorCounter>) -> Arc<Self> {
+    pub fn new(config: Config, site: Option<Site>, lost_lines: Option<LostLines>) -> Arc<Self> {
         let Config {
             edge,
             upstream,
@@ -204,8 +211,10 @@ impl Gate {
             timeouts,
             relay,
             site,
+            refusal_lines: RefusalLines::new(limits.refusals_logged),
+            guesses: Guesses::new(limits.api_key_guesses),
             ready: AtomicBool::new(false),
-            log_dropped,
+            lost_lines,
         })
     }
 
@@ -297,6 +306,12 @@ impl Gate {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
+    /// Lines of the log that are lost, since the start.
+    #[must_use]
+    pub fn lost_lines(&self) -> usize {
+        self.lost_lines.as_ref().map_or(0, LostLines::count)
+    }
+
     /// The metrics' text.
     #[must_use]
     pub fn metrics_text(&self) -> String {
@@ -317,10 +332,7 @@ impl Gate {
             hls: self.hls.counts(),
             connections: self.connections.open(),
             connections_refused: self.connections.refused(),
-            log_lines_dropped: self
-                .log_dropped
-                .as_ref()
-                .map_or(0, ErrorCounter::dropped_lines),
+            log_lines_dropped: self.lost_lines(),
             servers: servers.into_iter().collect(),
             playlists: self.playlists.used(),
             cache: self.cache.as_ref().map(|cache| cache.stats()),

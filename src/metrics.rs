@@ -77,6 +77,10 @@ pub struct Metrics {
     pub upstream_connect: Histogram,
     /// Messages of viewers that were not on the list.
     pub messages_dropped: Counter,
+    /// Refusals that were not logged.
+    pub refusals_not_logged: Counter,
+    /// How often the clock jumped.
+    pub clock_jumps: Counter,
     /// Reloads, by outcome.
     pub reloads: Family<Why, Counter>,
     /// Bytes from media servers to viewers.
@@ -96,7 +100,7 @@ pub struct Readings {
     pub connections: usize,
     /// Connections turned away at the limit.
     pub connections_refused: usize,
-    /// Log lines that found no room.
+    /// Log lines that found no room, or that could not be written.
     pub log_lines_dropped: usize,
     /// Media servers, and whether each is healthy.
     pub servers: Vec<(String, bool)>,
@@ -163,6 +167,18 @@ impl Default for Metrics {
             "Viewers' messages that were not on the list",
             messages_dropped.clone(),
         );
+        let refusals_not_logged = Counter::default();
+        registry.register(
+            "refusals_not_logged",
+            "Refusals beyond limits.refusals_logged, which are in no log",
+            refusals_not_logged.clone(),
+        );
+        let clock_jumps = Counter::default();
+        registry.register(
+            "clock_jumps",
+            "How often the time of day jumped by a second or more",
+            clock_jumps.clone(),
+        );
         let reloads = Family::default();
         registry.register(
             "reloads",
@@ -186,6 +202,8 @@ impl Default for Metrics {
             upstream_errors,
             upstream_connect,
             messages_dropped,
+            refusals_not_logged,
+            clock_jumps,
             reloads,
             bytes_to_viewers,
             bytes_to_servers,
@@ -233,7 +251,7 @@ impl Metrics {
         );
         now.register(
             "log_lines_dropped",
-            "Log lines that found no room",
+            "Log lines that found no room or could not be written",
             counter(readings.log_lines_dropped),
         );
         let help =

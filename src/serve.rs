@@ -14,11 +14,12 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
+use crate::clock::{self, Jump, JumpWatch};
 use crate::config::{Config, ListenerConfig};
 use crate::gate::{Gate, Site};
 use crate::handler;
@@ -76,7 +77,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     // First of all: what takes time before the gate serves must not make it die of a signal.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    let gate = Gate::new(config, site, Some(log.dropped()));
+    let gate = Gate::new(config, site, Some(log.lost()));
     handler::hls::restore(&gate, state.as_deref()).map_err(StartError::State)?;
     let stop = CancellationToken::new();
 
@@ -127,6 +128,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             let socket = TcpListener::from_std(socket)?;
             background.spawn(admin::serve(Arc::clone(&gate), admin, socket));
         }
+        background.spawn(keep_watch(Arc::clone(&gate)));
         background.spawn(keep_names_fresh(Arc::clone(&gate), looked_up.is_ok()));
         background.spawn(handler::hls::keep_house(Arc::clone(&gate), state.clone()));
         if let Some(beside) = beside {
@@ -251,6 +253,38 @@ async fn look_up_all(gate: &Gate) {
     let servers = gate.upstream.servers().iter();
     for server in servers.chain(gate.http_upstream.servers()) {
         server.look_up().await;
+    }
+}
+
+/// Looks once a second at what an operator should hear of.
+async fn keep_watch(gate: Arc<Gate>) {
+    let mut watch = JumpWatch::new(clock::since_1970(), Instant::now());
+    let mut lost_before = gate.lost_lines();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Some(Jump { by, forward }) = watch.look(clock::since_1970(), Instant::now()) {
+            gate.metrics.clock_jumps.inc();
+            let direction = if forward { "forward" } else { "back" };
+            tracing::warn!(
+                direction,
+                ?by,
+                "the clock has jumped: what plays goes on, and new decisions use the new time"
+            );
+        }
+        let count = gate.refusal_lines.unsaid();
+        if count > 0 {
+            gate.metrics.refusals_not_logged.inc_by(count);
+            tracing::warn!(count, "refusals beyond limits.refusals_logged, not logged");
+        }
+        let lost = gate.lost_lines();
+        if lost > lost_before {
+            tracing::warn!(
+                count = lost - lost_before,
+                "log lines were lost before this one"
+            );
+            // This line may be lost as well, and must not make another one.
+            lost_before = lost + 1;
+        }
     }
 }
 

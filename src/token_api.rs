@@ -6,6 +6,7 @@
 
 pub mod api_key;
 pub mod error;
+pub mod guesses;
 pub mod field;
 pub mod http;
 mod json;

@@ -83,6 +83,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "relay",
             "clock",
             "config",
+            "logging",
             "metrics",
             "pace",
             "token_api",
@@ -127,6 +128,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "listener",
             "handler",
             "admin",
+            "clock",
             "config",
             "gate",
             "interrupt",
@@ -136,7 +138,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "token_api",
-        &["token", "decision", "request", "clock", "random"],
+        &["token", "decision", "request", "clock", "pace", "random"],
     ),
 ];
 

@@ -19,13 +19,14 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ListenerConfig, WebSocketRefusal};
 use crate::gate::Gate;
 use crate::listener::limit::ConnectionPermit;
 use crate::listener::{Accepted, Peer};
+use crate::pace::Pace;
 use crate::refusal::{Refusal, rejection};
 use crate::request::handshake::Handshake;
 use crate::request::http_playback::HttpTarget;
@@ -72,6 +73,24 @@ struct Shared {
     memory: Memory,
     /// A complete head has been read.
     heard: AtomicBool,
+    /// How often it was refused.
+    pace: Mutex<Pace>,
+}
+
+impl Shared {
+    /// Lets a refusal wait that follows too many others on this connection.
+    async fn refuse_in_turn(&self, gate: &Gate) {
+        let now = Instant::now();
+        let due = {
+            let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            let due = pace.wait(now);
+            pace.spend(now, gate.relay.refusal_cost);
+            due
+        };
+        if let Some(due) = due {
+            sleep_until(due).await;
+        }
+    }
 }
 
 /// Answers requests until the connection ends (`None`) or one of them is a WebSocket.
@@ -92,13 +111,19 @@ pub async fn hold(
         decided: AtomicBool::new(false),
         memory: Memory::default(),
         heard: AtomicBool::new(false),
+        pace: Mutex::new(Pace::new(Instant::now())),
     });
     let service = service_fn(|request: Request<Incoming>| {
         shared.heard.store(true, Ordering::Relaxed);
         let (gate, shared) = (Arc::clone(gate), Arc::clone(&shared));
         // hyper wants to move the future.
         Box::pin(async move {
-            Ok::<_, Infallible>(answer(&gate, listener, peer, request, &shared).await)
+            let response = answer(&gate, listener, peer, request, &shared).await;
+            // A listed neighbour's connection is many viewers'.
+            if response.status().is_client_error() && !is_neighbour(&gate, peer) {
+                shared.refuse_in_turn(&gate).await;
+            }
+            Ok::<_, Infallible>(response)
         })
     });
     let mut http = http1::Builder::new();
@@ -156,6 +181,13 @@ pub async fn hold(
     })
 }
 
+fn is_neighbour(gate: &Gate, peer: Peer) -> bool {
+    match peer {
+        Peer::Socket(address) => gate.policy().edge.neighbours.lists(address.ip()),
+        Peer::Proxied(_) => false,
+    }
+}
+
 /// Answers one request.
 async fn answer(
     gate: &Arc<Gate>,
@@ -169,7 +201,7 @@ async fn answer(
         return reject(gate, error).map(AnswerBody::from);
     }
     if listener.token_api && head.uri.path() == TOKEN_PATH {
-        return mint(gate, &head, body).await.map(AnswerBody::from);
+        return mint(gate, &head, peer, body).await.map(AnswerBody::from);
     }
     let target = HttpTarget::read(head.uri.path()).filter(|_| listener.playback);
     match target {
@@ -195,6 +227,7 @@ async fn http_playback(
     // Boxed: a WebSocket's connection does not carry the room for it.
     let answered = Box::pin(hls::answer(gate, head, peer, target, memory)).await;
     let mut response = answered.unwrap_or_else(|trouble| {
+        let address = || gate.policy().edge.neighbours.client(peer, &head.headers);
         let receipt = Receipt::new(random());
         let refused = |refusal: &Refusal| http_refusal(refusal, receipt).map(AnswerBody::from);
         match trouble {
@@ -205,12 +238,12 @@ async fn http_playback(
             }
             Trouble::Over(session, kick) => {
                 let refusal = Refusal::from(kick);
-                record::refused_as_over(gate, session, &refusal, receipt);
+                record::refused_as_over(gate, session, address(), &refusal, receipt);
                 refused(&refusal)
             }
             Trouble::Upstream(error) => {
                 let refusal = Refusal::from(error);
-                record::no_media(gate, error, &refusal, receipt);
+                record::no_media(gate, error, address(), &refusal, receipt);
                 refused(&refusal)
             }
             Trouble::Status(status) => nothing_there(status).map(AnswerBody::from),
@@ -262,7 +295,7 @@ fn answer_whole(
 }
 
 /// The token API, by the policy of this moment.
-async fn mint(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+async fn mint(gate: &Gate, head: &Parts, peer: Peer, body: Incoming) -> Response<Full<Bytes>> {
     let policy = gate.policy();
     let api = TokenApi {
         keyring: &policy.keyring,
@@ -270,6 +303,8 @@ async fn mint(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Bytes>
         api_keys: &policy.api_keys,
         body_limit: gate.limits.body,
         body_deadline: gate.timeouts.head,
+        address: policy.edge.neighbours.client(peer, &head.headers),
+        guesses: &gate.guesses,
     };
     let answered = token_api::answer(&api, head, body).await;
     record::token_api(gate, answered.outcome);

@@ -74,7 +74,7 @@ impl<'a> InBand<'a> {
 
     fn refuse(&self, denial: &Denial) -> NotGranted {
         let refusal = Refusal::from(denial.reason());
-        record::switch_refused(self.gate, self.guard.id(), denial, &refusal);
+        record::switch_refused(self.gate, self.guard, denial, &refusal);
         NotGranted(refusal.code)
     }
 }

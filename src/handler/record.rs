@@ -1,5 +1,7 @@
 //! What is counted and logged: one line when a playback starts or is refused, one when it ends. Never a token.
 
+use std::fmt::{self, Write as _};
+
 use http::StatusCode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -10,6 +12,7 @@ use crate::gate::Gate;
 use crate::metrics::{Answered, Verdict, Why};
 use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
+use crate::request::client_address::ClientAddress;
 use crate::session::Transport;
 use crate::session::guard::SessionGuard;
 use crate::session::hls::Ended;
@@ -62,6 +65,9 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
     if refused.is_probe() {
         return tracing::debug!(%receipt, "probe for a security service");
     }
+    if !gate.refusal_lines.take(refused.address) {
+        return;
+    }
     let request = refused.request.as_deref();
     let claims = refused.denial.claims();
     tracing::info!(
@@ -69,10 +75,10 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
         code = refusal.code,
         reason = refusal.label,
         fault = ?refusal.fault,
-        detail = %refused.denial,
+        detail = %Brief(&refused.denial),
         stream = request.map(|r| r.stream.as_str()),
         address = %refused.address,
-        referer = request.map(|r| tracing::field::display(&r.referer)),
+        referer = request.map(|r| tracing::field::display(Brief(&r.referer))),
         key = claims.map(|c| tracing::field::display(&c.key)),
         token = claims.map(|c| tracing::field::display(c.grant.id)),
         tag = claims.map(|c| c.grant.tag.as_str()),
@@ -84,10 +90,14 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
 pub(super) fn refused_as_over(
     gate: &Gate,
     session: SessionId,
+    address: ClientAddress,
     refusal: &Refusal,
     receipt: Receipt,
 ) {
     count(&gate.metrics.verdicts, "refused", refusal);
+    if !gate.refusal_lines.take(address) {
+        return;
+    }
     tracing::info!(
         %receipt,
         code = refusal.code,
@@ -104,9 +114,18 @@ pub(super) fn switched(gate: &Gate, session: SessionId, permit: &Permit) {
     tracing::info!(%session, stream = %permit.stream(), token = %permit.claims().grant.id, "playback switches");
 }
 
-pub(super) fn switch_refused(gate: &Gate, session: SessionId, denial: &Denial, refusal: &Refusal) {
+pub(super) fn switch_refused(
+    gate: &Gate,
+    guard: &SessionGuard,
+    denial: &Denial,
+    refusal: &Refusal,
+) {
     count(&gate.metrics.switches, "refused", refusal);
-    tracing::info!(%session, code = refusal.code, reason = refusal.label, detail = %denial, "switch refused");
+    if !gate.refusal_lines.take(guard.permit().address()) {
+        return;
+    }
+    let session = guard.id();
+    tracing::info!(%session, code = refusal.code, reason = refusal.label, detail = %Brief(denial), "switch refused");
 }
 
 pub(super) fn no_server(
@@ -179,11 +198,20 @@ pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
 }
 
 /// A request over HTTP for a playback that has no media server.
-pub(super) fn no_media(gate: &Gate, error: UpstreamError, refusal: &Refusal, receipt: Receipt) {
+pub(super) fn no_media(
+    gate: &Gate,
+    error: UpstreamError,
+    address: ClientAddress,
+    refusal: &Refusal,
+    receipt: Receipt,
+) {
     let reason = Why {
         reason: refusal.label,
     };
     gate.metrics.upstream_errors.get_or_create(&reason).inc();
+    if !gate.refusal_lines.take(address) {
+        return;
+    }
     tracing::warn!(%receipt, code = refusal.code, reason = refusal.label, detail = %error, "no answer of a media server");
 }
 
@@ -214,4 +242,58 @@ fn count(verdicts: &Family<Verdict, Counter>, verdict: &'static str, refusal: &R
         code: refusal.code.into(),
     };
     verdicts.get_or_create(&labels).inc();
+}
+
+/// The most bytes of a text in one field of a line.
+const BRIEF: usize = 400;
+
+/// A text of which a line has no more than [`BRIEF`] bytes, whatever the viewer has put into it.
+struct Brief<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Brief<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shortened = Shortened { to: f, room: BRIEF };
+        // It ends with an error where there is no more room.
+        let whole = write!(shortened, "{}", self.0).is_ok();
+        if whole { Ok(()) } else { f.write_str("…") }
+    }
+}
+
+struct Shortened<'a, 'b> {
+    to: &'a mut fmt::Formatter<'b>,
+    room: usize,
+}
+
+impl fmt::Write for Shortened<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let part = text
+            .get(..text.floor_char_boundary(self.room))
+            .unwrap_or_default();
+        self.to.write_str(part)?;
+        self.room -= part.len();
+        if part.len() < text.len() {
+            self.room = 0;
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_shortened_between_two_characters() {
+        assert_eq!(Brief("short").to_string(), "short");
+        let whole = "x".repeat(BRIEF);
+        assert_eq!(Brief(&whole).to_string(), whole);
+        assert_eq!(Brief(whole.clone() + "y").to_string(), whole + "…");
+        assert_eq!(
+            Brief("é".repeat(BRIEF)).to_string(),
+            "é".repeat(BRIEF / 2) + "…"
+        );
+        let pieces = format_args!("{}{}", "x".repeat(BRIEF - 1), "é").to_string();
+        assert_eq!(Brief(pieces).to_string(), "x".repeat(BRIEF - 1) + "…");
+    }
 }

@@ -20,6 +20,21 @@ pub enum ClientAddress {
     Unknown,
 }
 
+impl ClientAddress {
+    /// The network that is taken for one peer where peers are counted: the address of IPv4, and the /64 of IPv6, any address
+    /// of which one machine may give itself. All unknown ones are one.
+    #[must_use]
+    pub fn network(self) -> Option<IpNet> {
+        let Self::Known(address) = self else {
+            return None;
+        };
+        let length = if address.is_ipv4() { 32 } else { 64 };
+        IpNet::new(address, length)
+            .ok()
+            .map(|network| network.trunc())
+    }
+}
+
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -22,6 +22,12 @@ pub enum ApiError {
     /// No such key is configured.
     #[error("the API key is not known")]
     ApiKeyUnknown,
+    /// Too many unknown keys came from the address.
+    #[error("too many unknown API keys have come from this address")]
+    TooManyGuesses {
+        /// In how many seconds it may try again.
+        retry_after: u64,
+    },
     /// Another content type, more than one, or none.
     #[error("the content type is not JSON in UTF-8")]
     ContentType,

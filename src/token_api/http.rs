@@ -1,6 +1,6 @@
 //! What HTTP adds to minting: who asks, and that the body is small, whole and JSON.
 //!
-//! Refuse first, spend later: method, API key, content type, length, and only then the body. No answer has a CORS header:
+//! Refuse first, spend later: method, whether the address has tried too many keys, API key, content type, length, and only then the body. No answer has a CORS header:
 //! an API key belongs in a back end, and a page that could use one would have it to lose.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, TRANSFER_ENCODING,
+    HeaderValue, RETRY_AFTER, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -19,10 +19,12 @@ use tokio::time::timeout;
 use crate::clock;
 use crate::decision::rules::Rules;
 use crate::random;
+use crate::request::client_address::ClientAddress;
 use crate::token::{Keyring, TokenId};
 
 use super::api_key::{ApiKey, ApiKeys};
 use super::error::ApiError;
+use super::guesses::{Guesses, TooMany};
 use super::mint;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-bintu-apikey");
@@ -41,6 +43,10 @@ pub struct TokenApi<'a> {
     pub body_limit: usize,
     /// How long a body may take to arrive, from the call on.
     pub body_deadline: Duration,
+    /// Where the request comes from.
+    pub address: ClientAddress,
+    /// What has been tried from there.
+    pub guesses: &'a Guesses,
 }
 
 /// An answer, and what to count it as.
@@ -65,13 +71,13 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let api_key = match check_asker(api, head) {
+    let api_key = match check_asker(api, head).await {
         Ok(api_key) => api_key,
-        Err(error) => return refused(None, &error, Unread::Yes),
+        Err(error) => return refused_stranger(api, &error),
     };
     let body = match read(api, &head.headers, body).await {
         Ok(body) => body,
-        Err(error) => return refused(Some(api_key), &error, Unread::Yes),
+        Err(error) => return refused(api_key, &error, Unread::Yes),
     };
     let minted = mint::answer(
         &body,
@@ -83,12 +89,12 @@ where
     );
     match minted {
         Ok(minted) => granted(api_key, &minted),
-        Err(error) => refused(Some(api_key), &error, Unread::No),
+        Err(error) => refused(api_key, &error, Unread::No),
     }
 }
 
 /// Method and key.
-fn check_asker<'a>(api: &TokenApi<'a>, head: &Parts) -> Result<&'a ApiKey, ApiError> {
+async fn check_asker<'a>(api: &TokenApi<'a>, head: &Parts) -> Result<&'a ApiKey, ApiError> {
     if head.method != Method::POST {
         return Err(ApiError::Method);
     }
@@ -98,8 +104,13 @@ fn check_asker<'a>(api: &TokenApi<'a>, head: &Parts) -> Result<&'a ApiKey, ApiEr
         (_, Some(_)) => return Err(ApiError::ApiKeyRepeated),
         _ => return Err(ApiError::ApiKeyMissing),
     };
-    let found = api.api_keys.find(presented.as_bytes());
-    found.ok_or(ApiError::ApiKeyUnknown)
+    let presented = presented.as_bytes();
+    let turn = api.guesses.turn(api.address, presented).await;
+    turn.map_err(|TooMany { retry_after }| ApiError::TooManyGuesses { retry_after })?;
+    let found = api.api_keys.find(presented);
+    let found = found.ok_or(ApiError::ApiKeyUnknown)?;
+    api.guesses.right(api.address, presented);
+    Ok(found)
 }
 
 /// Content type, length, and the body.
@@ -188,19 +199,36 @@ enum Unread {
     No,
 }
 
-fn refused(api_key: Option<&ApiKey>, error: &ApiError, unread: Unread) -> Answered {
+/// Without a key: its address is named, once a second at most.
+fn refused_stranger(api: &TokenApi<'_>, error: &ApiError) -> Answered {
+    if let Some(unsaid) = api.guesses.say(api.address) {
+        let (address, label) = (api.address, error.report().error);
+        tracing::info!(%address, error = label, not_logged = unsaid, "no token minted");
+    }
+    answer_error(error, Unread::Yes)
+}
+
+fn refused(api_key: &ApiKey, error: &ApiError, unread: Unread) -> Answered {
     let report = error.report();
-    let id = api_key.map(|key| key.id.as_str());
+    let id = api_key.id.as_str();
     if report.status.is_server_error() {
         // Ours to mend: an organisation without a key, a system without randomness.
         tracing::error!(api_key = id, error = report.error, "no token minted");
     } else {
         tracing::info!(api_key = id, error = report.error, "no token minted");
     }
+    answer_error(error, unread)
+}
+
+fn answer_error(error: &ApiError, unread: Unread) -> Answered {
+    let report = error.report();
     let mut response = json(report.status, error.to_json());
     let headers = response.headers_mut();
     if *error == ApiError::Method {
         headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    if let ApiError::TooManyGuesses { retry_after } = error {
+        headers.insert(RETRY_AFTER, HeaderValue::from(*retry_after));
     }
     if matches!(unread, Unread::Yes) {
         // What follows on the connection would be the rest of this body, or be taken for it.

@@ -62,6 +62,11 @@ impl ApiError {
                 "api_key_unknown",
                 "an API key of this service in X-BINTU-APIKEY",
             ),
+            Self::TooManyGuesses { retry_after } => whole(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_guesses",
+                format!("the same request after {retry_after} s"),
+            ),
             Self::ContentType => whole(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "content_type",

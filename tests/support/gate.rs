@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -23,6 +23,7 @@ pub const API_KEY: &str = "the-api-key-of-abcde";
 pub struct Gate {
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
+    log_closed: Arc<AtomicBool>,
     dir: PathBuf,
     pub playback: SocketAddr,
     pub admin: SocketAddr,
@@ -75,9 +76,13 @@ impl Gate {
             .unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let kept = Arc::clone(&log);
+        let log_closed = Arc::new(AtomicBool::new(false));
+        let (kept, closed) = (Arc::clone(&log), Arc::clone(&log_closed));
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
+                if closed.load(Ordering::Relaxed) {
+                    return;
+                }
                 let value = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 kept.lock().unwrap().push(value);
             }
@@ -86,6 +91,7 @@ impl Gate {
         let mut gate = Self {
             child,
             log,
+            log_closed,
             dir,
             playback: nowhere,
             admin: nowhere,
@@ -119,6 +125,11 @@ impl Gate {
     /// Every log line so far.
     pub fn log(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Closes the reading end of the log's pipe, with the next line.
+    pub fn close_log(&self) {
+        self.log_closed.store(true, Ordering::Relaxed);
     }
 
     /// Waits for a log line with this message; the latest.

@@ -7,8 +7,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use h5gate::decision::rules::Rules;
+use h5gate::request::client_address::ClientAddress;
 use h5gate::token::{Key, KeyState, Keyring, Secret};
 use h5gate::token_api::api_key::{ApiKey, ApiKeys};
+use h5gate::token_api::guesses::Guesses;
 use h5gate::token_api::http::{MINTED, TokenApi, answer};
 use http::Request;
 use hyper::body::Incoming;
@@ -35,6 +37,7 @@ pub struct Service {
     pub api_keys: ApiKeys,
     pub body_limit: usize,
     pub body_deadline: Duration,
+    pub guesses: Guesses,
 }
 
 impl Default for Service {
@@ -66,6 +69,7 @@ impl Default for Service {
             ]),
             body_limit: 16 * 1024,
             body_deadline: Duration::from_secs(60),
+            guesses: Guesses::new(100_000),
         }
     }
 }
@@ -103,6 +107,8 @@ impl Service {
             api_keys: &self.api_keys,
             body_limit: self.body_limit,
             body_deadline: self.body_deadline,
+            address: ClientAddress::Unknown,
+            guesses: &self.guesses,
         }
     }
 
