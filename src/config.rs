@@ -281,7 +281,7 @@ pub struct Limits {
     /// Refusals that one connection is answered in a second, and as many at once; further ones wait. 1 to 100,000.
     /// Default: 10.
     pub refusals: u32,
-    /// Refusals that are logged in a second; what is beyond is counted. 1 to 100,000. Default: 100.
+    /// Refusals that are logged in a second; what is beyond is counted. 1 to 100,000. Default: 1000.
     pub refusals_logged: u32,
     /// Wrong API keys that one address may try in a second, and as many at once. 1 to 100,000. Default: 5.
     pub api_key_guesses: u32,

@@ -45,7 +45,7 @@ impl Limits {
             client_message: 16 * 1024,
             client_frames: 50,
             refusals: 10,
-            refusals_logged: 100,
+            refusals_logged: 1000,
             api_key_guesses: 5,
             unsent: 128 * 1024,
         }
