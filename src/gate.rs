@@ -174,11 +174,12 @@ impl Gate {
             refusal_cost: pace::cost(limits.refusals),
         };
         let authority = upstream.host.as_deref().and_then(|host| host.parse().ok());
-        let sessions = Sessions::new(Room {
+        let room = Room {
             all: limits.sessions,
             of_token: limits.sessions_per_token,
             of_network: limits.sessions_per_network,
-        });
+        };
+        let sessions = Sessions::new(room, hls.bind_address);
         let playing = HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address);
         Arc::new(Self {
             policy: RwLock::new(Arc::new(Policy {

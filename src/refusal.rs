@@ -114,6 +114,11 @@ impl From<&Reason> for Refusal {
             Reason::Placeless => denied("address_unknown"),
             Reason::Ticket => denied("ticket"),
             Reason::Link => denied("link"),
+            // Retried by a viewer that has moved, until its old place is silent.
+            Reason::Elsewhere { .. } => Self {
+                fault: Client,
+                ..busy("elsewhere")
+            },
             Reason::Restless { .. } => denied("restless"),
             Reason::TooManySessions { .. } => denied("sessions"),
             // Heard in band alone, where what plays goes on: the code of what is worth another try.

@@ -355,15 +355,20 @@ where
 
     async fn relay(&mut self) -> RelayEnd {
         let guard = self.guard;
-        let mut end = guard.watch_end();
+        let mut changes = guard.watch();
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
                 }
-                if end.poll_changed(cx).is_ready() {
+                if changes.poll_changed(cx).is_ready() {
                     self.asked = guard.end();
+                    if guard.is_questioned() {
+                        // What is ours finds its place when the sides are looked at.
+                        self.own_ping = true;
+                        continue;
+                    }
                 }
                 // What was just relayed may have made something due sooner. What is due later is seen when the timer
                 // fires: setting it takes a lock of the runtime.

@@ -5,6 +5,7 @@ mod changes;
 pub mod guard;
 pub mod hls;
 pub mod id;
+mod presence;
 pub mod seats;
 pub mod shares;
 pub mod ticket;
@@ -20,6 +21,7 @@ use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
 use crate::token::UnixSeconds;
 use guard::{Kick, Playing, SessionGuard};
+use hls::place::Bind;
 use id::SessionId;
 use seats::{Content, Seats};
 use shares::{Room, Shares};
@@ -73,13 +75,13 @@ pub struct Newcomer {
 }
 
 impl Sessions {
-    /// Room for so many sessions.
+    /// Room for so many sessions, whose seats are at places as wide as `bind` says.
     #[must_use]
-    pub fn new(room: Room) -> Arc<Self> {
+    pub fn new(room: Room, bind: Bind) -> Arc<Self> {
         let (playing, draining) = (DashMap::new(), AtomicBool::new(false));
         Arc::new(Self {
             playing,
-            seats: Seats::default(),
+            seats: Seats::new(bind),
             shares: Shares::new(room),
             most: room.all,
             draining,

@@ -176,13 +176,16 @@ fn a_second_playback_of_one_url_has_a_ticket_of_its_own() {
 fn who_has_moved_is_known_where_it_is_and_not_where_it_was() {
     let server = server();
     let gate = gate_with(server.address, "");
-    let token = expiring(3);
+    let token = expiring(6);
     // Nothing in it tells its viewer from others but where that is.
     let first = entry(&token, "").replace("&pid=7", "").replace("&cid=", "");
     let mut kept = Kept::to(&gate);
     let begun = kept.asks(&gate, HERE, &first);
     let media = links(&first, &begun.body).remove(0);
-    assert_eq!(kept.asks(&gate, ELSEWHERE, &media).status, 200);
+    assert_eq!(outcome(&kept.asks(&gate, ELSEWHERE, &media)), (503, 4503));
+    until("the silence of where it was", || {
+        (kept.ask(ELSEWHERE, &media).status == 200).then_some(())
+    });
     wait_for_expiry(&token);
     assert_eq!(kept.asks(&gate, ELSEWHERE, &media).status, 200);
     assert_eq!(outcome(&kept.asks(&gate, ELSEWHERE, &first)), (403, 4903));

@@ -152,47 +152,6 @@ fn a_ticket_opens_only_what_the_gate_named() {
 }
 
 #[test]
-fn a_playback_may_move_while_its_token_is_good_and_not_for_ever() {
-    let server = server();
-    let gate = gate_with(server.address, "");
-    let good = grant("abcde-one");
-    let (_, media, _) = play(&gate, &entry(&good, "1"));
-    let from = |address: &str, path: &str| {
-        get(
-            gate.playback,
-            path,
-            &[&format!("X-Forwarded-For: {address}")],
-        )
-    };
-    assert_eq!(from("192.0.2.77", &media).status, 200, "the same /24");
-    assert_eq!(
-        from("198.51.100.1", &media).status,
-        200,
-        "by a new decision"
-    );
-    assert_eq!(from("2001:db8::1", &media).status, 200, "IPv6 beside it");
-    assert_eq!(from("198.51.100.2", &media).status, 200);
-    // Two who share a ticket take turns.
-    let mut refused = Vec::new();
-    for turn in 0..9 {
-        let answer = from(["203.0.113.1", "192.0.2.1"][turn % 2], &media);
-        refused.extend((answer.status != 200).then(|| code(&answer)));
-    }
-    assert!(
-        refused.len() >= 3 && refused.iter().all(|code| *code == 4901),
-        "{refused:?}"
-    );
-
-    let short = expiring(2);
-    let (_, media, _) = play(&gate, &entry(&short, "2"));
-    wait_for_expiry(&short);
-    assert_eq!(ask(&gate, &media).status, 200);
-    let refused = from("198.51.100.1", &media);
-    assert_eq!((refused.status, code(&refused)), (403, 4903));
-    assert_eq!(ask(&gate, &media).status, 200, "the viewer itself goes on");
-}
-
-#[test]
 fn what_is_one_viewers_alone_is_not_shared() {
     let server = server();
     let child = "#EXTM3U\nstream.mp4?url=rtmp://localhost/play&stream=abcde-two&cid=9&h5pltc=1\n";

@@ -9,6 +9,7 @@
 mod support;
 
 use std::num::NonZeroU16;
+use std::time::Instant;
 
 use h5gate::token::{Grant, Security};
 use serde_json::json;
@@ -119,6 +120,100 @@ fn a_seat_that_is_taken_by_a_switch_supersedes_too() {
     other.say(&switch.to_string());
     assert!(other.hear().starts_with("echo:"));
     assert_eq!(second.closed().0, 4901);
+}
+
+/// Where a viewer is, as a front says it.
+const PLACES: [&str; 4] = [
+    "X-Forwarded-For: 192.0.2.1",
+    "X-Forwarded-For: 198.51.100.1",
+    "X-Forwarded-For: 203.0.113.1",
+    "X-Forwarded-For: 2001:db8::1",
+];
+
+fn behind_a_front() -> Gate {
+    Gate::start(&Setup {
+        servers: vec![MediaServer::echo().address],
+        tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]",
+        ..Setup::default()
+    })
+}
+
+/// Sends a ping's answer, as players do by themselves.
+fn answer_ping(viewer: &mut Viewer) {
+    let ping = viewer.receive().unwrap();
+    assert_eq!(ping.opcode, 0x9, "{ping:?}");
+    viewer.send(0xA, &ping.payload);
+}
+
+#[test]
+fn a_seat_stays_with_the_socket_whose_viewer_is_there() {
+    let gate = behind_a_front();
+    let query = format!("{}&pid=shared", query("abcde-one", &mint(&at_most(1))));
+    let mut viewer = Viewer::open(gate.playback, &query, &[PLACES[0]]);
+    assert_eq!(viewer.hear(), "hello");
+    for round in 0..3 {
+        // Whatever is asked for meanwhile, and from wherever, is to be tried again later.
+        for place in &PLACES[1..] {
+            let mut stranger = Viewer::open(gate.playback, &query, &[place]);
+            assert_eq!(stranger.closed().0, 4503, "{place}");
+        }
+        answer_ping(&mut viewer);
+        viewer.say(r#"{"eventType":"onPlay","onPlay":{},"requestId":1}"#);
+        assert!(viewer.hear().starts_with("echo:"), "{round}");
+        let heard = Instant::now();
+        if round < 2 {
+            // Until it is asked anew.
+            until("the next question", || {
+                (heard.elapsed().as_secs() >= 4).then_some(())
+            });
+        }
+    }
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+    let ended = |line: &serde_json::Value| line["message"] == "playback ended";
+    assert!(!gate.log().iter().any(ended));
+    // At its own place its player may still switch by a second socket.
+    let mut second = Viewer::open(gate.playback, &query, &[PLACES[0]]);
+    assert_eq!(second.hear(), "hello");
+}
+
+#[test]
+fn a_seat_goes_to_where_its_viewer_comes_back_from_when_the_old_socket_is_dead() {
+    let gate = behind_a_front();
+    for place in &PLACES[1..] {
+        let query = format!("{}&pid=moved", query("abcde-one", &mint(&at_most(1))));
+        let mut dead = Viewer::open(gate.playback, &query, &[PLACES[0]]);
+        assert_eq!(dead.hear(), "hello");
+        let begun = Instant::now();
+        let mut tries = 0;
+        until("the seat at the new place", || {
+            tries += 1;
+            let mut viewer = Viewer::open(gate.playback, &query, &[place]);
+            let frame = viewer.receive()?;
+            let code = frame
+                .payload
+                .first_chunk()
+                .map(|code| u16::from_be_bytes(*code));
+            assert!(frame.opcode == 0x1 || code == Some(4503), "{frame:?}");
+            (frame.opcode == 0x1).then_some(())
+        });
+        let took = begun.elapsed().as_secs();
+        assert!(tries > 1 && took < 10, "{tries} tries, {took} s");
+        assert_eq!(dead.closed().0, 4901);
+    }
+}
+
+#[test]
+fn viewers_at_unknown_addresses_share_no_seat() {
+    let gate = behind_a_front();
+    let query = format!("{}&pid=shared", query("abcde-one", &mint(&at_most(1))));
+    let mut first = Viewer::open(gate.playback, &query, &[]);
+    assert_eq!(first.hear(), "hello");
+    for header in ["X-Forwarded-For: unknown", "X-Forwarded-For: x", PLACES[0]] {
+        let mut stranger = Viewer::open(gate.playback, &query, &[header]);
+        assert_eq!(stranger.closed().0, 4901, "{header}");
+    }
+    first.say(r#"{"eventType":"onPlay","onPlay":{},"requestId":1}"#);
+    assert!(first.hear().starts_with("echo:"));
 }
 
 /// A gate before a media server with both sides; over WebSocket it sends `first` as soon as it has agreed.

@@ -70,6 +70,12 @@ pub enum Reason {
     /// A path under a ticket that the gate did not name.
     #[error("no playlist of the stream named this path")]
     Link,
+    /// A place is asked for from elsewhere while its viewer is still there.
+    #[error("the playback is still asked for where it plays, and now from {address}")]
+    Elsewhere {
+        /// Where the request came from.
+        address: ClientAddress,
+    },
     /// A ticket that is used from too many places in turn.
     #[error("the playback moves too often, now to {address}")]
     Restless {

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
-    CONTENT_TYPE, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
@@ -47,6 +48,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag";
 /// What the endpoints of viewers take.
 const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
+/// After how many seconds what cannot be had now is worth another try.
+const RETRY_SOON: &str = "1";
 /// Where tokens are minted.
 const TOKEN_PATH: &str = "/secure/token";
 
@@ -359,6 +362,9 @@ fn http_refusal(refusal: &Refusal, receipt: Receipt) -> Response<Full<Bytes>> {
     headers.insert(RECEIPT, receipt_value(receipt));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SOON));
+    }
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
         HeaderValue::from_static(EXPOSED),

@@ -51,7 +51,7 @@ pub async fn dial(
 /// Resolves when the session is to end or the viewer has left.
 async fn interrupted(socket: &TcpStream, guard: &SessionGuard) -> Cause {
     let mut hung_up = pin!(hung_up(socket));
-    let mut watch = guard.watch_end();
+    let mut watch = guard.watch();
     loop {
         let Some((at, kick)) = guard.end() else {
             tokio::select! {

@@ -42,7 +42,7 @@ impl FirstPlaylist {
         from: AnswerBody,
         (place, places): (&'static str, usize),
         ticket: String,
-        answering: Answering,
+        mut answering: Answering,
     ) -> Self {
         let length = from.size_hint().lower();
         let places = places as u64;

@@ -10,9 +10,10 @@ use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
 use crate::token::{AtExpiry, UnixSeconds};
 
-use super::changes::{Changes, Watch};
+use super::changes::Watch;
 use super::id::SessionId;
-use super::seats::{Content, Full, PlayerName, Seat};
+use super::presence::Presence;
+use super::seats::{Asking, Content, NoSeat, PlayerName, Seat};
 use super::shares::Holders;
 use super::{Newcomer, Sessions, Transport};
 
@@ -46,8 +47,7 @@ pub struct Playing {
     transport: Transport,
     started: UnixSeconds,
     state: Mutex<State>,
-    /// Of what `state` says of its end.
-    end: Changes,
+    presence: Arc<Presence>,
 }
 
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl Held {
     fn has_room_for_media(&self) -> bool {
         let limit = self.permit.claims().grant.sessions;
         let taken = self.seat.as_ref().zip(limit);
-        taken.is_none_or(|(seat, limit)| seat.hold_media(limit).is_ok())
+        taken.is_none_or(|(seat, limit)| seat.hold_media(limit))
     }
 }
 
@@ -149,7 +149,7 @@ impl SessionGuard {
             transport,
             started: now,
             state,
-            end: Changes::default(),
+            presence: Arc::new(Presence::new(transport, Instant::now())),
         });
         sessions.playing.insert(id, Arc::clone(&playing));
         Self {
@@ -174,11 +174,19 @@ impl SessionGuard {
 
     /// A seat where the token limits them; an older socket of the same player that had it is to end.
     fn take_seat(&self, permit: &Permit) -> Result<Option<Seat>, Denial> {
-        let Playing { id, player, .. } = &*self.playing;
-        let content = self.playing.state().content;
-        let seats = &self.sessions.seats;
-        let taken = seats.take(permit, *id, *player, content, Instant::now());
-        let (seat, older) = taken.map_err(|Full(limit)| Reason::TooManySessions { limit })?;
+        let asking = Asking {
+            session: self.playing.id,
+            player: self.playing.player,
+            content: self.playing.state().content,
+            presence: &self.playing.presence,
+        };
+        let taken = self.sessions.seats.take(permit, asking, Instant::now());
+        let (seat, older) = taken.map_err(|why| match why {
+            NoSeat::Full(limit) => Reason::TooManySessions { limit },
+            NoSeat::Elsewhere => Reason::Elsewhere {
+                address: permit.address(),
+            },
+        })?;
         if let Some(older) = older
             && let Some(playing) = self.sessions.find(older.session)
         {
@@ -252,7 +260,7 @@ impl SessionGuard {
         if crowded {
             self.playing.end_in(Duration::ZERO, Kick::Crowded);
         }
-        self.playing.end.tell();
+        self.playing.presence.changes.tell();
     }
 
     /// The media server did not take the switch.
@@ -304,6 +312,22 @@ impl SessionGuard {
         }
     }
 
+    /// Whether its viewer is still there.
+    pub(super) fn presence(&self) -> &Arc<Presence> {
+        &self.playing.presence
+    }
+
+    /// Whether the viewer is to be pinged now, because its seat is wanted elsewhere; once for each time that it is asked.
+    #[must_use]
+    pub fn is_questioned(&self) -> bool {
+        self.playing.presence.take_question()
+    }
+
+    /// The viewer has sent something over its socket, so that it is still there.
+    pub fn is_heard(&self) {
+        self.playing.presence.answer();
+    }
+
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self) -> Option<(Instant, Kick)> {
@@ -315,10 +339,11 @@ impl SessionGuard {
         }
     }
 
-    /// Tells when [`end`](Self::end) may have changed, from the session's beginning on. One watches at a time.
+    /// Tells when [`end`](Self::end) or [`is_questioned`](Self::is_questioned) may have changed, from the session's beginning
+    /// on. One watches at a time.
     #[must_use]
-    pub fn watch_end(&self) -> Watch<'_> {
-        self.playing.end.watch()
+    pub fn watch(&self) -> Watch<'_> {
+        self.playing.presence.changes.watch()
     }
 }
 
@@ -379,7 +404,7 @@ impl Playing {
             state.asked = Some((end, kick));
         }
         drop(state);
-        self.end.tell();
+        self.presence.changes.tell();
     }
 
     /// It is no longer superseded: the newer socket of its player has gone first.
@@ -389,7 +414,7 @@ impl Playing {
             state.asked = None;
         }
         drop(state);
-        self.end.tell();
+        self.presence.changes.tell();
     }
 
     pub(super) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {

@@ -190,7 +190,8 @@ impl HlsSessions {
                     session,
                     is_new: false,
                 }),
-                Standing::Elsewhere | Standing::Over(_) => Err(Reason::Restless { address }.into()),
+                Standing::Elsewhere => Err(Reason::Elsewhere { address }.into()),
+                Standing::Over(_) => Err(Reason::Restless { address }.into()),
             };
         }
         if self.over.knows(id) {
@@ -365,6 +366,7 @@ impl HlsSessions {
         // What is asked for elsewhere keeps nothing alive here.
         if here {
             state.asked = now;
+            session.presence.hear(address);
         }
         drop(state);
         match over {
@@ -384,14 +386,19 @@ impl HlsSessions {
         permit: Permit,
         now: UnixSeconds,
     ) -> Result<(), Denial> {
-        let address = permit.address();
+        let (address, instant) = (permit.address(), Instant::now());
         let mut state = session.state();
         if matches!(state.life, Life::Playing(_)) && state.places.hold(address, self.bind) {
             // Another request of the same viewer has moved it this very moment.
-            state.asked = Instant::now();
+            state.asked = instant;
+            session.presence.hear(address);
             return Ok(());
         }
-        if !state.moves.take(Instant::now()) {
+        let lacks_it = state.places.lack_family_of(address);
+        if !lacks_it && session.presence.asks_at(address, instant) {
+            return Err(Reason::Elsewhere { address }.into());
+        }
+        if !state.moves.take(instant) {
             return Err(Reason::Restless { address }.into());
         }
         let Life::Playing(guard) = &state.life else {
@@ -400,7 +407,8 @@ impl HlsSessions {
         };
         guard.accept(guard.propose(permit)?, now);
         state.places.settle(address, self.bind);
-        state.asked = Instant::now();
+        state.asked = instant;
+        session.presence.hear(address);
         Ok(())
     }
 

@@ -14,10 +14,12 @@ use dashmap::DashMap;
 use tokio::time::Instant;
 
 use crate::decision::permit::Permit;
+use crate::request::client_address::ClientAddress;
 use crate::token::{Owner, TokenId, User};
 
-use super::hls::place::{Bind, Moves};
+use super::hls::place::{Bind, Moves, Places};
 use super::id::SessionId;
+use super::presence::Presence;
 
 /// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
 /// closes the first within seconds (PROTOCOL.md 5), a shared token would never.
@@ -44,9 +46,11 @@ enum Holder {
 }
 
 /// Who sits where, of the tokens that limit their sessions.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Seats {
     rows: Arc<DashMap<Holder, Row>>,
+    /// How wide a place is.
+    bind: Bind,
     /// Players' names are theirs to choose, in length too: only a keyed digest of them is kept and compared.
     names: RandomState,
 }
@@ -65,8 +69,9 @@ struct Sitting {
     session: SessionId,
     /// `None` for a viewer without a name, who is nobody else's second socket.
     player: Option<PlayerName>,
-    /// A digest of where it is.
-    place: u64,
+    /// Where it is: as many places as a playback over HTTP has.
+    places: Places,
+    presence: Arc<Presence>,
     content: Content,
     /// A session may hold a seat twice: by its current token and by a pending one.
     times: usize,
@@ -85,9 +90,23 @@ pub struct Seat {
     given_back: bool,
 }
 
-/// All seats are taken.
+/// Why there is no seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full(pub NonZeroU16);
+pub enum NoSeat {
+    /// All are taken.
+    Full(NonZeroU16),
+    /// The same player has it at another place, and is still there.
+    Elsewhere,
+}
+
+/// A session that wants a seat.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) session: SessionId,
+    pub(super) player: Option<PlayerName>,
+    pub(super) content: Content,
+    pub(super) presence: &'a Arc<Presence>,
+}
 
 /// An older socket of the same player, to be ended when it does not end by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +122,16 @@ pub struct Older {
 pub struct PlayerName(u64);
 
 impl Seats {
+    /// Seats at places as wide as `bind` says.
+    #[must_use]
+    pub fn new(bind: Bind) -> Self {
+        Self {
+            rows: Arc::default(),
+            bind,
+            names: RandomState::new(),
+        }
+    }
+
     /// The digest of a player's name; `None` for one without.
     #[must_use]
     pub fn name(&self, player: &str) -> Option<PlayerName> {
@@ -110,15 +139,13 @@ impl Seats {
     }
 
     /// Takes a seat where the token limits them. A second socket of one player for the same content takes the seat over from
-    /// the first.
-    pub fn take(
+    /// the first; from another place only when the first one's viewer is there no more.
+    pub(super) fn take(
         &self,
         permit: &Permit,
-        session: SessionId,
-        player: Option<PlayerName>,
-        content: Content,
+        asking: Asking<'_>,
         now: Instant,
-    ) -> Result<(Option<Seat>, Option<Older>), Full> {
+    ) -> Result<(Option<Seat>, Option<Older>), NoSeat> {
         let claims = permit.claims();
         let Some(limit) = claims.grant.sessions else {
             return Ok((None, None));
@@ -127,17 +154,14 @@ impl Seats {
             Some(user) => Holder::User(claims.owner.clone(), user.clone()),
             None => Holder::Token(claims.owner.clone(), claims.grant.id),
         };
-        let newcomer = Sitting {
-            session,
-            player,
-            place: self.names.hash_one(Bind::Prefix.place(permit.address())),
-            content,
-            times: 1,
-            leaving: false,
-            previous: None,
+        let at = At {
+            address: permit.address(),
+            bind: self.bind,
         };
+        let session = asking.session;
+        let newcomer = Sitting::new(asking, at);
         let mut row = self.rows.entry(holder.clone()).or_default();
-        let taken = row.take(limit, newcomer, now);
+        let taken = row.take(limit, newcomer, at, now);
         drop(row);
         let older = taken?;
         let seats = self.clone();
@@ -153,7 +177,48 @@ impl Seats {
     }
 }
 
+/// The socket of a player that has a seat already.
+#[derive(Clone, Copy, Debug)]
+enum First {
+    /// At the same place.
+    Here(SessionId),
+    /// At another place, where its viewer is no more.
+    Gone(SessionId),
+    /// At another place, where its viewer still is.
+    Elsewhere,
+    /// There is none.
+    None,
+}
+
+/// Where a session wants a seat.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    address: ClientAddress,
+    bind: Bind,
+}
+
 impl Sitting {
+    fn new(asking: Asking<'_>, at: At) -> Self {
+        let mut places = Places::default();
+        places.settle(at.address, at.bind);
+        Self {
+            session: asking.session,
+            // Nothing tells a player from another of the same name where it is not known where they are.
+            player: asking.player.filter(|_| at.bind.is_place(at.address)),
+            places,
+            presence: Arc::clone(asking.presence),
+            content: asking.content,
+            times: 1,
+            leaving: false,
+            previous: None,
+        }
+    }
+
+    /// No older socket gets the seat back from this one, if it was that one.
+    fn forget(&mut self, older: Option<SessionId>) {
+        self.previous = self.previous.filter(|_| self.previous != older);
+    }
+
     /// Whether both are of one player, for the same content.
     fn is_like(&self, other: &Self) -> bool {
         self.player.is_some() && self.player == other.player && self.content == other.content
@@ -165,39 +230,68 @@ impl Row {
         &mut self,
         limit: NonZeroU16,
         mut newcomer: Sitting,
+        at: At,
         now: Instant,
-    ) -> Result<Option<Older>, Full> {
+    ) -> Result<Option<Older>, NoSeat> {
         let session = newcomer.session;
         if let Some(again) = self.sitting.iter_mut().find(|one| one.session == session) {
+            again.places.settle(at.address, at.bind);
             again.times += 1;
             return Ok(None);
         }
-        let first = self.first_of(&newcomer);
-        let first = first.and_then(|first| self.sitting.get(first));
-        let previous = first.map(|first| first.session);
-        let moves = first.is_some_and(|first| first.place != newcomer.place);
+        let first = self.first_of(&newcomer, at, now);
+        let previous = match first {
+            First::Here(session) | First::Gone(session) => Some(session),
+            First::Elsewhere | First::None => None,
+        };
         newcomer.previous = previous;
         self.set_leaving(previous, true);
         self.sitting.push(newcomer);
-        if !self.has_room(limit) || moves && !self.may_move(now) {
+        let why = match first {
+            _ if self.has_room(limit) => None,
+            First::Elsewhere => Some(NoSeat::Elsewhere),
+            First::Here(_) | First::Gone(_) | First::None => Some(NoSeat::Full(limit)),
+        };
+        let moves = matches!(first, First::Gone(_));
+        let why = why.or_else(|| (moves && !self.may_move(now)).then_some(NoSeat::Full(limit)));
+        if let Some(why) = why {
             self.sitting.pop();
             self.set_leaving(previous, false);
-            return Err(Full(limit));
+            return Err(why);
         }
-        Ok(previous.map(|session| Older {
-            session,
-            grace: self.grace(now),
-        }))
+        let grace = if moves {
+            // It is gone, and does not get the seat back.
+            self.sitting.retain(|one| Some(one.session) != previous);
+            self.sitting.iter_mut().for_each(|one| one.forget(previous));
+            Duration::ZERO
+        } else if previous.is_some() {
+            self.grace(now)
+        } else {
+            return Ok(None);
+        };
+        Ok(previous.map(|session| Older { session, grace }))
     }
 
-    /// Where the socket stands that makes way for another of the same player and for the same content; none while one does
-    /// so already.
-    fn first_of(&self, newcomer: &Sitting) -> Option<usize> {
-        let alike = |one: &Sitting| one.is_like(newcomer);
-        if self.sitting.iter().any(|one| alike(one) && one.leaving) {
-            return None;
+    /// Which socket of the same player and for the same content makes way; none while one does so already.
+    fn first_of(&self, newcomer: &Sitting, at: At, now: Instant) -> First {
+        let alike = || self.sitting.iter().filter(|one| one.is_like(newcomer));
+        let here = |one: &&Sitting| one.places.hold(at.address, at.bind);
+        let staying = || alike().filter(|one| !one.leaving);
+        let is_switching = alike().any(|one| one.leaving);
+        match staying().find(here) {
+            Some(_) if is_switching => return First::None,
+            Some(one) => return First::Here(one.session),
+            None if is_switching && staying().next().is_some() => return First::Elsewhere,
+            None if is_switching => return First::None,
+            None => {}
         }
-        self.sitting.iter().position(alike)
+        if let Some(one) = alike().find(|one| !one.presence.is_there(now)) {
+            return First::Gone(one.session);
+        }
+        match alike().next() {
+            Some(_) => First::Elsewhere,
+            None => First::None,
+        }
     }
 
     /// Whether a seat may go to another place once more.
@@ -278,12 +372,12 @@ impl Row {
 }
 
 impl Seat {
-    /// Its session has media from here on, whatever it said. An error when there is no seat left for that: the session is to
-    /// be ended then.
-    pub fn hold_media(&self, limit: NonZeroU16) -> Result<(), Full> {
+    /// Its session has media from here on, whatever it said; whether there is a seat left for that. Else the session is to be
+    /// ended.
+    #[must_use]
+    pub fn hold_media(&self, limit: NonZeroU16) -> bool {
         let row = self.seats.rows.get_mut(&self.holder);
-        let holds = row.is_none_or(|mut row| row.hold_media(self.session, limit));
-        if holds { Ok(()) } else { Err(Full(limit)) }
+        row.is_none_or(|mut row| row.hold_media(self.session, limit))
     }
 
     /// Gives the seat back; the older socket of the same player that has it again, if there is one.
@@ -315,19 +409,36 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Transport;
 
     const ONE: NonZeroU16 = NonZeroU16::MIN;
 
-    fn sitting(session: u128, player: u64, place: u64) -> Sitting {
-        Sitting {
+    fn at(place: u8) -> At {
+        At {
+            address: ClientAddress::Known([192, 0, place, 1].into()),
+            bind: Bind::Prefix,
+        }
+    }
+
+    fn sitting(session: u128, player: u64, at: At) -> Sitting {
+        let presence = Arc::new(Presence::new(Transport::Hls, Instant::now()));
+        let asking = Asking {
             session: SessionId::new(session << 48),
             player: Some(PlayerName(player)),
-            place,
             content: Content::Media,
-            times: 1,
-            leaving: false,
-            previous: None,
-        }
+            presence: &presence,
+        };
+        Sitting::new(asking, at)
+    }
+
+    fn take(
+        row: &mut Row,
+        limit: NonZeroU16,
+        session: u128,
+        player: u64,
+        at: At,
+    ) -> Result<Option<Older>, NoSeat> {
+        row.take(limit, sitting(session, player, at), at, Instant::now())
     }
 
     fn leave(row: &mut Row, session: u128) {
@@ -335,16 +446,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_places_do_not_take_turns_on_one_seat_by_one_players_name() {
+    async fn a_seat_moves_when_its_viewer_is_gone_and_not_for_ever() {
         let mut row = Row::default();
         let mut turns = Vec::new();
         for turn in 0..100 {
-            let place = turn % 8;
+            let place = at(turn % 8);
             // Each begins anew, takes what it wants, and the one before has ended by then.
-            let taken = row.take(ONE, sitting(turn.into(), 7, place), Instant::now());
-            if taken.is_ok() {
-                turns.push(place);
+            for tries in 0..3_u8 {
+                let session = u128::from(turn) * 3 + u128::from(tries) + 1;
+                match take(&mut row, ONE, session, 7, place) {
+                    Ok(_) => turns.push(turn % 8),
+                    Err(why) if tries == 0 && turns.len() < 5 => assert_eq!(why, NoSeat::Elsewhere),
+                    Err(_) => {}
+                }
                 row.sitting.retain(|one| !one.leaving);
+                if tries == 0 {
+                    tokio::time::advance(Duration::from_millis(3_600)).await;
+                }
+            }
+            if turn == 8 {
+                break;
             }
         }
         turns.dedup();
@@ -353,9 +474,43 @@ mod tests {
         // One player that builds URL after URL at one place is no crowd.
         let mut row = Row::default();
         for turn in 0..100 {
-            assert!(row.take(ONE, sitting(turn, 7, 1), Instant::now()).is_ok());
+            assert!(take(&mut row, ONE, turn, 7, at(1)).is_ok());
             row.sitting.retain(|one| !one.leaving);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_from_elsewhere_ends_nobody_who_is_there() {
+        let two = NonZeroU16::new(2).unwrap();
+        let mut row = Row::default();
+        assert_eq!(take(&mut row, two, 1, 7, at(1)), Ok(None));
+        // A seat of its own, while there is one.
+        assert_eq!(take(&mut row, two, 2, 7, at(2)), Ok(None));
+        assert_eq!(take(&mut row, two, 3, 7, at(3)), Err(NoSeat::Elsewhere));
+        assert_eq!(take(&mut row, two, 4, 8, at(3)), Err(NoSeat::Full(two)));
+        assert!(row.sitting.iter().all(|one| !one.leaving));
+        let older = take(&mut row, two, 5, 7, at(2)).unwrap().unwrap();
+        assert_eq!(older.session, SessionId::new(2 << 48), "of its own place");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn viewers_whose_addresses_are_unknown_share_no_seat() {
+        let nowhere = |bind| At {
+            address: ClientAddress::Unknown,
+            bind,
+        };
+        for bind in [Bind::Exact, Bind::Prefix] {
+            let mut row = Row::default();
+            assert_eq!(take(&mut row, ONE, 1, 7, nowhere(bind)), Ok(None));
+            for session in 2..8 {
+                let full = Err(NoSeat::Full(ONE));
+                assert_eq!(take(&mut row, ONE, session, 7, nowhere(bind)), full);
+                assert_eq!(take(&mut row, ONE, session, 7, at(1)), full);
+            }
+        }
+        let mut row = Row::default();
+        assert_eq!(take(&mut row, ONE, 1, 7, nowhere(Bind::Off)), Ok(None));
+        assert!(take(&mut row, ONE, 2, 7, nowhere(Bind::Off)).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -363,15 +518,15 @@ mod tests {
         let three = NonZeroU16::new(3).unwrap();
         let mut row = Row::default();
         for viewer in 1_u64..=3 {
-            let sits = sitting(viewer.into(), viewer, 1);
-            assert_eq!(row.take(three, sits, Instant::now()), Ok(None));
+            let taken = take(&mut row, three, viewer.into(), viewer, at(1));
+            assert_eq!(taken, Ok(None));
         }
         // The same user's other token has one seat alone, by the name of one who sits here.
-        let narrow = row.take(ONE, sitting(4, 1, 1), Instant::now());
-        assert_eq!(narrow, Err(Full(ONE)));
-        let fourth = row.take(three, sitting(5, 5, 1), Instant::now());
-        assert_eq!(fourth, Err(Full(three)));
+        let narrow = take(&mut row, ONE, 4, 1, at(1));
+        assert_eq!(narrow, Err(NoSeat::Full(ONE)));
+        let fourth = take(&mut row, three, 5, 5, at(1));
+        assert_eq!(fourth, Err(NoSeat::Full(three)));
         leave(&mut row, 2);
-        assert!(row.take(three, sitting(5, 5, 1), Instant::now()).is_ok());
+        assert!(take(&mut row, three, 5, 5, at(1)).is_ok());
     }
 }

@@ -38,6 +38,7 @@ use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::request::{Edge, PlaybackRequest};
 use h5gate::session::guard::PendingId;
+use h5gate::session::hls::place::Bind;
 use h5gate::session::id::SessionId;
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
@@ -237,7 +238,8 @@ fn frame_relayed(turns: usize) {
         content: Content::Media,
         now: NOW,
     };
-    let guard = Sessions::new(Room::whole(1)).open(newcomer, permit.expect("allowed"));
+    let sessions = Sessions::new(Room::whole(1), Bind::Prefix);
+    let guard = sessions.open(newcomer, permit.expect("allowed"));
     let guard = guard.expect("a place");
     let settings = RelaySettings {
         client_message: 16 * 1024,

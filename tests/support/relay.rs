@@ -36,6 +36,7 @@ use h5gate::request::client_address::ClientAddress;
 use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::session::guard::{PendingId, Playing, SessionGuard};
+use h5gate::session::hls::place::Bind;
 use h5gate::session::id::{Receipt, SessionId};
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
@@ -186,7 +187,7 @@ pub fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
 
 /// A session that plays [`STREAM`].
 pub fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard) {
-    let sessions = Sessions::new(Room::whole(10));
+    let sessions = Sessions::new(Room::whole(10), Bind::Prefix);
     let newcomer = Newcomer {
         id: SessionId::new(1 << 100),
         player: String::new(),

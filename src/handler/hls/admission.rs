@@ -36,6 +36,8 @@ pub struct Admitted {
     pub session: Arc<HlsSession>,
     /// What may be played.
     pub permit: Permit,
+    /// Where the request came from: the playback may have been allowed elsewhere.
+    pub address: ClientAddress,
 }
 
 /// A playback that begins, or whose first URL was opened again.
@@ -47,8 +49,6 @@ pub struct Begun<'a> {
     pub policy: Arc<Policy>,
     /// What the playback is known by everywhere, and here.
     pub identities: (Identity, Identity),
-    /// Where the request came from: the playback may have been allowed elsewhere.
-    pub address: ClientAddress,
     ticket: Ticket,
     query: Query<'a>,
 }
@@ -111,7 +111,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
     let known = gate.hls.known(first, here, address);
     let admitted = match known {
-        Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session) {
+        Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session, address) {
             Some(admitted) => Ok(admitted),
             None => start(first.session(), None, claims),
         },
@@ -135,7 +135,6 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     };
     Ok(Begun {
         identities: (first, here),
-        address,
         ticket: Ticket {
             session,
             player: request.player,
@@ -215,7 +214,7 @@ fn return_of(
             Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
             Standing::Elsewhere => {}
             Standing::Plays => {
-                if let Some(admitted) = Admitted::going_on(Arc::clone(session)) {
+                if let Some(admitted) = Admitted::going_on(Arc::clone(session), address) {
                     return Ok(admitted);
                 }
             }
@@ -256,14 +255,28 @@ fn go_along(
     let permit = decide(claims, facts.clone(), &policy.rules, &revocations, now)?;
     gate.hls.move_to(&session, permit.clone(), now)?;
     record::moved(&session, &permit);
-    Ok(Admitted { session, permit })
+    Ok(Admitted::new(session, permit))
 }
 
 impl Admitted {
+    /// By a decision about this very request.
+    fn new(session: Arc<HlsSession>, permit: Permit) -> Self {
+        let address = permit.address();
+        Self {
+            session,
+            permit,
+            address,
+        }
+    }
+
     /// `None` when it ended this very moment.
-    pub fn going_on(session: Arc<HlsSession>) -> Option<Self> {
+    pub fn going_on(session: Arc<HlsSession>, address: ClientAddress) -> Option<Self> {
         let permit = session.permit()?;
-        Some(Self { session, permit })
+        Some(Self {
+            session,
+            permit,
+            address,
+        })
     }
 }
 
@@ -328,14 +341,14 @@ impl Opening<'_> {
         let begun = begun?;
         let session = begun.session;
         if !begun.is_new {
-            return Ok(Admitted { session, permit });
+            return Ok(Admitted::new(session, permit));
         }
         if let Err(denial) = still_valid(self.gate, &permit) {
             self.gate.hls.withdraw(&session);
             return Err(denial);
         }
         record::started(self.gate, id, Transport::Hls, &permit);
-        Ok(Admitted { session, permit })
+        Ok(Admitted::new(session, permit))
     }
 }
 

@@ -51,7 +51,7 @@ pub async fn content(
     wanted: &Wanted,
 ) -> Result<Response<AnswerBody>, Trouble> {
     // Whoever waits for the media server is not quiet, however long it takes, and makes way for nobody.
-    let answering = admitted.session.answer();
+    let answering = admitted.session.answer(admitted.address);
     // What is shared is held for as long as it is read, and a viewer reads a few at once. A playlist is never fetched for one
     // viewer instead: that would take more.
     let few = admitted.session.answers() <= SHARED_AT_ONCE;
@@ -96,7 +96,7 @@ fn for_viewer(
     let (mut head, body) = response.into_parts();
     head.headers.remove(CONTENT_LENGTH);
     let ticket = format!("~{ticket}/");
-    let answering = admitted.session.answer();
+    let answering = admitted.session.answer(admitted.address);
     let body = FirstPlaylist::new(body, (&TICKET_HERE, tickets), ticket, answering);
     Ok(Response::from_parts(head, AnswerBody::First(body)))
 }
@@ -326,7 +326,7 @@ fn is_unchanged(head: &Parts, headers: &HeaderMap) -> bool {
 async fn alone(
     gate: &Arc<Gate>,
     admitted: &Admitted,
-    answering: Answering,
+    mut answering: Answering,
     head: &Parts,
     wanted: &Wanted,
 ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {

@@ -65,7 +65,7 @@ impl Memory {
         };
         let is_its =
             session.id() == first.session && session.is_of(&first.owner, &first.stream, &first.url);
-        let admitted = Admitted::going_on(session).filter(|_| is_its)?;
+        let admitted = Admitted::going_on(session, address).filter(|_| is_its)?;
         Some((admitted, first))
     }
 
@@ -81,13 +81,12 @@ impl Memory {
             admitted,
             policy,
             identities,
-            address,
             ..
         } = begun;
         let permit = &admitted.permit;
         let first = Arc::new(First {
             target: target(head).into(),
-            address,
+            address: admitted.address,
             identities,
             session: admitted.session.id(),
             owner: permit.claims().owner.clone(),

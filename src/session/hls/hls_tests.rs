@@ -67,7 +67,7 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
 
 #[tokio::test(start_paused = true)]
 async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
-    let all = Sessions::new(Room::whole(3));
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let viewer = open(&sessions, 1).unwrap();
     viewer.prove();
@@ -86,10 +86,10 @@ async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
-    let all = Sessions::new(Room::whole(3));
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
-    let answering = session.answer();
+    let answering = session.answer(at("192.0.2.1"));
     tokio::time::advance(IDLE * 10).await;
     assert!(sessions.sweep().is_empty());
     drop(answering);
@@ -111,7 +111,7 @@ async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
-    let all = Sessions::new(Room::whole(3));
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     all.find(session.id())
@@ -132,11 +132,11 @@ async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_being_answered_plays_and_is_not_evicted() {
-    let all = Sessions::new(Room::whole(2));
+    let all = Sessions::new(Room::whole(2), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // A progressive file is one long answer, and nothing is ever asked for under a ticket.
     let film = open(&sessions, 1).unwrap();
-    let answering = film.answer();
+    let answering = film.answer(at("192.0.2.1"));
     for name in 2..100 {
         open(&sessions, name).unwrap();
         assert!(!film.is_over(), "{name}");
@@ -150,7 +150,7 @@ async fn who_is_being_answered_plays_and_is_not_evicted() {
 
 #[tokio::test(start_paused = true)]
 async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
-    let all = Sessions::new(Room::whole(3));
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // Each of them has looked for the playback and found none.
     let first = open(&sessions, 1).unwrap();
@@ -165,7 +165,7 @@ async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
 
 #[tokio::test(start_paused = true)]
 async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_again_and_again() {
-    let all = Sessions::new(Room::whole(1_000));
+    let all = Sessions::new(Room::whole(1_000), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let opener = open(&sessions, 1).unwrap();
     for name in 2..1_000 {
@@ -184,7 +184,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
 
 #[tokio::test(start_paused = true)]
 async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
-    let all = Sessions::new(Room::whole(3));
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let mut begun = 0;
     for name in 1..100 {
@@ -209,7 +209,7 @@ async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
 #[tokio::test(start_paused = true)]
 async fn what_an_operator_ended_is_remembered_however_many_others_end() {
     for kick in [Kick::Superseded, Kick::Expired, Kick::Crowded, Kick::Drain] {
-        let all = Sessions::new(Room::whole(3));
+        let all = Sessions::new(Room::whole(3), Bind::Prefix);
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         let end = |name, kick| {
             let id = open(&sessions, name).unwrap().id();
@@ -233,7 +233,7 @@ async fn what_an_operator_ended_is_remembered_however_many_others_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_playback_that_is_to_end_makes_way_before_the_sweep_sees_it() {
-    let all = Sessions::new(Room::whole(2));
+    let all = Sessions::new(Room::whole(2), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     for name in 1..50 {
         let session = open(&sessions, name).unwrap();
@@ -247,7 +247,7 @@ async fn a_playback_that_is_to_end_makes_way_before_the_sweep_sees_it() {
 
 #[tokio::test(start_paused = true)]
 async fn those_that_were_only_opened_make_way_at_once_behind_however_many_that_play() {
-    let all = Sessions::new(Room::whole(300));
+    let all = Sessions::new(Room::whole(300), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let viewers: Vec<_> = (0..200)
         .map(|name| open(&sessions, name).unwrap())
@@ -272,7 +272,7 @@ async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
         (narrow(3, 100), ["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
         (narrow(100, 3), ["192.0.2.1", "192.0.2.7", network]),
     ] {
-        let all = Sessions::new(room);
+        let all = Sessions::new(room, Bind::Prefix);
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         let open = |name: u128| {
             let address = addresses[usize::try_from(name % 3).unwrap()];
@@ -300,17 +300,31 @@ async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
 
 #[tokio::test(start_paused = true)]
 async fn no_more_sleep_after_a_restart_than_may_play() {
-    let before = HlsSessions::new(Sessions::new(Room::whole(50)), IDLE, Bind::Prefix);
+    let before = HlsSessions::new(
+        Sessions::new(Room::whole(50), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     for name in 0..50 {
         open(&before, name).unwrap();
     }
-    let after = HlsSessions::new(Sessions::new(Room::whole(20)), IDLE, Bind::Prefix);
+    let after = HlsSessions::new(
+        Sessions::new(Room::whole(20), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     assert_eq!(after.restore(before.save(), Duration::ZERO), 20);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
-    let sessions = || HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let sessions = || {
+        HlsSessions::new(
+            Sessions::new(Room::whole(3), Bind::Prefix),
+            IDLE,
+            Bind::Prefix,
+        )
+    };
     let before = sessions();
     let session = open(&before, 1).unwrap();
     let moved = before.move_to(&session, permit("2001:db8::1"), UnixSeconds::new(2));
@@ -336,7 +350,7 @@ async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
-    let all = Sessions::new(Room::whole(4));
+    let all = Sessions::new(Room::whole(4), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let proven = |name| {
         let session = open(&sessions, name).unwrap();
@@ -367,7 +381,11 @@ async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
-    let sessions = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let sessions = HlsSessions::new(
+        Sessions::new(Room::whole(3), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     let session = open(&sessions, 1).unwrap();
     for _ in 0..3 {
         tokio::time::advance(IDLE / 3).await;
@@ -379,11 +397,19 @@ async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
-    let before = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let before = HlsSessions::new(
+        Sessions::new(Room::whole(3), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     open(&before, 1).unwrap();
     let long = open(&before, 2).unwrap();
     long.set_target(IDLE);
-    let after = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let after = HlsSessions::new(
+        Sessions::new(Room::whole(3), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     assert_eq!(after.restore(before.save(), IDLE * 2), 1);
     let waits = |after: &HlsSessions| after.is_dormant(long.id(), at("192.0.2.1"));
     tokio::time::advance(IDLE * 3 - Duration::from_secs(1)).await;
@@ -396,7 +422,7 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_over_makes_no_room_and_is_told_of_once() {
-    let all = Sessions::new(Room::whole(2));
+    let all = Sessions::new(Room::whole(2), Bind::Prefix);
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let (over, idle) = (open(&sessions, 1).unwrap(), open(&sessions, 2).unwrap());
     let playing = all.find(over.id()).unwrap();
@@ -420,7 +446,13 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
 
 #[tokio::test(start_paused = true)]
 async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
-    let new = || HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let new = || {
+        HlsSessions::new(
+            Sessions::new(Room::whole(3), Bind::Prefix),
+            IDLE,
+            Bind::Prefix,
+        )
+    };
     let first = new();
     let session = open(&first, 1).unwrap();
     let (second, third) = (new(), new());
@@ -431,9 +463,17 @@ async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_of_one_viewer_who_moved_are_one_move() {
-    let sessions = HlsSessions::new(Sessions::new(Room::whole(3)), IDLE, Bind::Prefix);
+    let sessions = HlsSessions::new(
+        Sessions::new(Room::whole(3), Bind::Prefix),
+        IDLE,
+        Bind::Prefix,
+    );
     let session = open(&sessions, 1).unwrap();
     let there = "198.51.100.1";
+    let early = sessions.move_to(&session, permit(there), UnixSeconds::new(2));
+    let elsewhere = Reason::Elsewhere { address: at(there) };
+    assert_eq!(*early.unwrap_err().reason(), elsewhere);
+    tokio::time::advance(Duration::from_secs(4)).await;
     for _ in 0..10 {
         let moved = sessions.move_to(&session, permit(there), UnixSeconds::new(2));
         assert!(moved.is_ok());

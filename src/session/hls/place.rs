@@ -81,6 +81,14 @@ impl Places {
         }
     }
 
+    /// An address of each.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        [self.v4, self.v6]
+            .into_iter()
+            .flatten()
+            .map(|net| net.addr())
+    }
+
     /// Whether there is none: it was allowed where the address is not known, for one request.
     #[must_use]
     pub fn are_none(&self, bind: Bind) -> bool {

@@ -14,6 +14,7 @@ use crate::token::{Owner, StreamName};
 
 use super::super::guard::{Kick, SessionGuard};
 use super::super::id::SessionId;
+use super::super::presence::Presence;
 use super::identity::Identity;
 use super::lock;
 use super::place::{Moves, Places};
@@ -43,8 +44,8 @@ pub struct HlsSession {
     over: AtomicBool,
     /// Answers that are not finished.
     unfinished: AtomicU32,
-    /// The target duration of its playlists in milliseconds; 0 while unknown.
-    target: AtomicU32,
+    /// Whether its viewer is still at its places.
+    pub(super) presence: Arc<Presence>,
     bytes: AtomicU64,
 }
 
@@ -109,9 +110,15 @@ impl HlsSession {
         places: Places,
         now: Instant,
     ) -> Self {
+        let presence = Arc::clone(guard.presence());
+        // As much as the request that it begins with.
+        for address in places.addresses() {
+            presence.hear(ClientAddress::Known(address));
+        }
         Self {
             id: guard.id(),
             alias,
+            presence,
             state: Mutex::new(State {
                 life: Life::Playing(guard),
                 places,
@@ -125,7 +132,6 @@ impl HlsSession {
             proven: AtomicBool::new(false),
             over: AtomicBool::new(false),
             unfinished: AtomicU32::new(0),
-            target: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
         }
     }
@@ -197,22 +203,25 @@ impl HlsSession {
 
     /// Remembers the target duration of its media playlists: it is quiet three of them later at the soonest.
     pub fn set_target(&self, target: Duration) {
-        let target = u32::try_from(target.as_millis()).unwrap_or(u32::MAX);
-        self.target.store(target, Ordering::Relaxed);
+        self.presence.set_target(target);
     }
 
     /// The target duration, when it is known.
     #[must_use]
     pub fn target(&self) -> Option<Duration> {
-        let target = self.target.load(Ordering::Relaxed);
-        (target > 0).then(|| Duration::from_millis(target.into()))
+        self.presence.target()
     }
 
-    /// An answer to it begins; it is not quiet until that is dropped.
+    /// An answer to a request from `address` begins; it is not quiet until that is dropped.
     #[must_use]
-    pub fn answer(self: &Arc<Self>) -> Answering {
+    pub fn answer(self: &Arc<Self>, address: ClientAddress) -> Answering {
         self.unfinished.fetch_add(1, Ordering::Relaxed);
-        Answering(Arc::clone(self))
+        self.presence.wait(address);
+        Answering {
+            session: Arc::clone(self),
+            address,
+            waits: true,
+        }
     }
 
     /// Another playlist of its own is to be loaded, of which it may load `pace` bytes in a second: how long it has to wait. It is
@@ -295,24 +304,39 @@ pub(super) fn quiet_after(idle: Duration, target: Duration) -> Duration {
 
 /// An answer under way.
 #[derive(Debug)]
-pub struct Answering(Arc<HlsSession>);
+pub struct Answering {
+    session: Arc<HlsSession>,
+    address: ClientAddress,
+    /// Nothing of it has gone to the viewer.
+    waits: bool,
+}
 
 impl Answering {
     /// Whose it is.
     #[must_use]
     pub fn session(&self) -> &HlsSession {
-        &self.0
+        &self.session
     }
 
-    /// Counts what went to the viewer.
-    pub fn count(&self, bytes: u64) {
-        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    /// Counts what went to the viewer. That it takes something says that it is still there; that nothing comes back from it
+    /// does not say so.
+    pub fn count(&mut self, bytes: u64) {
+        self.session.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.session.presence.hear(self.address);
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.session.presence.waited(self.address);
+        }
     }
 }
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.state().asked = Instant::now();
-        self.0.unfinished.fetch_sub(1, Ordering::Relaxed);
+        self.begin();
+        self.session.state().asked = Instant::now();
+        self.session.unfinished.fetch_sub(1, Ordering::Relaxed);
     }
 }
