@@ -93,14 +93,14 @@ async fn answer(
     if let Err(error) = strict::check(&head, gate.limits.uri) {
         return last(text(rejection(error).0, &format!("{error}\n")));
     }
-    let access = access(&head, config);
-    if access.is_ok() {
+    let refusal = refusal(&head, config);
+    if refusal.is_none() {
         place.is_known();
     }
-    match (health(gate, &head), access) {
-        (Some(health), Ok(())) => health,
-        (None, Ok(())) => perform(gate, &head, body).await,
-        (Some(answer), Err(_)) | (None, Err(answer)) => last(answer),
+    match (health(gate, &head), refusal) {
+        (Some(health), None) => health,
+        (None, None) => perform(gate, &head, body).await,
+        (Some(answer), Some(_)) | (None, Some(answer)) => last(answer),
     }
 }
 
@@ -124,10 +124,10 @@ fn health(gate: &Gate, head: &Parts) -> Option<Response<Full<Bytes>>> {
     Some(text(status, body))
 }
 
-/// Whether the operator asks: by a name that is its own and with the token; else what it is answered.
-fn access(head: &Parts, config: &AdminConfig) -> Result<(), Response<Full<Bytes>>> {
+/// What is answered unless the operator asks: by a name that is its own and with the token.
+fn refusal(head: &Parts, config: &AdminConfig) -> Option<Response<Full<Bytes>>> {
     if !is_called_by_name(head, config) {
-        return Err(text(
+        return Some(text(
             StatusCode::MISDIRECTED_REQUEST,
             "this name is not in admin.names\n",
         ));
@@ -141,9 +141,9 @@ fn access(head: &Parts, config: &AdminConfig) -> Result<(), Response<Full<Bytes>
         response
             .headers_mut()
             .insert(http::header::WWW_AUTHENTICATE, challenge);
-        return Err(response);
+        return Some(response);
     }
-    Ok(())
+    None
 }
 
 /// What the operator asks for.

@@ -34,10 +34,10 @@ fn lines(gate: &Gate, message: &str) -> Vec<Value> {
 }
 
 /// How many refusals the log says that it leaves out.
-fn left_out(gate: &Gate) -> u64 {
+fn left_out(gate: &Gate) -> usize {
     let said = lines(gate, "refusals beyond limits.refusals_logged, not logged");
     said.iter()
-        .map(|line| line["count"].as_u64().unwrap())
+        .map(|line| usize::try_from(line["count"].as_u64().unwrap()).unwrap())
         .sum()
 }
 
@@ -87,7 +87,7 @@ fn what_is_beyond_the_rate_is_counted_and_said() {
         refuse(&gate);
         let seconds = start.elapsed().as_secs_f64();
         until("all to be logged or said", || {
-            (left_out(&gate) as usize + lines(&gate, message).len() == MANY).then_some(())
+            (left_out(&gate) + lines(&gate, message).len() == MANY).then_some(())
         });
         let logged = lines(&gate, message).len() as f64;
         assert!(
