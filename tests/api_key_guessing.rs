@@ -119,7 +119,7 @@ fn a_back_end_that_is_new_behind_such_an_address_waits_for_the_end_of_the_guessi
     let gate = gate();
     let address = "203.0.113.9";
     guessing(&gate, address, || {
-        std::thread::sleep(Duration::from_secs(1))
+        std::thread::sleep(Duration::from_secs(1));
     });
     let end = Instant::now();
     while mint(gate.playback, API_KEY, address).status != 200 {
