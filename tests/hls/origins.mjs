@@ -248,7 +248,7 @@ async function isLive(url) {
 // --- children ---
 
 /** A child that does not outlive the tests; `ended` says how it went, and is null while it runs. */
-function start(program, args, options, stopSignal = 'SIGKILL') {
+export function start(program, args, options, stopSignal = 'SIGKILL') {
   const child = spawn(program, args, options);
   const handle = {
     process: child,
