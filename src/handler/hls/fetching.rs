@@ -246,8 +246,8 @@ async fn keep_pace(writer: &Writer<Arc<SharedHead>, Failure>, ahead: usize) {
     }
 }
 
-/// Fetches for all who wait, and for as long as one of them waits or reads: viewers who come and go hold no more connections
-/// to a media server than they have themselves, and have no more sent by it than they read, but for `hls.read_ahead`.
+/// Fetches for all viewers that wait, and only as long as one of them waits or reads: viewers that come and go hold no more
+/// connections to a media server than they have themselves, and it sends no more than `hls.read_ahead` beyond what they read.
 pub async fn fill(
     gate: Arc<Gate>,
     permit: Permit,

@@ -31,9 +31,9 @@ pub static TICKET_HERE: LazyLock<String> =
 pub struct Wanted {
     /// Path and query for this viewer alone, without what it asks of a reload.
     pub alone: String,
-    /// The same for all who want the same, with nothing of the viewer in it; `None` where each has an answer of its own.
+    /// The same with nothing of the viewer in it, for an answer that many share; `None` where each has an answer of its own.
     pub shared: Option<String>,
-    /// What all of these have in common, however they spell it.
+    /// The same for all spellings of it, for the cache's key.
     pub common: String,
     /// What is asked of the reload of a playlist.
     pub asked: Directives,
