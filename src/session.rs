@@ -169,6 +169,12 @@ impl Sessions {
         self.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether nobody is let in any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     /// Ends all sessions, evenly spread over `time`, so that their players do not come back all at once.
     pub fn drain(&self, time: Duration) {
         self.close();
@@ -179,3 +185,7 @@ impl Sessions {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "session/ends_tests.rs"]
+mod ends_tests;

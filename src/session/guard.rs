@@ -56,10 +56,58 @@ struct State {
     current: Held,
     pending: Vec<Pending>,
     next: u32,
-    /// When the current token ends the playback.
-    cut: Option<Instant>,
-    /// An end that somebody asked for; a renewed token does not change it.
-    asked: Option<(Instant, Kick)>,
+    ends: Ends,
+}
+
+/// The ends that are before a playback, each kind for itself, so that what undoes one of them undoes no other.
+#[derive(Debug, Default)]
+struct Ends {
+    /// When the current token ends it; a renewed token has another time.
+    expired: Option<Instant>,
+    /// When the newer socket of its player has the seat alone; undone when that one goes first.
+    superseded: Option<Instant>,
+    /// When it is sent away because the gate stops; over HTTP it goes on with the process that comes next.
+    drained: Option<Instant>,
+    /// What nothing undoes.
+    last: Option<(Instant, Kick)>,
+}
+
+impl Ends {
+    /// Adds one; of a kind that is there already the sooner one counts.
+    fn add(&mut self, at: Instant, kick: Kick) {
+        let end = match kick {
+            Kick::Expired => &mut self.expired,
+            Kick::Superseded => &mut self.superseded,
+            Kick::Drain => &mut self.drained,
+            Kick::Revoked | Kick::Operator | Kick::Crowded => {
+                if self.last.is_none_or(|(sooner, _)| at < sooner) {
+                    self.last = Some((at, kick));
+                }
+                return;
+            }
+        };
+        *end = Some(end.map_or(at, |sooner| sooner.min(at)));
+    }
+
+    /// The one that comes first. One that nothing undoes, and whose time has come, goes before those whose time came
+    /// earlier and that nobody has acted on yet.
+    fn next(&self, now: Instant) -> Option<(Instant, Kick)> {
+        let undoable = [
+            (self.expired, Kick::Expired),
+            (self.superseded, Kick::Superseded),
+            (self.drained, Kick::Drain),
+        ];
+        let undoable = undoable
+            .into_iter()
+            .filter_map(|(at, kick)| Some((at?, kick)));
+        let due = self.last.filter(|(at, _)| *at <= now);
+        due.or_else(|| {
+            self.last
+                .into_iter()
+                .chain(undoable)
+                .min_by_key(|(at, _)| *at)
+        })
+    }
 }
 
 /// A switch that the media server may have taken, or may take yet.
@@ -133,15 +181,17 @@ impl SessionGuard {
             now,
         } = newcomer;
         let player = sessions.seats.name(&player);
-        let cut = cut_at(&permit, now);
+        let ends = Ends {
+            expired: cut_at(&permit, now),
+            ..Ends::default()
+        };
         let current = Held { permit, seat: None };
         let state = Mutex::new(State {
             content,
             current,
             pending: Vec::new(),
             next: 0,
-            cut,
-            asked: None,
+            ends,
         });
         let playing = Arc::new(Playing {
             id,
@@ -252,7 +302,7 @@ impl SessionGuard {
         if let Some(Ok(seat)) = again {
             held.seat = seat;
         }
-        state.cut = cut_at(&held.permit, now);
+        state.ends.expired = cut_at(&held.permit, now);
         let previous = std::mem::replace(&mut state.current, held);
         drop(state);
         // Its seat is given back without the lock held.
@@ -331,12 +381,7 @@ impl SessionGuard {
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self) -> Option<(Instant, Kick)> {
-        let state = self.playing.state();
-        let cut = state.cut.map(|at| (at, Kick::Expired));
-        match (cut, state.asked) {
-            (Some(cut), Some(asked)) => Some(if cut.0 < asked.0 { cut } else { asked }),
-            (cut, asked) => cut.or(asked),
-        }
+        self.playing.state().ends.next(Instant::now())
     }
 
     /// Tells when [`end`](Self::end) or [`is_questioned`](Self::is_questioned) may have changed, from the session's beginning
@@ -396,24 +441,16 @@ impl Playing {
         self.state().current.permit.clone()
     }
 
-    /// Ends it after `delay`, unless it is to end sooner anyway.
+    /// Ends it after `delay`, unless it is to end sooner anyway. What is undone later, as being superseded is, leaves the
+    /// other ends that were asked for as they are.
     pub fn end_in(&self, delay: Duration, kick: Kick) {
-        let end = Instant::now() + delay;
-        let mut state = self.state();
-        if state.asked.is_none_or(|(sooner, _)| end < sooner) {
-            state.asked = Some((end, kick));
-        }
-        drop(state);
+        self.state().ends.add(Instant::now() + delay, kick);
         self.presence.changes.tell();
     }
 
     /// It is no longer superseded: the newer socket of its player has gone first.
     fn go_on(&self) {
-        let mut state = self.state();
-        if matches!(state.asked, Some((_, Kick::Superseded))) {
-            state.asked = None;
-        }
-        drop(state);
+        self.state().ends.superseded = None;
         self.presence.changes.tell();
     }
 
