@@ -54,6 +54,8 @@ pub mod random;
 #[cfg(feature = "gate")]
 pub mod serve;
 #[cfg(feature = "gate")]
+pub mod state;
+#[cfg(feature = "gate")]
 pub mod token_api;
 
 /// What the gate relies on, and why it is as it is.

@@ -86,6 +86,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "logging",
             "metrics",
             "pace",
+            "state",
             "token_api",
         ],
     ),
@@ -122,6 +123,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["session", "relay"]),
     ("pace", &[]),
     ("random", &[]),
+    ("state", &[]),
     (
         "serve",
         &[

@@ -1,0 +1,104 @@
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A directory of one test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let name = format!("h5gate-state-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_started_keeps_nothing_and_says_so() {
+    let kept = Kept::default();
+    kept.save();
+    assert!(!kept.saved(SOON).await);
+}
+
+#[tokio::test]
+async fn what_is_saved_is_what_was_so_when_it_was_asked_for_or_later() {
+    let place = Place::new("newest");
+    let path = place.0.join("file");
+    let value = Arc::new(Mutex::new(0));
+    let (kept, now) = (Kept::default(), Arc::clone(&value));
+    kept.start(path.clone(), move || now.lock().unwrap().to_string())
+        .unwrap();
+    for round in 1..20 {
+        *value.lock().unwrap() = round;
+        kept.save();
+        assert!(kept.saved(SOON).await);
+        assert_eq!(fs::read_to_string(&path).unwrap(), round.to_string());
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_waited_for_once_and_used_again_when_it_answers() {
+    let place = Place::new("hangs");
+    let path = place.0.join("file");
+    let (let_go, held) = mpsc::channel::<()>();
+    let kept = Kept::default();
+    let hang = move || {
+        let _ = held.recv();
+        "text".to_owned()
+    };
+    kept.start(path, hang).unwrap();
+    assert!(!kept.saved(Duration::from_millis(50)).await);
+    // However long that would be.
+    assert!(!kept.saved(Duration::from_secs(3600)).await);
+    drop(let_go);
+    let mut progress = kept.0.progress.subscribe();
+    let answered = progress.wait_for(|progress| progress.written > 0);
+    drop(timeout(SOON, answered).await.unwrap().unwrap());
+    assert!(kept.saved(SOON).await);
+}
+
+#[tokio::test]
+async fn what_failed_is_told_at_once_and_tried_again() {
+    let place = Place::new("fails");
+    let directory = place.0.join("later");
+    let kept = Kept::default();
+    let path = directory.join("file");
+    kept.start(path.clone(), || "text".to_owned()).unwrap();
+    assert!(!kept.saved(Duration::from_secs(3600)).await);
+    fs::create_dir(&directory).unwrap();
+    let mut progress = kept.0.progress.subscribe();
+    let written = progress.wait_for(|progress| progress.written > 0);
+    drop(timeout(SOON, written).await.unwrap().unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+}
+
+#[test]
+fn what_is_set_aside_overwrites_nothing() {
+    let place = Place::new("aside");
+    let path = place.0.join("file");
+    let mut names = Vec::new();
+    for round in 0..3 {
+        fs::write(&path, round.to_string()).unwrap();
+        names.push(set_aside(&path, "7").unwrap());
+    }
+    fs::create_dir(&path).unwrap();
+    assert!(set_aside(&path, "7").unwrap().is_dir());
+    for (name, round) in names.iter().zip(0..) {
+        assert_eq!(fs::read_to_string(name).unwrap(), round.to_string());
+    }
+}
+
+#[test]
+fn what_takes_too_long_is_not_waited_for() {
+    let (_let_go, held) = mpsc::channel::<()>();
+    let late = within(Duration::from_millis(50), move || held.recv());
+    assert!(late.unwrap().is_none());
+    assert_eq!(within(SOON, || 7).unwrap(), Some(7));
+}
