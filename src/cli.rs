@@ -5,19 +5,26 @@ pub mod token;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::request::rtmp_url::RtmpUrl;
 use crate::serve::{self, Extras, StartError};
 use crate::token::SECRET_MIN_BYTES;
+
+/// After how long without a word the operator is told what is waited for.
+const SLOW_FILE: Duration = Duration::from_secs(2);
 
 /// The configuration is wrong (`EX_CONFIG` of sysexits.h).
 const BAD_CONFIG: u8 = 78;
@@ -158,12 +165,31 @@ fn new_key() -> ExitCode {
 
 /// Loads a configuration, or reports everything that is wrong with it.
 fn with_config(path: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
-    match Config::load(path) {
+    match load(path) {
         Ok(config) => then(config),
         Err(errors) => {
             errors.iter().for_each(|error| complain(&error.to_string()));
             ExitCode::from(BAD_CONFIG)
         }
+    }
+}
+
+/// Loads a configuration, and says so when its files keep it waiting: a pipe that is not written to, or a disk that hangs.
+fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
+    let (done, read) = mpsc::channel();
+    let file = path.to_owned();
+    let loading = thread::spawn(move || drop(done.send(Config::load(&file))));
+    let loaded = read.recv_timeout(SLOW_FILE).or_else(|_| {
+        let path = path.display();
+        complain(&format!(
+            "{path} or a secret of it cannot be read yet; waiting for it"
+        ));
+        read.recv()
+    });
+    match (loaded, loading.join()) {
+        (Ok(loaded), _) => loaded,
+        (Err(_), Err(panic)) => resume_unwind(panic),
+        (Err(_), Ok(())) => Err(Vec::new()),
     }
 }
 
