@@ -174,7 +174,7 @@ async fn perform(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Byt
         }
         Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n"),
     };
-    api::answer(gate, head, &body)
+    api::answer(gate, head, &body).await
 }
 
 /// Loopback addresses, `localhost`, and the configured names; any port.

@@ -323,6 +323,8 @@ pub struct Timeouts {
     pub linger: Duration,
     /// Over how long the viewers are sent away when the gate stops; 0 to 1 day. Default: 300 s.
     pub drain: Duration,
+    /// How long a start, a reload, an end and an operator's answer wait for a disk; 100 ms to 1 min. Default: 5 s.
+    pub disk: Duration,
 }
 
 /// `[hls]`

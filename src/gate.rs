@@ -1,5 +1,6 @@
 //! What all connections share.
 
+pub mod kept;
 pub mod memory;
 pub mod reloads;
 pub mod refusal_lines;
@@ -7,6 +8,7 @@ pub mod sharing;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -25,7 +27,9 @@ use crate::metrics::{Metrics, Readings};
 use crate::pace;
 use crate::relay::RelaySettings;
 use crate::request::Edge;
+use crate::session::guard::Kick;
 use crate::session::hls::HlsSessions;
+use crate::session::id::SessionId;
 use crate::session::shares::Room;
 use crate::session::ticket::Seals;
 use crate::session::{Sessions, Transport};
@@ -33,6 +37,7 @@ use crate::token::{Keyring, Owner, UnixSeconds};
 use crate::token_api::api_key::ApiKeys;
 use crate::token_api::guesses::Guesses;
 use crate::upstream::{Patience, Upstream};
+use kept::KeptState;
 use memory::Memory;
 use refusal_lines::RefusalLines;
 use reloads::Reloads;
@@ -44,6 +49,8 @@ pub struct Gate {
     policy: RwLock<Arc<Policy>>,
     revocations: RwLock<Arc<Revocations>>,
     next_revocation: AtomicU64,
+    /// What outlives the process, where there is a `state_dir`.
+    pub kept: KeptState,
     /// Who is playing.
     pub sessions: Arc<Sessions>,
     /// Who is playing over HTTP.
@@ -202,6 +209,7 @@ impl Gate {
             http_playlist: upstream.http_playlist,
             revocations: RwLock::default(),
             next_revocation: AtomicU64::new(1),
+            kept: KeptState::default(),
             sessions,
             upstream: Upstream::new(upstream.servers, host, patience, limits.dials),
             websocket_path: upstream.websocket_path,
@@ -282,6 +290,7 @@ impl Gate {
         drop(shared);
         // A session that opens meanwhile looks at the revocations once more when it is in the list of sessions.
         let ended = self.sessions.revoke(&revocation, now);
+        self.hls.look_at_ends();
         (revocation, ended)
     }
 
@@ -294,6 +303,19 @@ impl Gate {
                 .unwrap_or_else(PoisonError::into_inner),
         )
         .lift(id)
+    }
+
+    /// Ends a session, and keeps it from going on in the process that comes next; how it is played, or `None` when there is no
+    /// such session.
+    pub fn kick(&self, id: SessionId) -> Option<Transport> {
+        let Some(playing) = self.sessions.find(id) else {
+            return self.hls.settle(id).then_some(Transport::Hls);
+        };
+        playing.end_in(Duration::ZERO, Kick::Operator);
+        if let Some(session) = self.hls.find(id) {
+            self.hls.look_at_end(&session);
+        }
+        Some(playing.transport())
     }
 
     /// Whether it takes traffic.

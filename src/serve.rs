@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,12 +22,13 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::clock::{self, Jump, JumpWatch};
 use crate::config::{Config, ListenerConfig};
-use crate::gate::{Gate, Site};
+use crate::gate::{Gate, Site, kept};
 use crate::handler;
 use crate::interrupt::{Interrupt, Meaningless};
 use crate::listener::{SocketOptions, accept, bind};
 use crate::logging::Log;
 use crate::metrics::Why;
+use crate::state::within;
 
 /// How long the start waits for the media servers' names.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
@@ -78,7 +80,19 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let gate = Gate::new(config, site, Some(log.lost()));
-    handler::hls::restore(&gate, state.as_deref()).map_err(StartError::State)?;
+    if let Some(state) = &state {
+        let kept = runtime.block_on(async {
+            tokio::select! {
+                kept = kept::keep(&gate, state) => Some(kept),
+                () = signals.end.recv() => None,
+            }
+        });
+        let Some(kept) = kept else {
+            tracing::warn!("stopped before the start was over");
+            return Ok(());
+        };
+        kept.map_err(StartError::State)?;
+    }
     let stop = CancellationToken::new();
 
     let mut sockets: Vec<Vec<_>> = (0..gate.limits.workers).map(|_| Vec::new()).collect();
@@ -130,7 +144,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         }
         background.spawn(keep_watch(Arc::clone(&gate)));
         background.spawn(keep_names_fresh(Arc::clone(&gate), looked_up.is_ok()));
-        background.spawn(handler::hls::keep_house(Arc::clone(&gate), state.clone()));
+        background.spawn(handler::hls::keep_house(Arc::clone(&gate)));
         if let Some(beside) = beside {
             background.spawn(beside);
         }
@@ -140,20 +154,29 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             }
         }
         gate.set_ready(true);
-        signals.run_until_end(&gate, path).await;
+        let reloads = Arc::new(Notify::new());
+        if let Some(path) = path {
+            background.spawn(keep_reloading(Arc::clone(&gate), path.to_owned(), Arc::clone(&reloads)));
+        }
+        signals.run_until_end(&reloads).await;
         gate.set_ready(false);
         stop.cancel();
-        // Before the drain ends them: HLS viewers go on with the process that comes next.
-        let playbacks = gate.hls.save();
-        handler::hls::save(&playbacks, state.as_deref());
         gate.sessions.drain(gate.timeouts.drain);
+        // HLS viewers go on with the process that comes next, also when this one is killed while it drains.
+        gate.kept.playbacks.save();
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
+        let last = async {
+            all_ended(workers).await;
+            tracing::info!("drained");
+            // It could not be asked while it drained: that its viewers were silent meanwhile is not held against them.
+            if state.is_some() && !gate.kept.saved(gate.timeouts.disk).await {
+                tracing::error!("the last state was not saved: the disk did not take it in time");
+            }
+        };
         tokio::select! {
-            () = all_ended(workers) => tracing::info!("drained"),
+            () = last => {}
             () = signals.end.recv() => tracing::warn!(sessions = gate.sessions.count(), "stopped before the drain was over"),
         }
-        // Nobody could ask while the gate drained: that they were silent meanwhile is not held against them.
-        handler::hls::save(&playbacks, state.as_deref());
         Ok(())
     });
     // A worker that has not ended yet is not waited for: somebody asked twice.
@@ -318,38 +341,54 @@ impl Signals {
         })
     }
 
-    /// Reloads at each SIGHUP until the end.
-    async fn run_until_end(&mut self, gate: &Gate, path: Option<&Path>) {
+    /// Asks for a reload at each SIGHUP until the end.
+    async fn run_until_end(&mut self, reloads: &Notify) {
         loop {
             tokio::select! {
                 () = self.end.recv() => return,
                 _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing in this version"),
                 signal = self.meaningless.recv() => tracing::info!(signal, "a signal that means nothing"),
-                _ = self.hang_up.recv() => path.into_iter().for_each(|path| reload(gate, path)),
+                _ = self.hang_up.recv() => reloads.notify_one(),
             }
         }
     }
 }
 
-/// Reads the configuration again and decides by it from now on. A bad file changes nothing.
-fn reload(gate: &Gate, path: &Path) {
-    match Config::load(path) {
-        Ok(config) => {
-            gate.reload(config);
-            gate.metrics
-                .reloads
-                .get_or_create(&Why { reason: "ok" })
-                .inc();
-            tracing::info!("configuration reloaded");
-        }
-        Err(errors) => {
-            gate.metrics
-                .reloads
-                .get_or_create(&Why { reason: "failed" })
-                .inc();
-            for error in errors {
-                tracing::error!(%error, "configuration not reloaded");
-            }
-        }
+/// Reloads whenever that is asked for, one after the other; what is asked for meanwhile is one more reload.
+async fn keep_reloading(gate: Arc<Gate>, path: PathBuf, asked: Arc<Notify>) {
+    loop {
+        asked.notified().await;
+        reload(&gate, &path).await;
     }
+}
+
+/// Reads the configuration again and decides by it from now on. A bad file changes nothing, and neither does one that
+/// cannot be read for so long that it is given up: by then it may be older than the next one.
+async fn reload(gate: &Gate, path: &Path) {
+    let file = path.to_owned();
+    let patience = gate.timeouts.disk;
+    let problems = match within(patience, move || Config::load(&file)).await {
+        Ok(Some(Ok(config))) => {
+            gate.reload(config);
+            count_reload(gate, "ok");
+            tracing::info!("configuration reloaded");
+            return;
+        }
+        Ok(Some(Err(errors))) => errors.iter().map(ToString::to_string).collect(),
+        Ok(None) => {
+            let path = path.display();
+            vec![format!(
+                "{path} or a secret of it could not be read within {patience:?} (timeouts.disk)"
+            )]
+        }
+        Err(error) => vec![error.to_string()],
+    };
+    count_reload(gate, "failed");
+    for error in problems {
+        tracing::error!(error, "configuration not reloaded");
+    }
+}
+
+fn count_reload(gate: &Gate, reason: &'static str) {
+    gate.metrics.reloads.get_or_create(&Why { reason }).inc();
 }

@@ -8,11 +8,11 @@ use std::io::{self, BufReader, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 /// After how long a save that failed is tried again.
@@ -145,16 +145,16 @@ impl Shared {
 
 /// What `work` comes to, on a thread of its own; `None` when that takes longer than `patience`, and the thread is left to
 /// itself then.
-pub fn within<T: Send + 'static>(
+pub async fn within<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<Option<T>> {
-    let (done, result) = mpsc::channel();
-    let work = move || {
-        let _ = done.send(work());
-    };
-    thread::Builder::new().spawn(work)?;
-    Ok(result.recv_timeout(patience).ok())
+    let (done, result) = oneshot::channel();
+    let work = move || drop(done.send(work()));
+    thread::Builder::new()
+        .name("files".to_owned())
+        .spawn(work)?;
+    Ok(timeout(patience, result).await.ok().and_then(Result::ok))
 }
 
 /// A file that is there; `None` when there is none.

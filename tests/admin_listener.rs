@@ -142,7 +142,7 @@ fn sessions_are_listed_filtered_and_ended() {
             ""
         )
         .status,
-        204
+        200
     );
     assert_eq!(one.closed().0, 4901);
     until("the end of the session", || {

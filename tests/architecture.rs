@@ -136,6 +136,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "interrupt",
             "logging",
             "metrics",
+            "state",
         ],
     ),
     (

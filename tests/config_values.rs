@@ -73,6 +73,7 @@ user_timeout = "11s"
 half_close = "12s"
 linger = "13s"
 drain = "14s"
+disk = "15s"
 [hls]
 session_idle = "15s"
 bind_address = "exact"
@@ -230,12 +231,13 @@ fn every_value_arrives() {
         t.half_close,
         t.linger,
         t.drain,
+        t.disk,
     ];
     let seconds: Vec<_> = seconds.iter().map(Duration::as_secs_f32).collect();
     assert_eq!(
         seconds,
         [
-            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 9.5, 10.0, 11.0, 12.0, 13.0, 14.0
+            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 9.5, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0
         ]
     );
 

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::decision::revocation::{Revocation, RevocationId, Target};
 use crate::gate::Gate;
-use crate::session::guard::{Kick, Playing};
+use crate::session::Transport;
+use crate::session::guard::Playing;
 use crate::session::id::SessionId;
-use crate::token::{Owner, TokenId, UnixSeconds, User};
+use crate::token::{Owner, UnixSeconds, User};
 
 use super::respond;
 
@@ -33,7 +34,7 @@ pub fn is_json(value: &HeaderValue) -> bool {
 }
 
 /// Answers a request that may be answered.
-pub fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+pub async fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
     let path: Vec<_> = head.uri.path().split('/').skip(1).collect();
     match (&head.method, path.as_slice()) {
         (&Method::GET | &Method::HEAD, ["metrics"]) => {
@@ -42,7 +43,7 @@ pub fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
         (&Method::GET | &Method::HEAD, ["api", "sessions"]) => {
             sessions(gate, head.uri.query().unwrap_or_default())
         }
-        (&Method::DELETE, ["api", "sessions", id]) => end_session(gate, id),
+        (&Method::DELETE, ["api", "sessions", id]) => end_session(gate, id).await,
         (&Method::GET | &Method::HEAD, ["api", "revocations"]) => {
             let list: Vec<_> = gate
                 .revocations()
@@ -52,13 +53,16 @@ pub fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
                 .collect();
             json_answer(StatusCode::OK, &json!({ "revocations": list }))
         }
-        (&Method::POST, ["api", "revocations"]) => revoke(gate, body),
+        (&Method::POST, ["api", "revocations"]) => revoke(gate, body).await,
         (&Method::DELETE, ["api", "revocations", id]) => {
-            let id = id.strip_prefix('r').and_then(|id| id.parse().ok());
-            if id.is_some_and(|id| gate.lift(RevocationId(id))) {
-                nothing()
-            } else {
-                not_found()
+            let id = RevocationId::parse(id);
+            match id.filter(|id| gate.lift(*id)) {
+                Some(id) => {
+                    let durable = gate.kept.revocations.saved(gate.timeouts.disk).await;
+                    let answer = json!({ "id": id.to_string(), "durable": durable });
+                    json_answer(StatusCode::OK, &answer)
+                }
+                None => not_found(),
             }
         }
         (_, ["metrics" | "healthz" | "readyz"] | ["api", "sessions" | "revocations", ..]) => error(
@@ -134,14 +138,22 @@ fn session_json(playing: &Playing) -> Value {
     })
 }
 
-fn end_session(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
-    match SessionId::parse(id).and_then(|id| gate.sessions.find(id)) {
-        Some(playing) => {
-            playing.end_in(std::time::Duration::ZERO, Kick::Operator);
-            nothing()
-        }
-        None => not_found(),
-    }
+/// The playback ends at once; the answer says whether its end is on the disk, too.
+async fn end_session(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
+    let Some(id) = SessionId::parse(id) else {
+        return not_found();
+    };
+    let Some(transport) = gate.kick(id) else {
+        return not_found();
+    };
+    tracing::info!(session = %id, transport = transport.name(), "ended by the operator");
+    let durable = match transport {
+        Transport::Hls => gate.kept.playbacks.saved(gate.timeouts.disk).await,
+        // Nothing of it outlives its socket.
+        Transport::WebSocket => false,
+    };
+    let answer = json!({ "id": id.to_string(), "durable": durable });
+    json_answer(StatusCode::OK, &answer)
 }
 
 /// The body of `POST /api/revocations`: whose tokens, and exactly one of which.
@@ -156,7 +168,8 @@ struct RevocationRequest {
     ends: Option<u64>,
 }
 
-fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
+/// What the tokens opened ends at once; the answer says whether the revocation is on the disk, too.
+async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
     let request: RevocationRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
         Err(problem) => return error(StatusCode::BAD_REQUEST, "body", None, &problem.to_string()),
@@ -179,35 +192,23 @@ fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
             "exactly one of token_id, tag, user and stream must be given",
         );
     };
-    let target = match field {
-        "token_id" => TokenId::from_hex(&text).map(Target::Token),
-        "tag" => text
-            .parse()
-            .ok()
-            .filter(|_| !text.is_empty())
-            .map(Target::Tag),
-        "user" => text.parse().ok().map(Target::User),
-        _ => text.parse().ok().map(Target::Stream),
-    };
+    let target = Target::parse(field, &text);
     let Some(target) = target else {
         return bad(field, "is not in the form that a token has");
     };
     let (revocation, ended) = gate.revoke(owner, target, request.ends.map(UnixSeconds::new));
     tracing::info!(id = %revocation.id, owner = %revocation.owner, field, sessions_ended = ended, "revoked");
+    let durable = gate.kept.saved(gate.timeouts.disk).await;
     let mut answer = revocation_json(&revocation);
     if let Value::Object(fields) = &mut answer {
         fields.insert("sessions_ended".to_owned(), ended.into());
+        fields.insert("durable".to_owned(), durable.into());
     }
     json_answer(StatusCode::CREATED, &answer)
 }
 
 fn revocation_json(revocation: &Revocation) -> Value {
-    let (field, text) = match &revocation.target {
-        Target::Token(id) => ("token_id", id.to_string()),
-        Target::Tag(tag) => ("tag", tag.to_string()),
-        Target::User(user) => ("user", user.to_string()),
-        Target::Stream(stream) => ("stream", stream.to_string()),
-    };
+    let (field, text) = revocation.target.words();
     json!({
         "id": revocation.id.to_string(),
         "organisation": revocation.owner.to_string(),
@@ -258,12 +259,6 @@ fn error(
         status,
         &json!({ "error": error, "field": field, "message": message }),
     )
-}
-
-fn nothing() -> Response<Full<Bytes>> {
-    let mut response = respond(StatusCode::NO_CONTENT, "application/json", String::new());
-    response.headers_mut().remove(http::header::CONTENT_TYPE);
-    response
 }
 
 fn json_answer(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {

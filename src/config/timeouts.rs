@@ -25,6 +25,7 @@ impl Default for Timeouts {
             half_close: seconds(5),
             linger: seconds(2),
             drain: seconds(300),
+            disk: seconds(5),
         }
     }
 }
@@ -108,5 +109,6 @@ pub(super) fn timeouts(root: &mut Table<'_>) -> Timeouts {
         half_close: wait("half_close", default.half_close, short, hour, lost),
         linger: wait("linger", default.linger, short, 30 * second, reset),
         drain: wait("drain", default.drain, zero, day, ""),
+        disk: wait("disk", default.disk, longer, minute, "disks have pauses"),
     }
 }

@@ -25,7 +25,7 @@ use super::Refused;
 use super::body::AnswerBody;
 use admission::{begin, go_on};
 use content::content;
-pub use house::{keep_house, keep_thread, restore, save};
+pub use house::{keep_house, keep_thread};
 use memory::Memory;
 use wanted::Wanted;
 

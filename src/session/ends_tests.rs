@@ -83,7 +83,7 @@ async fn what_undoes_an_end_undoes_no_final_one() {
     for kick in FINAL {
         for final_first in [true, false] {
             for delay in [Duration::ZERO, GRACE] {
-                let sessions = Sessions::new(Room::whole(9));
+                let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
                 let limited = permit(1, for_one_session);
                 let open =
                     |name| sessions.open(newcomer(name, Transport::WebSocket), limited.clone());
@@ -112,7 +112,7 @@ async fn what_undoes_an_end_undoes_no_final_one() {
 async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
     for kick in FINAL {
         for other in [Kick::Superseded, Kick::Expired, Kick::Drain] {
-            let sessions = Sessions::new(Room::whole(9));
+            let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
             let guard = sessions.open(newcomer(1, Transport::Hls), permit(1, |_| {}));
             let guard = guard.unwrap();
             let playing = sessions.find(guard.id()).unwrap();
@@ -128,7 +128,7 @@ async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_comes_first() {
-    let sessions = Sessions::new(Room::whole(9));
+    let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
     let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
     let guard = guard.unwrap();
     let playing = sessions.find(guard.id()).unwrap();
@@ -153,7 +153,7 @@ async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_come
 #[tokio::test(start_paused = true)]
 async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pending_one() {
     for (revoked, accepts) in [(1, true), (2, true), (2, false)] {
-        let sessions = Sessions::new(Room::whole(9));
+        let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
         let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
         let guard = guard.unwrap();
         let pending = guard.propose(permit(2, cut_in(80))).unwrap();
@@ -174,7 +174,7 @@ async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pen
 #[tokio::test(start_paused = true)]
 async fn a_revocation_in_a_drain_ends_at_once() {
     for transport in Transport::ALL {
-        let sessions = Sessions::new(Room::whole(9));
+        let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
         let open = |name: u8| {
             let permit = permit(name, |_| {});
             sessions
@@ -199,11 +199,11 @@ struct Turns {
 
 impl Turns {
     fn new(token: u8) -> Self {
-        let all = Sessions::new(Room::whole(9));
+        let all = Sessions::new(Room::whole(9), Bind::Prefix);
         let hls = HlsSessions::new(Arc::clone(&all), Duration::from_secs(30), Bind::Prefix);
         let open = |name| {
             let limited = permit(token, for_one_session);
-            let begun = hls.open(newcomer(name, Transport::Hls), None, limited);
+            let begun = hls.open(&newcomer(name, Transport::Hls), None, &limited);
             begun.unwrap().session
         };
         let first = open(1);

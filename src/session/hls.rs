@@ -28,7 +28,17 @@ use line::{Fate, Line};
 use over::{Over, Remembered};
 use place::{Bind, Places};
 use playback::{HlsSession, Life, Standing, State, quiet_after};
-use saved::Saved;
+use saved::{Outlook, Saved};
+
+/// One that sleeps: it ran in an earlier process and was not heard of since.
+#[derive(Clone, Copy, Debug)]
+struct Dormant {
+    saved: Saved,
+    /// Since when it is waited for here.
+    since: Instant,
+    /// For how long it had been waited for by then.
+    waited: Duration,
+}
 
 /// How long a playback of a single request stands behind its answer, so that no sweep ends it before the answer begins.
 const OF_ONE_REQUEST: Duration = Duration::from_secs(1);
@@ -47,10 +57,20 @@ pub struct HlsSessions {
     /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
     beginning: Mutex<()>,
     /// Playbacks of an earlier process that have not asked for anything since.
-    dormant: DashMap<SessionId, Saved>,
-    dormant_until: Mutex<Option<Instant>>,
+    dormant: DashMap<SessionId, Dormant>,
     idle: Duration,
     bind: Bind,
+}
+
+impl Dormant {
+    /// For how long it has been waited for, in all processes since it was heard of.
+    fn waited(&self) -> Duration {
+        self.waited.saturating_add(self.since.elapsed())
+    }
+
+    fn is_waited_for(&self, idle: Duration) -> bool {
+        self.waited() < quiet_after(idle, self.saved.target)
+    }
 }
 
 /// What is known of the playback of a first URL.
@@ -114,7 +134,6 @@ impl HlsSessions {
             ended: Mutex::default(),
             beginning: Mutex::default(),
             dormant: DashMap::new(),
-            dormant_until: Mutex::new(None),
             idle,
             bind,
         }
@@ -200,9 +219,10 @@ impl HlsSessions {
         }
         let guard = self.find_room(newcomer, permit)?;
         let holders = guard.holders();
-        let saved = self.dormant.remove(&id).map(|(_, saved)| saved);
         // It goes on where it was: a viewer with two kinds of addresses uses both.
-        let before = saved.filter(|saved| saved.places.hold(address, self.bind));
+        let slept = self.is_dormant(id, address);
+        let saved = self.dormant.remove(&id).map(|(_, dormant)| dormant.saved);
+        let before = saved.filter(|_| slept);
         let mut places = before.map_or_else(Places::default, |saved| saved.places);
         places.settle(address, self.bind);
         let alias = before.map_or(alias, |saved| saved.alias);
@@ -295,13 +315,11 @@ impl HlsSessions {
             alias: session.alias,
             places: state.places,
             asked: state.asked,
-            patience: quiet_after(self.idle, session.target().unwrap_or_default()),
+            target: session.target().unwrap_or_default(),
         };
         drop(state);
         // Before it is no longer found, so that its viewer never begins anew in between.
-        if let Some((id, forgotten)) = self.over.remember(session.id, remembered) {
-            self.forget_alias(forgotten.alias, id);
-        }
+        self.remember(session.id, remembered);
         let Some(session) = self.take_out(session) else {
             return false;
         };
@@ -318,6 +336,12 @@ impl HlsSessions {
             quiet_after(self.idle, session.target().unwrap_or_default())
         };
         session.is_quiet(state, patience, now)
+    }
+
+    fn remember(&self, id: SessionId, remembered: Remembered) {
+        if let Some((id, forgotten)) = self.over.remember(id, remembered) {
+            self.forget_alias(forgotten.alias, id);
+        }
     }
 
     /// Takes this very playback out of those that play.
@@ -415,22 +439,47 @@ impl HlsSessions {
     /// Ends what has been quiet, and forgets what has ended. To be called about once a second.
     pub fn sweep(&self) -> Vec<Ended> {
         let now = Instant::now();
-        let (mut quiet, mut over) = (Vec::new(), Vec::new());
-        for one in &self.playing {
-            let session = one.value();
-            let mut state = session.state();
-            if let Some(kick) = session.look_at_end(&mut state, now) {
-                over.push((Arc::clone(session), kick));
-            } else if self.is_quiet(session, &state, now) {
-                quiet.push(Arc::clone(session));
+        self.look_at_ends();
+        // While the gate drains it cannot be asked, so that silence means nothing: what is known by now is for the process
+        // that comes next.
+        if !self.sessions.is_closed() {
+            for (id, forgotten) in self.over.sweep(self.idle, now) {
+                self.forget_alias(forgotten.alias, id);
             }
+            self.end_quiet(now);
+            self.forget_dormant();
         }
-        for (session, kick) in over {
-            self.bury(&session, kick);
+        self.line
+            .tidy(self.playing.len(), |id| self.playing.contains_key(&id));
+        self.take_ended()
+    }
+
+    /// Acts at once on the ends that were asked for and whose time has come.
+    pub fn look_at_ends(&self) {
+        let now = Instant::now();
+        let over = self.playing.iter().filter(|one| {
+            let session = one.value();
+            session.look_at_end(&mut session.state(), now).is_some()
+        });
+        let over: Vec<_> = over.map(|one| Arc::clone(one.value())).collect();
+        over.iter().for_each(|session| self.look_at_end(session));
+    }
+
+    /// The same for one.
+    pub fn look_at_end(&self, session: &HlsSession) {
+        let over = session.look_at_end(&mut session.state(), Instant::now());
+        if let Some(kick) = over {
+            self.bury(session, kick);
         }
-        for (id, forgotten) in self.over.sweep(now) {
-            self.forget_alias(forgotten.alias, id);
-        }
+    }
+
+    fn end_quiet(&self, now: Instant) {
+        let quiet = self.playing.iter().filter_map(|one| {
+            let session = one.value();
+            let quiet = self.is_quiet(session, &session.state(), now);
+            quiet.then(|| Arc::clone(session))
+        });
+        let quiet: Vec<_> = quiet.collect();
         for session in quiet {
             // One after the other, so that a viewer who comes back meanwhile begins before or behind it.
             let _one_at_a_time = lock(&self.beginning);
@@ -446,67 +495,135 @@ impl HlsSessions {
             let kick = None;
             lock(&self.ended).push(Ended { session, kick });
         }
-        self.line
-            .tidy(self.playing.len(), |id| self.playing.contains_key(&id));
-        self.forget_dormant(now);
-        self.take_ended()
     }
 
-    /// What has to outlive this process: the playbacks that are not over.
+    /// Ends a playback by an operator that is in no list of sessions: one that sleeps, or that the drain has ended, and that
+    /// would go on in this process or the next; whether there is such a one.
+    pub fn settle(&self, id: SessionId) -> bool {
+        let _one_at_a_time = lock(&self.beginning);
+        if let Some((_, Dormant { saved, .. })) = self.dormant.remove(&id) {
+            self.restore_over(&saved, Kick::Operator);
+            return true;
+        }
+        self.over.settle(id)
+    }
+
+    /// What has to outlive this process: the playbacks that may go on, and those that the gate has ended.
     #[must_use]
     pub fn save(&self) -> Vec<Saved> {
-        let saved = |session: &HlsSession| {
-            let state = session.state();
-            let lasts = matches!(state.life, Life::Playing(_)) && !state.places.are_none(self.bind);
-            lasts.then(|| Saved {
+        self.look_at_ends();
+        let heard = Outlook::GoesOn {
+            waited: Duration::ZERO,
+        };
+        let playing = self.playing.iter().map(|one| {
+            let session = one.value();
+            Saved {
                 id: session.id,
                 alias: session.alias,
-                places: state.places,
+                places: session.state().places,
                 target: session.target().unwrap_or_default(),
-            })
-        };
-        let playing = self.playing.iter();
-        let playing = playing.filter_map(|entry| saved(entry.value()));
+                outlook: heard,
+            }
+        });
         // Those that still sleep may wake after one more restart, too.
-        let dormant = self.dormant.iter().map(|entry| *entry.value());
-        playing.chain(dormant).collect()
+        let dormant = self.dormant.iter().map(|one| {
+            // The least that is no longer nothing: it was not heard of here.
+            let waited = one.waited().max(Duration::from_millis(1));
+            let outlook = Outlook::GoesOn { waited };
+            Saved {
+                outlook,
+                ..one.saved
+            }
+        });
+        let mut saved: Vec<_> = playing.chain(dormant).collect();
+        // Behind those that play: what ends meanwhile stands there in any case.
+        saved.extend(self.over.all().into_iter().map(|(id, one)| Saved {
+            id,
+            alias: one.alias,
+            places: one.places,
+            target: one.target,
+            outlook: if one.kick == Kick::Drain {
+                heard
+            } else {
+                Outlook::Over(one.kick)
+            },
+        }));
+        // Without a place there is nowhere to go on.
+        saved.retain(|one| one.outlook != heard || !one.places.are_none(self.bind));
+        saved
     }
 
-    /// Takes over what an earlier process has saved `ago`, but for those who have been quiet for too long since. The others
-    /// have as long again to ask; how many these are.
+    /// Takes over what an earlier process has saved `ago`: those that are over, and those that may go on, but for those that have
+    /// been quiet for too long since. Each of these has as long again to ask, however many restarts that takes; how many they
+    /// are.
     pub fn restore(&self, saved: Vec<Saved>, ago: Duration) -> usize {
-        let mut longest = Duration::ZERO;
-        // As many as there may have been before, and no more restart after restart.
-        for one in saved.into_iter().take(self.sessions.most()) {
+        let since = Instant::now();
+        for one in &saved {
+            if let Outlook::Over(kick) = one.outlook {
+                self.restore_over(one, kick);
+            }
+        }
+        for one in saved {
+            let Outlook::GoesOn { waited } = one.outlook else {
+                continue;
+            };
+            let waited = if waited.is_zero() {
+                waited
+            } else {
+                waited.saturating_add(ago)
+            };
             let patience = quiet_after(self.idle, one.target);
-            if patience < ago {
+            // An end that was saved with it goes before.
+            if patience < ago || patience <= waited || self.over.knows(one.id) {
                 continue;
             }
-            longest = longest.max(patience);
+            // As many as there may have been before, and no more restart after restart.
+            if self.dormant.len() == self.sessions.most() {
+                break;
+            }
             if let Some(alias) = one.alias {
                 self.aliases.insert(alias, one.id);
             }
-            self.dormant.insert(one.id, one);
+            let dormant = Dormant {
+                saved: one,
+                since,
+                waited,
+            };
+            self.dormant.insert(one.id, dormant);
         }
-        *lock(&self.dormant_until) = Some(Instant::now() + longest);
         self.dormant.len()
+    }
+
+    fn restore_over(&self, saved: &Saved, kick: Kick) {
+        let remembered = Remembered {
+            kick,
+            alias: saved.alias,
+            places: saved.places,
+            asked: Instant::now(),
+            target: saved.target,
+        };
+        if let Some(alias) = saved.alias {
+            self.aliases.insert(alias, saved.id);
+        }
+        self.remember(saved.id, remembered);
     }
 
     /// Whether a playback of an earlier process is waited for by this name and at this place.
     #[must_use]
     pub fn is_dormant(&self, id: SessionId, address: ClientAddress) -> bool {
-        let saved = self.dormant.get(&id);
-        saved.is_some_and(|saved| saved.places.hold(address, self.bind))
+        self.dormant.get(&id).is_some_and(|one| {
+            one.is_waited_for(self.idle) && one.saved.places.hold(address, self.bind)
+        })
     }
 
-    fn forget_dormant(&self, now: Instant) {
-        let mut until = lock(&self.dormant_until);
-        if until.is_some_and(|until| until <= now) {
-            *until = None;
-            self.dormant.clear();
-            self.aliases
-                .retain(|_, id| self.playing.contains_key(id) || self.over.knows(*id));
-        }
+    fn forget_dormant(&self) {
+        self.dormant.retain(|id, one| {
+            let stays = one.is_waited_for(self.idle);
+            if !stays {
+                self.forget_alias(one.saved.alias, *id);
+            }
+            stays
+        });
     }
 
     fn forget(&self, session: &HlsSession) {

@@ -1,3 +1,5 @@
+use std::sync::mpsc;
+
 use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -95,10 +97,10 @@ fn what_is_set_aside_overwrites_nothing() {
     }
 }
 
-#[test]
-fn what_takes_too_long_is_not_waited_for() {
+#[tokio::test]
+async fn what_takes_too_long_is_not_waited_for() {
     let (_let_go, held) = mpsc::channel::<()>();
-    let late = within(Duration::from_millis(50), move || held.recv());
+    let late = within(Duration::from_millis(50), move || held.recv()).await;
     assert!(late.unwrap().is_none());
-    assert_eq!(within(SOON, || 7).unwrap(), Some(7));
+    assert_eq!(within(SOON, || 7).await.unwrap(), Some(7));
 }

@@ -47,6 +47,14 @@ pub struct Setup<'a> {
 
 impl Gate {
     pub fn start(setup: &Setup<'_>) -> Self {
+        let mut gate = Self::spawn(setup);
+        gate.admin = gate.listening("admin");
+        gate.playback = gate.listening("playback token-api");
+        gate
+    }
+
+    /// One that need not come as far as to listen.
+    pub fn spawn(setup: &Setup<'_>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "h5gate-test-{}-{}",
@@ -88,17 +96,14 @@ impl Gate {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gate = Self {
+        Self {
             child,
             log,
             log_closed,
             dir,
             playback: nowhere,
             admin: nowhere,
-        };
-        gate.admin = gate.listening("admin");
-        gate.playback = gate.listening("playback token-api");
-        gate
+        }
     }
 
     /// A gate in front of one media server.

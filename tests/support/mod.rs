@@ -17,6 +17,7 @@ pub mod gate;
 pub mod hls;
 pub mod http_server;
 pub mod media_server;
+pub mod restart;
 pub mod viewer;
 
 use std::time::{Duration, Instant};

@@ -445,6 +445,101 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_saved_playback_is_waited_for_by_its_own_window_however_many_restarts_that_takes() {
+    let new = || {
+        HlsSessions::new(
+            Sessions::new(Room::whole(9), Bind::Prefix),
+            IDLE,
+            Bind::Prefix,
+        )
+    };
+    let second = Duration::from_secs(1);
+    let before = new();
+    let (short, long) = (open(&before, 1).unwrap(), open(&before, 2).unwrap());
+    long.set_target(IDLE);
+    let (short, long) = (short.id(), long.id());
+    let sleeps = |sessions: &HlsSessions, id| sessions.is_dormant(id, at("192.0.2.1"));
+
+    // One that has long targets keeps no other in mind, whether it is swept or not.
+    let after = new();
+    after.restore(before.save(), Duration::ZERO);
+    tokio::time::advance(IDLE - second).await;
+    assert!(sleeps(&after, short) && sleeps(&after, long));
+    tokio::time::advance(second).await;
+    assert!(!sleeps(&after, short) && sleeps(&after, long));
+    after.sweep();
+    assert_eq!(after.counts().dormant, 1);
+
+    // A gate that is restarted again and again makes no window longer.
+    let mut gate = new();
+    gate.restore(before.save(), Duration::ZERO);
+    let mut waited = Duration::ZERO;
+    while sleeps(&gate, short) {
+        assert!(waited <= IDLE, "{waited:?}");
+        tokio::time::advance(second * 2).await;
+        let next = new();
+        next.restore(gate.save(), second * 3);
+        waited += second * 5;
+        gate = next;
+    }
+    assert!(waited >= IDLE - second * 5 && sleeps(&gate, long));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ended_is_over_in_the_next_process_and_what_a_drain_ended_goes_on() {
+    let new = || {
+        let all = Sessions::new(Room::whole(9), Bind::Prefix);
+        let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+        (all, sessions)
+    };
+    let (all, before) = new();
+    let kicks = [
+        Kick::Operator,
+        Kick::Revoked,
+        Kick::Crowded,
+        Kick::Superseded,
+        Kick::Expired,
+    ];
+    let mut names = Vec::new();
+    for (kick, name) in kicks.into_iter().zip(1..) {
+        let id = open(&before, name).unwrap().id();
+        all.find(id).unwrap().end_in(Duration::ZERO, kick);
+        names.push((id, Some(kick)));
+    }
+    let drained = open(&before, 6).unwrap().id();
+    let drained_and_ended = open(&before, 7).unwrap().id();
+    let asleep = open(&before, 8).unwrap().id();
+    all.drain(Duration::ZERO);
+    // However long the drain takes, nobody can ask meanwhile.
+    for _ in 0..10 {
+        before.sweep();
+        tokio::time::advance(IDLE).await;
+    }
+    assert!(before.settle(drained_and_ended) && !before.settle(drained_and_ended));
+    names.push((drained, None));
+    names.push((drained_and_ended, Some(Kick::Operator)));
+
+    let (_, after) = new();
+    after.restore(before.save(), Duration::ZERO);
+    // One that sleeps is ended as well.
+    assert!(after.settle(asleep));
+    names.push((asleep, Some(Kick::Operator)));
+    let (_, later) = new();
+    later.restore(after.save(), IDLE * 100);
+    for (gate, waits) in [(&after, true), (&later, false)] {
+        for (id, kick) in &names {
+            assert_eq!(gate.why_over(*id, at("192.0.2.1")), *kick, "{kick:?}");
+            let dormant = gate.is_dormant(*id, at("192.0.2.1"));
+            assert_eq!(dormant, kick.is_none() && waits, "{kick:?}");
+        }
+        assert!(
+            open(gate, 1).is_err(),
+            "its first URL does not begin it anew"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
     let new = || {
         HlsSessions::new(

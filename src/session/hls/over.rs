@@ -15,6 +15,7 @@ use super::super::id::SessionId;
 use super::identity::Identity;
 use super::lock;
 use super::place::{Bind, Places};
+use super::playback::quiet_after;
 
 /// Those that are over.
 #[derive(Debug)]
@@ -41,8 +42,8 @@ pub(super) struct Remembered {
     pub(super) places: Places,
     /// When it was asked for.
     pub(super) asked: Instant,
-    /// How long after that it is forgotten.
-    pub(super) patience: Duration,
+    /// The target duration of its playlists; zero while unknown.
+    pub(super) target: Duration,
 }
 
 impl Memory {
@@ -104,11 +105,36 @@ impl Over {
         memory.both().iter().any(|kind| kind.contains(&id))
     }
 
-    /// Forgets those that have been quiet; what they were.
-    pub(super) fn sweep(&self, now: Instant) -> Vec<(SessionId, Remembered)> {
+    /// Ends one by an operator that a drain has ended; whether there is such a one.
+    pub(super) fn settle(&self, id: SessionId) -> bool {
+        let mut memory = lock(&self.memory);
+        let is_drained = |one: &Remembered| one.kick == Kick::Drain;
+        if !memory.by_itself.peek(&id).is_some_and(is_drained) {
+            return false;
+        }
+        if let Some(one) = memory.by_itself.pop(&id) {
+            let kick = Kick::Operator;
+            memory.by_operator.put(id, Remembered { kick, ..one });
+        }
+        true
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<(SessionId, Remembered)> {
+        let mut memory = lock(&self.memory);
+        let kinds = memory.both().into_iter();
+        kinds
+            .flat_map(|kind| kind.iter().map(|(id, one)| (*id, *one)))
+            .collect()
+    }
+
+    /// Forgets those that have been quiet, where `idle` is the least that counts; what they were.
+    pub(super) fn sweep(&self, idle: Duration, now: Instant) -> Vec<(SessionId, Remembered)> {
         let mut forgotten = Vec::new();
         for kind in lock(&self.memory).both() {
-            let quiet = |one: &Remembered| now.saturating_duration_since(one.asked) >= one.patience;
+            let quiet = |one: &Remembered| {
+                now.saturating_duration_since(one.asked) >= quiet_after(idle, one.target)
+            };
             let gone = kind.iter().filter(|(_, one)| quiet(one));
             let gone: Vec<_> = gone.map(|(id, one)| (*id, *one)).collect();
             for (id, _) in &gone {

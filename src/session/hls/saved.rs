@@ -1,20 +1,12 @@
-//! What of the HLS playbacks outlives a restart: their names and places. Everything else is in their viewers' tickets.
-//!
-//! ```text
-//! h5gate-sessions 2 SAVED-AT            Unix seconds
-//! ID ALIAS V4 V6 TARGET                 a line for each playback; "-" where there is none, TARGET in milliseconds
-//! ```
+//! What of an HLS playback outlives a restart: its name, its places, and whether it is over. Everything else is in its
+//! viewer's ticket.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::token::UnixSeconds;
-
+use super::super::guard::Kick;
 use super::super::id::SessionId;
 use super::identity::Identity;
 use super::place::Places;
-
-const HEADER: &str = "h5gate-sessions 2";
 
 /// One saved playback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,60 +19,90 @@ pub struct Saved {
     pub places: Places,
     /// The target duration of its playlists; zero while unknown.
     pub target: Duration,
+    /// How it stands.
+    pub outlook: Outlook,
 }
 
-/// The text of saved playbacks.
-#[must_use]
-pub fn write(saved: &[Saved], now: UnixSeconds) -> String {
-    let mut text = format!("{HEADER} {now}\n");
-    for Saved {
-        id,
-        alias,
-        places,
-        target,
-    } in saved
-    {
-        let alias = alias.map_or("-".to_owned(), |alias| format!("{:032x}", alias.0));
+/// How a saved playback stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It may go on.
+    GoesOn {
+        /// For how long it has been waited for since the restart before; zero when it has been heard of since.
+        waited: Duration,
+    },
+    /// The gate has ended it.
+    Over(Kick),
+}
+
+/// The ends that outlive a restart, as they are written. One that a drain ended goes on.
+const ENDS: [(Kick, &str); 5] = [
+    (Kick::Revoked, "revoked"),
+    (Kick::Expired, "expired"),
+    (Kick::Operator, "operator"),
+    (Kick::Superseded, "superseded"),
+    (Kick::Crowded, "crowded"),
+];
+
+impl Saved {
+    /// All of it in one line: `ID ALIAS V4 V6 TARGET OUTLOOK`, "-" where there is none, TARGET in milliseconds. OUTLOOK is for
+    /// how many milliseconds it has been waited for, or why it is over.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let Self { id, places, .. } = self;
+        let alias = self
+            .alias
+            .map_or("-".to_owned(), |alias| format!("{:032x}", alias.0));
         let net = |net: Option<ipnet::IpNet>| net.map_or("-".to_owned(), |net| net.to_string());
         let (v4, v6) = (net(places.v4), net(places.v6));
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, "{id} {alias} {v4} {v6} {}", target.as_millis());
+        let target = self.target.as_millis();
+        let outlook = match self.outlook {
+            Outlook::GoesOn { waited } => waited.as_millis().to_string(),
+            Outlook::Over(kick) => {
+                let name = ENDS.iter().find(|(end, _)| *end == kick);
+                name.map_or("0", |(_, name)| name).to_owned()
+            }
+        };
+        format!("{id} {alias} {v4} {v6} {target} {outlook}")
     }
-    text
-}
 
-/// When it was saved, and what; `None` when it is no such text.
-#[must_use]
-pub fn read(text: &str) -> Option<(UnixSeconds, Vec<Saved>)> {
-    let (header, rest) = text.split_once('\n')?;
-    let saved_at = header.strip_prefix(HEADER)?.strip_prefix(' ')?;
-    let saved_at = UnixSeconds::from_canonical(saved_at)?;
-    let saved: Option<_> = rest.lines().map(read_one).collect();
-    Some((saved_at, saved?))
-}
-
-fn read_one(line: &str) -> Option<Saved> {
-    let mut fields = line.split(' ');
-    let mut next = || fields.next();
-    let id = SessionId::parse(next()?)?;
-    let alias = match next()? {
-        "-" => None,
-        alias => Some(Identity(u128::from_str_radix(alias, 16).ok()?)),
-    };
-    let net = |text: &str| match text {
-        "-" => Some(None),
-        net => net.parse().ok().map(Some),
-    };
-    let (v4, v6) = (net(next()?)?, net(next()?)?);
-    let places = Places { v4, v6 };
-    // As long as a playback can remember it.
-    let target = Duration::from_millis(next()?.parse::<u32>().ok()?.into());
-    next().is_none().then_some(Saved {
-        id,
-        alias,
-        places,
-        target,
-    })
+    /// Reads what [`line`](Self::line) writes.
+    #[must_use]
+    pub fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split(' ');
+        let mut next = || fields.next();
+        let id = SessionId::parse(next()?)?;
+        let alias = match next()? {
+            "-" => None,
+            alias => Some(Identity(u128::from_str_radix(alias, 16).ok()?)),
+        };
+        let net = |text: &str| match text {
+            "-" => Some(None),
+            net => net.parse().ok().map(Some),
+        };
+        let (v4, v6) = (net(next()?)?, net(next()?)?);
+        // As long as a playback can remember it.
+        let milliseconds = |text: &str| {
+            text.parse()
+                .ok()
+                .map(|ms: u32| Duration::from_millis(ms.into()))
+        };
+        let target = milliseconds(next()?)?;
+        let word = next()?;
+        let outlook = match ENDS.iter().find(|(_, name)| *name == word) {
+            Some((kick, _)) => Outlook::Over(*kick),
+            None => Outlook::GoesOn {
+                waited: milliseconds(word)?,
+            },
+        };
+        next().is_none().then_some(Self {
+            id,
+            alias,
+            places: Places { v4, v6 },
+            target,
+            outlook,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -93,26 +115,35 @@ mod tests {
             v4: Some("192.0.2.0/24".parse().unwrap()),
             v6: Some("2001:db8::/56".parse().unwrap()),
         };
-        let saved = [
-            Saved {
-                id: SessionId::new(u128::MAX),
-                alias: Some(Identity(7)),
-                places,
-                target: Duration::from_millis(4_004),
+        let one = Saved {
+            id: SessionId::new(u128::MAX),
+            alias: Some(Identity(7)),
+            places,
+            target: Duration::from_millis(4_004),
+            outlook: Outlook::GoesOn {
+                waited: Duration::from_millis(1),
             },
-            Saved {
-                id: SessionId::new(1),
-                alias: None,
-                places: Places::default(),
-                target: Duration::ZERO,
+        };
+        let bare = Saved {
+            id: SessionId::new(1),
+            alias: None,
+            places: Places::default(),
+            target: Duration::ZERO,
+            outlook: Outlook::GoesOn {
+                waited: Duration::ZERO,
             },
-        ];
-        let now = UnixSeconds::new(1_700_000_000);
-        let text = write(&saved, now);
-        assert_eq!(read(&text), Some((now, saved.to_vec())));
-        assert_eq!(read(&write(&[], now)), Some((now, Vec::new())));
-        for wrong in ["", "x\n", "h5gate-sessions 1 1\n", &text[..text.len() - 9]] {
-            assert_eq!(read(wrong), None, "{wrong}");
+        };
+        let over = ENDS.map(|(kick, _)| Saved {
+            outlook: Outlook::Over(kick),
+            ..one
+        });
+        for saved in [one, bare].into_iter().chain(over) {
+            let line = saved.line();
+            assert_eq!(Saved::parse(&line), Some(saved), "{line}");
+            let (short, _) = line.rsplit_once(' ').unwrap();
+            for wrong in [short, &format!("{line} 1"), &format!("{short} drained")] {
+                assert_eq!(Saved::parse(wrong), None, "{wrong}");
+            }
         }
     }
 }
