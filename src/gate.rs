@@ -165,6 +165,7 @@ impl Gate {
             backoff: timeouts.upstream_backoff,
             user_timeout: timeouts.user_timeout,
             media_idle: timeouts.media_idle,
+            outage_hold: timeouts.outage_hold,
         };
         // The configuration takes nothing else than an authority.
         let host = upstream.host.as_deref().and_then(|host| host.parse().ok());

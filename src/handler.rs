@@ -36,7 +36,7 @@ use crate::session::seats::Content;
 use crate::session::{Newcomer, Transport};
 use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
-use dialling::dial;
+use dialling::{NoServer, dial};
 use in_band::InBand;
 
 /// One connection, from the socket to its end.
@@ -241,7 +241,11 @@ async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playba
             record::no_server(gate, &playback, &why, &refusal, receipt);
             // The session's place is free before the viewer is told, so that its retry finds it.
             drop(playback);
-            return Box::pin(leave(gate, socket, refusal.farewell(receipt), opened)).await;
+            let mut farewell = refusal.farewell(receipt);
+            if matches!(why, NoServer::Upstream(_)) {
+                farewell.retried &= gate.upstream.outage().is_hidden();
+            }
+            return Box::pin(leave(gate, socket, farewell, opened)).await;
         }
     };
     gate.metrics
@@ -266,6 +270,9 @@ async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playba
     let relay = Relay::new(socket, server.socket, &guard, authority, &gate.relay, start);
     let end = Box::pin(relay.run()).await;
     record::ended(gate, &guard, &end, receipt);
+    if end.to_viewer == 0 && end.cause.is_servers() {
+        gate.upstream.outage().goes_on();
+    }
     drop(guard);
     if end.closed {
         Box::pin(finish(socket, &[], gate.timeouts.linger)).await;

@@ -152,6 +152,15 @@ impl From<UpstreamError> for Refusal {
                 "upstream_fault",
                 Upstream,
             ),
+            // A stream that is not there, or not for this viewer, is not there at the next try either: 4400 is final in
+            // all players, which then turn to the page or to their next entry. 4403 would say it, but means access denied
+            // to 3.x and 4.x players and a stopped stream to 5.x; 4901 would blame the token, which the gate has found good.
+            UpstreamError::NoStream(_) => Self::new(
+                BAD_REQUEST,
+                StatusCode::NOT_FOUND,
+                "upstream_no_stream",
+                Fault::Client,
+            ),
             UpstreamError::TooLate => Self::new(
                 UNAVAILABLE,
                 StatusCode::GATEWAY_TIMEOUT,

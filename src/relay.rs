@@ -107,6 +107,10 @@ pub trait Authority {
     fn settle(&mut self, switch: PendingId, outcome: Outcome);
     /// Hears of a message that was dropped.
     fn dropped(&mut self);
+    /// Hears that the media server has said something, before it is closed or lost. Once.
+    fn server_speaks(&mut self);
+    /// Whether an outage of the media servers is to be hidden from players.
+    fn hides_outage(&self) -> bool;
     /// The close frame for an end, and whether players retry after its code.
     fn farewell(&mut self, cause: Cause) -> Farewell;
 }
@@ -142,7 +146,7 @@ pub enum Outcome {
 pub struct Farewell {
     /// The whole frame, behind what has not left yet.
     pub frame: Vec<u8>,
-    /// Whether it must not leave before [`RETRY_HOLD`].
+    /// Whether it must not leave before [`RETRY_HOLD`]: players retry after its code, and the outage is hidden as yet.
     pub retried: bool,
 }
 
@@ -181,6 +185,25 @@ pub enum Cause {
     MediaIdle,
     /// The gate ended the session.
     Kicked(Kick),
+}
+
+impl Cause {
+    /// Whether the media server ended it.
+    #[must_use]
+    pub const fn is_servers(self) -> bool {
+        match self {
+            Self::ServerClosed(_) | Self::ServerGoingAway | Self::ServerLost | Self::MediaIdle => {
+                true
+            }
+            Self::ViewerClosed
+            | Self::ViewerClosedWrongly(_)
+            | Self::ViewerGone
+            | Self::ViewerSilent
+            | Self::ViewerStalled
+            | Self::Violation(_)
+            | Self::Kicked(_) => false,
+        }
+    }
 }
 
 /// A relay's end.
@@ -424,7 +447,8 @@ where
     fn begin_close(&mut self, cause: Cause) {
         if !self.is_closing() {
             let farewell = self.authority.farewell(cause);
-            self.close_with(cause, farewell.frame, farewell.retried);
+            let held = !cause.is_servers() || self.authority.hides_outage();
+            self.close_with(cause, farewell.frame, farewell.retried && held);
         }
     }
 

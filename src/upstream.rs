@@ -7,6 +7,7 @@ pub mod dial;
 pub mod fetch;
 pub mod head;
 mod line;
+pub mod outage;
 pub mod pool;
 mod redirect;
 pub mod server;
@@ -22,9 +23,10 @@ use tokio::time::{Instant, timeout};
 use crate::decision::permit::Permit;
 use dial::dial;
 use head::RequestHead;
+use outage::Outage;
 use server::{Server, place};
 
-/// How many media servers are tried for one viewer.
+/// How many media servers may fail for one viewer. One that has no such stream has not failed: the next may have it.
 const TRIES: usize = 3;
 
 /// A connection to a media server that has agreed to be a WebSocket.
@@ -48,7 +50,10 @@ pub enum UpstreamError {
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
     ServerFault(u16),
-    /// It answered a WebSocket handshake with a status other than 101.
+    /// It answered a WebSocket handshake with a status that says that there is no such stream, or none for this viewer.
+    #[error("the media server answered {0}: no such stream")]
+    NoStream(u16),
+    /// It answered a WebSocket handshake with another status than 101.
     #[error("the media server answered {0} instead of 101")]
     WrongStatus(u16),
     /// It answered 101 wrongly or unasked, redirected away from the media servers, or it is no HTTP.
@@ -71,6 +76,8 @@ pub struct Patience {
     pub user_timeout: Duration,
     /// How long a server may pause inside a body.
     pub media_idle: Duration,
+    /// How long an outage of all servers is hidden from players.
+    pub outage_hold: Duration,
 }
 
 /// All media servers.
@@ -79,6 +86,7 @@ pub struct Upstream {
     servers: Vec<Server>,
     host: Option<(Authority, HeaderValue)>,
     patience: Patience,
+    outage: Outage,
 }
 
 impl Upstream {
@@ -101,7 +109,14 @@ impl Upstream {
             servers,
             host,
             patience,
+            outage: Outage::new(patience.outage_hold),
         }
+    }
+
+    /// Since when no media server has answered a WebSocket.
+    #[must_use]
+    pub fn outage(&self) -> &Outage {
+        &self.outage
     }
 
     /// The servers, for the name look-ups and the metrics.
@@ -134,24 +149,35 @@ impl Upstream {
         self.servers.iter().any(|server| server.is_at(name, port)) || is_host()
     }
 
-    /// A fresh connection to the stream's media server, or to the next one when that fails. Not cancel safe: dropping it
-    /// closes the connection, which is what a caller wants.
+    /// A fresh connection to the stream's media server, or to the next one when that fails or has no such stream. Not cancel
+    /// safe: dropping it closes the connection, which is what a caller wants.
     pub async fn connect(
         &self,
         permit: &Permit,
         head: &RequestHead,
     ) -> Result<UpstreamConn, UpstreamError> {
         let dial = |server| dial(server, head, &self.patience);
-        self.in_turn(permit, Duration::ZERO, |_| false, dial).await
+        let connected = self
+            .in_turn(permit, Duration::ZERO, |_| false, |_| false, dial)
+            .await;
+        match &connected {
+            // One that agrees and then says nothing has not answered yet.
+            Ok(_) => {}
+            Err(UpstreamError::NoStream(_)) => self.outage.ends(),
+            Err(_) => self.outage.goes_on(),
+        }
+        connected
     }
 
     /// Tries servers until one works. Each has its share of the time, but never less than `held`, the time for which a
     /// server may hold an answer back by intent. A failure that the viewer has `provoked` is not held against the server.
+    /// What `lacks` the stream may be on the next one; it is the answer when all lack it, and when one failed, that is.
     async fn in_turn<'a, T, F>(
         &'a self,
         permit: &Permit,
         held: Duration,
         provoked: impl Fn(&UpstreamError) -> bool,
+        lacks: impl Fn(&T) -> bool,
         attempt: impl Fn(&'a Server) -> F,
     ) -> Result<T, UpstreamError>
     where
@@ -159,13 +185,13 @@ impl Upstream {
     {
         let deadline = Instant::now() + self.patience.total.max(held);
         let servers = server::in_order(&self.servers, permit.stream());
-        let tries = servers.len().min(TRIES);
-        let mut last = UpstreamError::Unreachable;
-        for (server, left) in servers
-            .into_iter()
-            .take(tries)
-            .zip((1..=u32::try_from(tries).unwrap_or(1)).rev())
-        {
+        let count = servers.len();
+        let (mut failures, mut last, mut lacking) = (0, None, None);
+        for (server, before) in servers.into_iter().zip(0..) {
+            let left = (count - before).min(TRIES - failures);
+            let Some(left) = u32::try_from(left).ok().filter(|left| *left > 0) else {
+                break;
+            };
             // A server that hangs uses up its own share of the time and not that of the next.
             let remaining = deadline.saturating_duration_since(Instant::now());
             if remaining.is_zero() {
@@ -174,6 +200,14 @@ impl Upstream {
             let share = (remaining / left).max(held).min(remaining);
             let tried = timeout(share, attempt(server)).await;
             match tried.unwrap_or(Err(UpstreamError::TooLate)) {
+                Ok(answer) if lacks(&answer) => {
+                    server.worked();
+                    lacking = Some(Ok(answer));
+                }
+                Err(error @ UpstreamError::NoStream(_)) => {
+                    server.worked();
+                    lacking = Some(Err(error));
+                }
                 Ok(done) => {
                     server.worked();
                     return Ok(done);
@@ -188,11 +222,15 @@ impl Upstream {
                     if !fault && !provoked(&failed) {
                         server.failed(self.patience.backoff);
                     }
-                    last = failed;
+                    failures += 1;
+                    last = Some(failed);
                 }
             }
         }
-        Err(last)
+        match (last, lacking) {
+            (None, Some(lacking)) => lacking,
+            (failed, _) => Err(failed.unwrap_or(UpstreamError::Unreachable)),
+        }
     }
 }
 

@@ -64,6 +64,7 @@ upstream_connect = "300ms"
 upstream_head = "4s"
 upstream_total = "5s"
 upstream_backoff = "0s"
+outage_hold = "6500ms"
 upstream_lookup = "7s"
 media_idle = "8s"
 ping = "9s"
@@ -222,6 +223,7 @@ fn every_value_arrives() {
         t.upstream_head,
         t.upstream_total,
         t.upstream_backoff,
+        t.outage_hold,
         t.upstream_lookup,
         t.media_idle,
         t.ping,
@@ -237,7 +239,8 @@ fn every_value_arrives() {
     assert_eq!(
         seconds,
         [
-            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 7.0, 8.0, 9.0, 9.5, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0
+            1.0, 2.0, 0.3, 4.0, 5.0, 0.0, 6.5, 7.0, 8.0, 9.0, 9.5, 10.0, 11.0, 12.0, 13.0, 14.0,
+            15.0,
         ]
     );
 

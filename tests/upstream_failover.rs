@@ -53,6 +53,28 @@ async fn a_server_that_fails_is_followed_by_the_next() {
     }
 }
 
+#[tokio::test]
+async fn what_a_server_has_not_is_asked_of_the_next_and_says_nothing_against_it() {
+    for answer in [
+        "HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 410 X\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let empty = Origin::sending(answer).await;
+        all_are_served(empty.address).await;
+        assert!(!empty.seen().heads.is_empty(), "no stream drew it");
+        let two = [Origin::sending(answer).await, Origin::sending(answer).await];
+        let both = upstream(&[two[0].address, two[1].address], None);
+        let fetched = fetch(&both, "/").await.unwrap();
+        assert!(fetched.status.is_client_error());
+        assert!(both.servers().iter().all(Server::is_healthy));
+        let failing = upstream(&[two[0].address, nobody()], None);
+        assert_eq!(
+            fetch(&failing, "/").await.unwrap_err(),
+            UpstreamError::Unreachable
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_hangs_leaves_time_for_the_next() {
     let hung = Origin::start(|_| vec![Step::Hang]).await;

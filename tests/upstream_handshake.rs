@@ -34,12 +34,18 @@ fn nobody() -> std::net::SocketAddr {
 /// What a media server answers to a handshake.
 type Script = fn(&FromGate) -> String;
 
+/// An answer that is this status alone.
+fn status(code: u16) -> String {
+    format!("HTTP/1.1 {code} X\r\nContent-Length: 0\r\n\r\n")
+}
+
 /// Answers, and how a viewer is told of them.
 fn answers() -> Vec<(&'static str, u16, Script)> {
     vec![
-        ("404", 4500, |_| {
-            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned()
-        }),
+        ("426", 4500, |_| status(426)),
+        ("421", 4500, |_| status(421)),
+        ("408", 4503, |_| status(408)),
+        ("429", 4503, |_| status(429)),
         ("200", 4500, |_| {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned()
         }),
@@ -104,6 +110,61 @@ fn a_wrong_answer_has_its_code_and_not_before_the_retry_counter_resets() {
             (gate.metric("h5gate_sessions") == 0.0).then_some(())
         });
     }
+}
+
+/// A media server that answers each handshake with a status; `None` plays.
+fn saying(code: Option<u16>) -> MediaServer {
+    MediaServer::start(move |mut gate| match code {
+        Some(code) => gate.send_raw(status(code).as_bytes()),
+        None => {
+            gate.accept();
+            gate.send(0x1, b"hello");
+            gate.drain();
+        }
+    })
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_final_and_says_nothing_against_the_server() {
+    for code in [400, 401, 403, 404, 405, 410, 451] {
+        let gate = Gate::before(saying(Some(code)).address);
+        let mut viewer = Viewer::open(gate.playback, &playback(), &[]);
+        assert_eq!(viewer.status(), 101, "{code}");
+        assert_eq!(viewer.closed().0, 4400, "{code}");
+        let line = gate.logged("playback ended without a media server");
+        assert_eq!(line["reason"], "upstream_no_stream", "{code}");
+        let failed = gate
+            .log()
+            .into_iter()
+            .any(|line| line["message"] == "media server failed");
+        assert!(!failed, "{code}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_looked_for_at_every_other_server() {
+    // Wherever the stream is drawn first, with more servers than may fail.
+    for code in [404, 403] {
+        let servers: Vec<_> = (0..5).map(|n| saying((n > 0).then_some(code))).collect();
+        let servers: Vec<_> = servers.iter().map(|server| server.address).collect();
+        let gate = Gate::start(&Setup {
+            servers,
+            ..Setup::default()
+        });
+        for stream in ["abcde-one", "abcde-two", "abcde-three"] {
+            let query = query(stream, &mint(&grant(stream)));
+            assert_eq!(Viewer::open(gate.playback, &query, &[]).hear(), "hello");
+        }
+    }
+    // It may be on the one that cannot be asked, which is worth another try.
+    let gate = Gate::start(&Setup {
+        servers: vec![saying(Some(404)).address, nobody()],
+        ..Setup::default()
+    });
+    assert_eq!(
+        Viewer::open(gate.playback, &playback(), &[]).closed().0,
+        4503
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ impl Default for Timeouts {
             upstream_head: seconds(10),
             upstream_total: seconds(8),
             upstream_backoff: seconds(5),
+            outage_hold: seconds(60),
             upstream_lookup: seconds(30),
             media_idle: seconds(60),
             ping: seconds(25),
@@ -76,6 +77,7 @@ pub(super) fn timeouts(root: &mut Table<'_>) -> Timeouts {
             server,
         ),
         upstream_backoff: wait("upstream_backoff", default.upstream_backoff, zero, hour, ""),
+        outage_hold: wait("outage_hold", default.outage_hold, zero, day, ""),
         upstream_lookup: wait(
             "upstream_lookup",
             default.upstream_lookup,

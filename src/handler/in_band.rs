@@ -114,6 +114,14 @@ impl Authority for InBand<'_> {
         self.gate.metrics.messages_dropped.inc();
     }
 
+    fn server_speaks(&mut self) {
+        self.gate.upstream.outage().ends();
+    }
+
+    fn hides_outage(&self) -> bool {
+        self.gate.upstream.outage().is_hidden()
+    }
+
     fn farewell(&mut self, cause: Cause) -> Farewell {
         Refusal::from(cause).farewell(self.receipt)
     }

@@ -181,6 +181,9 @@ where
     }
 
     fn send_to_viewer(&mut self, bytes: &[u8], cx: Option<&mut Context<'_>>) -> io::Result<()> {
+        if self.sent_to_viewer == 0 && !bytes.is_empty() {
+            self.authority.server_speaks();
+        }
         self.sent_to_viewer += bytes.len() as u64;
         match cx {
             Some(cx) => self.to_viewer.write(bytes, self.viewer, cx),
@@ -255,7 +258,8 @@ where
             }),
             (Some(1001 | 1012), _) => self.begin_close(Cause::ServerGoingAway),
             (code, Some(frame)) => {
-                self.close_with(Cause::ServerClosed(code), frame, is_retried(code));
+                let held = is_retried(code) && self.authority.hides_outage();
+                self.close_with(Cause::ServerClosed(code), frame, held);
             }
         }
     }

@@ -95,7 +95,11 @@ fn check(answer: &[u8], key: &str) -> Result<Option<usize>, UpstreamError> {
     };
     match response.code {
         Some(101) => {}
-        Some(code @ 500..=599) => return Err(UpstreamError::ServerFault(code)),
+        // Too early or too often is not for ever.
+        Some(code @ (408 | 425 | 429 | 500..=599)) => return Err(UpstreamError::ServerFault(code)),
+        // What stands between the gate and the stream is set up wrongly, which says nothing of the stream.
+        Some(code @ (407 | 421 | 426)) => return Err(UpstreamError::WrongStatus(code)),
+        Some(code @ 400..=499) => return Err(UpstreamError::NoStream(code)),
         Some(code) => return Err(UpstreamError::WrongStatus(code)),
         None => return Err(UpstreamError::WrongAnswer("no status")),
     }

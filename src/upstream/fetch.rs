@@ -36,7 +36,8 @@ pub struct Fetched {
 }
 
 impl Upstream {
-    /// The answer of the stream's media server, or of the next one when that cannot be reached, is late or answers 5xx.
+    /// The answer of the stream's media server, or of the next one when that cannot be reached, is late, or answers 404, 410
+    /// or 5xx.
     /// Redirects are followed inside the media servers, of which all are taken to hold the same. Not cancel safe:
     /// dropping it closes the connection, which is what a caller wants.
     pub async fn fetch(
@@ -52,11 +53,16 @@ impl Upstream {
         let provoked = |error: &UpstreamError| match error {
             UpstreamError::TooLate | UpstreamError::ServerFault(_) => request.held_back,
             UpstreamError::Unreachable
+            | UpstreamError::NoStream(_)
             | UpstreamError::WrongStatus(_)
             | UpstreamError::WrongAnswer(_) => false,
         };
         let follow = |server| self.follow(server, &request);
-        self.in_turn(permit, held, provoked, follow).await
+        let lacks = |fetched: &Fetched| {
+            let status = fetched.status;
+            status == StatusCode::NOT_FOUND || status == StatusCode::GONE
+        };
+        self.in_turn(permit, held, provoked, lacks, follow).await
     }
 
     /// Asks one server, and again where it redirects to.

@@ -10,6 +10,7 @@ fn upstream(host: Option<&str>) -> Upstream {
         backoff: Duration::ZERO,
         user_timeout: Duration::ZERO,
         media_idle: Duration::ZERO,
+        outage_hold: Duration::ZERO,
     };
     Upstream::new(servers, host.map(|host| host.parse().unwrap()), patience, 1)
 }

@@ -331,6 +331,12 @@ impl Authority for Nobody {
 
     fn dropped(&mut self) {}
 
+    fn server_speaks(&mut self) {}
+
+    fn hides_outage(&self) -> bool {
+        true
+    }
+
     fn farewell(&mut self, _: Cause) -> Farewell {
         Farewell {
             frame: Vec::new(),

@@ -216,6 +216,7 @@ pub const PATIENCE: Patience = Patience {
     backoff: Duration::from_secs(5),
     user_timeout: Duration::from_secs(30),
     media_idle: Duration::from_secs(60),
+    outage_hold: Duration::ZERO,
 };
 
 pub fn upstream(servers: &[SocketAddr], host: Option<&str>) -> Upstream {

@@ -484,6 +484,12 @@ impl Authority for Script<'_> {
         }
     }
 
+    fn server_speaks(&mut self) {}
+
+    fn hides_outage(&self) -> bool {
+        true
+    }
+
     fn dropped(&mut self) {
         self.log.lock().unwrap().dropped += 1;
     }

@@ -1,0 +1,94 @@
+//! A short outage of the media servers uses up no retries of a player, and a long one is not hidden from it for ever: the
+//! retry counter resets after 200 ms on an open socket (PROTOCOL.md 3).
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::gate::{Gate, Setup, grant, mint};
+use support::media_server::{FromGate, MediaServer};
+use support::until;
+use support::viewer::{Viewer, query};
+
+/// What a media server does that serves nobody, and the code that players retry after.
+fn outages() -> [(&'static str, u16, fn(&mut FromGate)); 5] {
+    [
+        ("an end", 4503, |_| {}),
+        ("503", 4503, |gate| gate.send_raw(b"HTTP/1.1 503 X\r\n\r\n")),
+        ("200", 4500, |gate| gate.send_raw(b"HTTP/1.1 200 X\r\n\r\n")),
+        ("101 and an end", 4503, FromGate::accept),
+        ("101 and 1011", 1011, |gate| {
+            gate.accept();
+            gate.send(0x8, &1011_u16.to_be_bytes());
+        }),
+    ]
+}
+
+/// The code with which a viewer is closed, and how long its socket stood open.
+fn closed(gate: &Gate) -> (u16, Duration) {
+    let playback = query("abcde-one", &mint(&grant("abcde-one")));
+    let mut viewer = Viewer::open(gate.playback, &playback, &[]);
+    assert_eq!(viewer.status(), 101);
+    let opened = Instant::now();
+    (viewer.closed().0, opened.elapsed())
+}
+
+#[test]
+fn an_outage_is_hidden_for_a_time_and_from_its_end_on_again() {
+    for (what, code, fails) in outages() {
+        let up = Arc::new(AtomicBool::new(false));
+        let is_up = Arc::clone(&up);
+        let server = MediaServer::start(move |mut gate| {
+            if !is_up.load(Ordering::Relaxed) {
+                return fails(&mut gate);
+            }
+            gate.accept();
+            gate.send(0x1, b"hello");
+            gate.drain();
+        });
+        let gate = Gate::start(&Setup {
+            servers: vec![server.address],
+            tables: "[timeouts]\noutage_hold = \"500ms\"\nupstream_backoff = \"0s\"",
+            ..Setup::default()
+        });
+        for _ in 0..2 {
+            let (told, open) = closed(&gate);
+            assert_eq!(told, code, "{what}");
+            // The 101 left a little before it was read here.
+            assert!(open > Duration::from_millis(230), "{what}: {open:?}");
+            // A page that gives up after its retries can do so.
+            until("a close at once", || {
+                let (told, open) = closed(&gate);
+                assert_eq!(told, code, "{what}");
+                (open < Duration::from_millis(200)).then_some(())
+            });
+            up.store(true, Ordering::Relaxed);
+            let playback = query("abcde-one", &mint(&grant("abcde-one")));
+            assert_eq!(Viewer::open(gate.playback, &playback, &[]).hear(), "hello");
+            up.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn the_gates_own_drain_is_always_held_back() {
+    let server = MediaServer::start(FromGate::drain);
+    let gate = Gate::start(&Setup {
+        servers: vec![server.address],
+        tables: "[timeouts]\noutage_hold = \"0s\"\ndrain = \"0s\"",
+        ..Setup::default()
+    });
+    let playback = query("abcde-one", &mint(&grant("abcde-one")));
+    let mut viewer = Viewer::open(gate.playback, &playback, &[]);
+    assert_eq!(viewer.status(), 101);
+    let opened = Instant::now();
+    server.first_head();
+    gate.signal(Signal::TERM);
+    assert_eq!(viewer.closed().0, 4503);
+    assert!(opened.elapsed() > Duration::from_millis(230));
+}
