@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::decision::rules::Rules;
 use crate::request::Edge;
-use crate::session::hls::place::Bind;
+use crate::session::place::Bind;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
 use crate::upstream::server::Server;

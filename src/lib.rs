@@ -19,6 +19,8 @@ pub mod upstream;
 #[cfg(feature = "gate")]
 pub mod relay;
 #[cfg(feature = "gate")]
+pub mod hls;
+#[cfg(feature = "gate")]
 pub mod refusal;
 
 #[cfg(feature = "gate")]
@@ -27,6 +29,8 @@ pub mod handler;
 // What stands beside the way.
 #[cfg(feature = "gate")]
 pub mod admin;
+#[cfg(feature = "gate")]
+pub mod cache;
 #[cfg(feature = "gate")]
 pub mod cli;
 #[cfg(feature = "gate")]

@@ -9,8 +9,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::relay::cache::CacheStats;
-use crate::session::hls::Counts;
+use crate::cache::CacheStats;
+use crate::hls::playbacks::Counts;
 
 /// A verdict's labels. All values are from fixed lists, so that no viewer can make a new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -14,7 +14,6 @@ mod to_server;
 mod to_viewer;
 mod turn;
 
-pub mod cache;
 pub mod closing;
 pub mod follower;
 pub mod frame;
@@ -22,7 +21,6 @@ pub mod json;
 pub mod message;
 pub mod outbox;
 pub mod passage;
-pub mod playlist;
 pub mod switch;
 pub mod viewer_frames;
 

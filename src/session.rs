@@ -3,15 +3,15 @@
 
 mod changes;
 pub mod guard;
-pub mod hls;
 pub mod id;
-mod presence;
+pub(crate) mod line;
+pub mod place;
+pub(crate) mod presence;
 pub mod seats;
 pub mod shares;
-pub mod ticket;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -21,8 +21,8 @@ use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
 use crate::token::UnixSeconds;
 use guard::{Kick, Playing, SessionGuard};
-use hls::place::Bind;
 use id::SessionId;
+use place::Bind;
 use seats::{Content, Seats};
 use shares::{Room, Shares};
 
@@ -31,7 +31,7 @@ use shares::{Room, Shares};
 pub struct Sessions {
     playing: DashMap<SessionId, Arc<Playing>>,
     seats: Seats,
-    shares: Shares,
+    pub(crate) shares: Shares,
     most: usize,
     draining: AtomicBool,
 }
@@ -186,6 +186,8 @@ impl Sessions {
     }
 }
 
-#[cfg(test)]
-#[path = "session/ends_tests.rs"]
-mod ends_tests;
+/// Holds a lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that panics runs while one is held; if it did, what is in it would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use h5gate::config::{Config, SecretSource as _, SystemSecrets, WebSocketRefusal};
 use h5gate::request::client_address::AddressHeader;
-use h5gate::session::hls::place::Bind;
+use h5gate::session::place::Bind;
 use h5gate::token::{Grant, Owner, Presented, Scope, TokenId, UnixSeconds};
 use h5gate::upstream::server::Server;
 use memory::{GOOD, Memory, parse, secret, with};

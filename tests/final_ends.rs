@@ -10,7 +10,7 @@ mod support;
 
 use std::num::NonZeroU16;
 
-use h5gate::session::hls::identity::FirstUrl;
+use h5gate::hls::identity::FirstUrl;
 use h5gate::token::AtExpiry;
 use rustix::process::Signal;
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use h5gate::hls::ticket::{Link, Seals, Ticket};
 use h5gate::session::id::SessionId;
-use h5gate::session::ticket::{Link, Seals, Ticket};
 use h5gate::state::lines::{self, Kind};
 use h5gate::token::{Key, KeyState, Keyring, Secret, UnixSeconds};
 use rustix::process::Signal;

@@ -15,8 +15,11 @@ use support::media_server::{FromGate, MediaServer};
 use support::until;
 use support::viewer::{Viewer, query};
 
+/// What a media server does, the code that its viewer gets, and how it is done.
+type Outage = (&'static str, u16, fn(&mut FromGate));
+
 /// What a media server does that serves nobody, and the code that players retry after.
-fn outages() -> [(&'static str, u16, fn(&mut FromGate)); 5] {
+fn outages() -> [Outage; 5] {
     [
         ("an end", 4503, |_| {}),
         ("503", 4503, |gate| gate.send_raw(b"HTTP/1.1 503 X\r\n\r\n")),

@@ -14,7 +14,7 @@ mod edge;
 use std::collections::BTreeMap;
 
 use edge::{Edge, Piece, Place, links, open, pieces, request};
-use h5gate::relay::playlist::{Definitions, Signature, link_target};
+use h5gate::hls::playlist::{Definitions, Signature, link_target};
 use h5gate::request::query::guarded;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

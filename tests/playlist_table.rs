@@ -17,7 +17,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use h5gate::relay::playlist::{
+use h5gate::hls::playlist::{
     Context, Definitions, Kind, PlaylistError, Rewritten, Signature, rewrite,
 };
 

@@ -6,7 +6,7 @@ use super::HlsConfig;
 use super::limits::size;
 use super::reader::Table;
 use super::units::{Bounds, duration};
-use crate::session::hls::place::Bind;
+use crate::session::place::Bind;
 
 const MIB: u64 = 1 << 20;
 

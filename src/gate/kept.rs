@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::clock;
 use crate::decision::revocation::{Revocation, Revocations};
-use crate::session::hls::saved::Saved;
+use crate::hls::saved::Saved;
 use crate::state::lines::{self, Found, Kind};
 use crate::state::{Kept, open, replace, set_aside, within};
 use crate::token::UnixSeconds;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use lru::LruCache;
 use tokio::time::Instant;
 
-use crate::relay::cache::key::CacheKey;
-use crate::relay::playlist::{Directives, Reload};
+use crate::cache::key::CacheKey;
+use crate::hls::playlist::{Directives, Reload};
 
 /// The most playlists; they are far fewer than viewers. Each takes some 150 bytes.
 const MOST: usize = 10_000;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
+use crate::cache::CacheSettings;
 use crate::config::HlsConfig;
-use crate::relay::cache::CacheSettings;
-use crate::relay::playlist::Reload;
+use crate::hls::playlist::Reload;
 use crate::upstream::UpstreamError;
 
 /// The most playlists and segments that are shared at once; they are far fewer than viewers.
@@ -16,7 +16,7 @@ const KEYS: usize = 100_000;
 const PASS: Duration = Duration::from_secs(10);
 
 /// What is shared, and what it is while somebody fetches it.
-pub type Cache = crate::relay::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
+pub type Cache = crate::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
 
 /// The head of an answer that is for all.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use bytes::{Buf as _, Bytes};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::relay::cache::pieces::Pieces;
-use crate::relay::cache::reader::{Broken, SharedBody};
-use crate::session::hls::playback::Answering;
+use crate::cache::pieces::Pieces;
+use crate::cache::reader::{Broken, SharedBody};
+use crate::hls::playback::Answering;
 use crate::upstream::body::{BodyError, FetchBody};
 
 use super::first_playlist::FirstPlaylist;

@@ -8,8 +8,8 @@ use bytes::{Buf as _, Bytes};
 use hyper::body::Body as _;
 use memchr::memchr_iter;
 
-use crate::relay::cache::pieces::Charge;
-use crate::session::hls::playback::Answering;
+use crate::cache::pieces::Charge;
+use crate::hls::playback::Answering;
 
 use super::body::{AnswerBody, Cut};
 

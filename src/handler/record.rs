@@ -9,14 +9,14 @@ use prometheus_client::metrics::family::Family;
 use crate::decision::denial::Denial;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
+use crate::hls::playback::HlsSession;
+use crate::hls::playbacks::Ended;
 use crate::metrics::{Answered, Verdict, Why};
 use crate::refusal::Refusal;
 use crate::relay::RelayEnd;
 use crate::request::client_address::ClientAddress;
 use crate::session::Transport;
 use crate::session::guard::SessionGuard;
-use crate::session::hls::Ended;
-use crate::session::hls::playback::HlsSession;
 use crate::session::id::{Receipt, SessionId};
 use crate::upstream::UpstreamError;
 

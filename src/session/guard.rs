@@ -167,7 +167,7 @@ pub struct SessionGuard {
 impl SessionGuard {
     /// Puts a new session into the list, without a seat yet. It is counted in the shares of `holders` already, and given
     /// back to them when it ends.
-    pub(super) fn enter(
+    pub(crate) fn enter(
         sessions: &Arc<Sessions>,
         newcomer: Newcomer,
         permit: Permit,
@@ -210,12 +210,12 @@ impl SessionGuard {
     }
 
     /// Whose share it is counted in.
-    pub(super) fn holders(&self) -> Holders {
+    pub(crate) fn holders(&self) -> Holders {
         self.holders
     }
 
     /// Takes a seat for the token that the session starts with.
-    pub(super) fn sit(&self) -> Result<(), Denial> {
+    pub(crate) fn sit(&self) -> Result<(), Denial> {
         let permit = self.playing.permit();
         let seat = self.take_seat(&permit)?;
         self.playing.state().current.seat = seat;
@@ -266,7 +266,7 @@ impl SessionGuard {
     }
 
     /// Looks at what it plays by now, without a copy of it.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> T {
         look(&self.playing.state().current.permit)
     }
 
@@ -363,7 +363,7 @@ impl SessionGuard {
     }
 
     /// Whether its viewer is still there.
-    pub(super) fn presence(&self) -> &Arc<Presence> {
+    pub(crate) fn presence(&self) -> &Arc<Presence> {
         &self.playing.presence
     }
 
@@ -454,7 +454,7 @@ impl Playing {
         self.presence.changes.tell();
     }
 
-    pub(super) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
+    pub(crate) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
         let state = self.state();
         let pending = state.pending.iter();
         let in_force = pending.filter(|one| one.standing != Standing::Superseded);

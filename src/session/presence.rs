@@ -27,7 +27,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is known of a session's viewer.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(crate) struct Presence {
     transport: Transport,
     begun: Instant,
     /// At its places of IPv4 and IPv6.
@@ -63,7 +63,7 @@ enum Question {
 }
 
 impl Presence {
-    pub(super) fn new(transport: Transport, now: Instant) -> Self {
+    pub(crate) fn new(transport: Transport, now: Instant) -> Self {
         Self {
             transport,
             begun: now,
@@ -76,7 +76,7 @@ impl Presence {
     }
 
     /// Whether its viewer is still there, wherever it plays. A socket's viewer is asked by that.
-    pub(super) fn is_there(&self, now: Instant) -> bool {
+    pub(crate) fn is_there(&self, now: Instant) -> bool {
         match self.transport {
             Transport::WebSocket => self.answers(now),
             Transport::Hls => self.places.iter().any(|place| self.asks(place, now)),
@@ -84,7 +84,7 @@ impl Presence {
     }
 
     /// Whether anything is still asked for over HTTP at the place of the family of `address`.
-    pub(super) fn asks_at(&self, address: ClientAddress, now: Instant) -> bool {
+    pub(crate) fn asks_at(&self, address: ClientAddress, now: Instant) -> bool {
         self.asks(self.place(address), now)
     }
 
@@ -96,19 +96,19 @@ impl Presence {
     }
 
     /// It has asked for something, or taken something of an answer.
-    pub(super) fn hear(&self, address: ClientAddress) {
+    pub(crate) fn hear(&self, address: ClientAddress) {
         let heard = Instant::now().saturating_duration_since(self.begun);
         let heard = u64::try_from(heard.as_millis()).unwrap_or(u64::MAX);
         self.place(address).heard.store(heard, Ordering::Relaxed);
     }
 
     /// It waits for an answer.
-    pub(super) fn wait(&self, address: ClientAddress) {
+    pub(crate) fn wait(&self, address: ClientAddress) {
         self.place(address).waiting.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It waits no longer.
-    pub(super) fn waited(&self, address: ClientAddress) {
+    pub(crate) fn waited(&self, address: ClientAddress) {
         self.place(address).waiting.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -120,13 +120,13 @@ impl Presence {
         }
     }
 
-    pub(super) fn set_target(&self, target: Duration) {
+    pub(crate) fn set_target(&self, target: Duration) {
         let target = u32::try_from(target.as_millis()).unwrap_or(u32::MAX);
         self.target.store(target, Ordering::Relaxed);
     }
 
     /// The target duration, when it is known.
-    pub(super) fn target(&self) -> Option<Duration> {
+    pub(crate) fn target(&self) -> Option<Duration> {
         let target = self.target.load(Ordering::Relaxed);
         (target > 0).then(|| Duration::from_millis(target.into()))
     }
@@ -149,7 +149,7 @@ impl Presence {
     }
 
     /// Whether the viewer is to be pinged now.
-    pub(super) fn take_question(&self) -> bool {
+    pub(crate) fn take_question(&self) -> bool {
         let mut question = self.question();
         let is_due = matches!(*question, Question::Due);
         if is_due {
@@ -160,7 +160,7 @@ impl Presence {
     }
 
     /// The viewer has sent something over its socket.
-    pub(super) fn answer(&self) {
+    pub(crate) fn answer(&self) {
         if self.questioned.swap(false, Ordering::Relaxed) {
             *self.question() = Question::Answered(Instant::now());
         }
@@ -185,7 +185,9 @@ mod tests {
         let (v4, v6) = (at("192.0.2.1"), at("2001:db8::1"));
         for (target, silent_after) in [(None, 3_500), (Some(1), 2_500), (Some(6), 7_500)] {
             let presence = Presence::new(Transport::Hls, Instant::now());
-            target.map(|target| presence.set_target(Duration::from_secs(target)));
+            if let Some(target) = target {
+                presence.set_target(Duration::from_secs(target));
+            }
             let asks = |address| presence.asks_at(address, Instant::now());
             for _ in 0..5 {
                 tokio::time::advance(Duration::from_millis(silent_after)).await;

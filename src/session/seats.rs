@@ -17,8 +17,8 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::{Owner, TokenId, User};
 
-use super::hls::place::{Bind, Moves, Places};
 use super::id::SessionId;
+use super::place::{Bind, Moves, Places};
 use super::presence::Presence;
 
 /// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket

@@ -12,8 +12,8 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::{Owner, TokenId};
 
-use super::hls::line::Line;
-use super::hls::place::Bind;
+use super::line::Line;
+use super::place::Bind;
 
 /// How many sessions there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Room {
 /// What each token and each network has. A row stands as long as it has a session, so that there are at most two rows for
 /// each session.
 #[derive(Debug)]
-pub(super) struct Shares {
+pub(crate) struct Shares {
     room: Room,
     rows: DashMap<Holder, Row>,
     hasher: RandomState,
@@ -53,7 +53,7 @@ struct Holder(u64);
 
 /// The token and the network of one session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Holders {
+pub(crate) struct Holders {
     token: Holder,
     network: Holder,
 }
@@ -73,7 +73,7 @@ enum Held<'a> {
 }
 
 impl Shares {
-    pub(super) fn new(room: Room) -> Self {
+    pub(crate) fn new(room: Room) -> Self {
         Self {
             room,
             rows: DashMap::new(),
@@ -83,7 +83,7 @@ impl Shares {
 
     /// The token and the network that a session with this permit belongs to, for as long as it lives: what it changes to
     /// later does not count, or one token would be used to open it and another to hold it.
-    pub(super) fn holders(&self, permit: &Permit) -> Holders {
+    pub(crate) fn holders(&self, permit: &Permit) -> Holders {
         let holder = |held: Held<'_>| Holder(self.hasher.hash_one(held));
         let claims = permit.claims();
         let network = match permit.address() {
@@ -97,7 +97,7 @@ impl Shares {
     }
 
     /// Counts one session more, or says whose share is full.
-    pub(super) fn take(&self, holders: Holders, permit: &Permit) -> Result<(), Reason> {
+    pub(crate) fn take(&self, holders: Holders, permit: &Permit) -> Result<(), Reason> {
         let Room {
             of_token,
             of_network,
@@ -120,13 +120,13 @@ impl Shares {
     }
 
     /// Counts one session less.
-    pub(super) fn give_back(&self, holders: Holders) {
+    pub(crate) fn give_back(&self, holders: Holders) {
         self.give_one_back(holders.token);
         self.give_one_back(holders.network);
     }
 
     /// The lines in which a session over HTTP stands, with how many sessions each is of.
-    pub(super) fn lines(&self, holders: Holders) -> impl Iterator<Item = (Arc<Line>, usize)> {
+    pub(crate) fn lines(&self, holders: Holders) -> impl Iterator<Item = (Arc<Line>, usize)> {
         let line = |holder: Holder| {
             // A session that is gone already needs no line.
             let mut row = self.rows.get_mut(&holder)?;
@@ -140,7 +140,7 @@ impl Shares {
 
     /// The line of those that make way for a newcomer that was refused for this reason; `None` where that is not for want of
     /// a share.
-    pub(super) fn line_of(&self, permit: &Permit, reason: &Reason) -> Option<Arc<Line>> {
+    pub(crate) fn line_of(&self, permit: &Permit, reason: &Reason) -> Option<Arc<Line>> {
         let holders = self.holders(permit);
         let holder = if matches!(reason, Reason::TokenShare { .. }) {
             holders.token
@@ -167,7 +167,7 @@ impl Shares {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rows.len()
     }
 }

@@ -23,11 +23,12 @@ use std::time::Duration;
 use h5gate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
+use h5gate::hls::playlist::{Context, Definitions, Signature, rewrite};
+use h5gate::hls::ticket::{Link, Seals};
 use h5gate::listener::Peer;
 use h5gate::relay::follower::Follower;
 use h5gate::relay::frame::{from_server, opcode};
 use h5gate::relay::passage::Side;
-use h5gate::relay::playlist::{Context, Definitions, Signature, rewrite};
 use h5gate::relay::switch::SwitchRequest;
 use h5gate::relay::{
     Authority, Cause, Farewell, Granted, NotGranted, Outcome, Relay, RelaySettings, Silence, Start,
@@ -38,11 +39,10 @@ use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::request::{Edge, PlaybackRequest};
 use h5gate::session::guard::PendingId;
-use h5gate::session::hls::place::Bind;
 use h5gate::session::id::SessionId;
+use h5gate::session::place::Bind;
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
-use h5gate::session::ticket::{Link, Seals};
 use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
     Claims, Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, Security, TokenId,

@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use h5gate::relay::playlist::{
+use h5gate::hls::playlist::{
     Context, Definitions, PlaylistError, Rewritten, Signature, link_target, rewrite,
 };
 use h5gate::request::http_playback::{HttpTarget, LinkPath};

@@ -13,17 +13,17 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::{sleep, timeout};
 
+use crate::cache::fill::{Filler, Writer};
+use crate::cache::rules::{Kind, is_playlist, shareable};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::gate::memory::Held;
 use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
-use crate::relay::cache::fill::{Filler, Writer};
-use crate::relay::cache::rules::{Kind, is_playlist, shareable};
-use crate::relay::playlist::{
+use crate::hls::playlist::{
     self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, Signature, rewrite,
 };
-use crate::session::ticket::{Link, Seals};
+use crate::hls::ticket::{Link, Seals};
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::Fetched;
 use crate::upstream::head::FetchRequest;

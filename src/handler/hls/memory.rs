@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use http::request::Parts;
 
 use crate::gate::{Gate, Policy};
+use crate::hls::identity::Identity;
+use crate::hls::playbacks::Known;
+use crate::hls::ticket::{OpenTicket, TicketError};
 use crate::listener::Peer;
 use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
-use crate::session::hls::Known;
-use crate::session::hls::identity::Identity;
 use crate::session::id::SessionId;
-use crate::session::ticket::{OpenTicket, TicketError};
 use crate::token::{Owner, StreamName};
 
 use super::Trouble;

@@ -3,16 +3,16 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::cache::key::CacheKey;
+use crate::cache::rules::is_playlist;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::relay::cache::key::CacheKey;
-use crate::relay::cache::rules::is_playlist;
-use crate::relay::playlist::{Directives, for_server, link_target};
+use crate::hls::playlist::{Directives, for_server, link_target};
+use crate::hls::ticket::{Link, Seals};
 use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
-use crate::session::ticket::{Link, Seals};
 use crate::token::{Owner, StreamName};
 
 use super::super::random_wide;

@@ -9,7 +9,7 @@
 mod edge;
 
 use edge::{Edge, Piece, Place, links, open, pieces};
-use h5gate::relay::playlist::{Definitions, GROWTH_LIMIT};
+use h5gate::hls::playlist::{Definitions, GROWTH_LIMIT};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {

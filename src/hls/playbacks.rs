@@ -1,15 +1,7 @@
 //! HLS playbacks: many requests that are one session. It lives for as long as the viewer keeps asking, is over when it
 //! has been quiet for a while, and knows the viewer again by the ticket in its paths or by the URL that it began with.
 
-pub mod identity;
-pub mod place;
-pub mod playback;
-pub mod saved;
-
-pub(super) mod line;
-mod over;
-
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -20,15 +12,15 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::UnixSeconds;
 
-use super::guard::{Kick, SessionGuard};
-use super::id::SessionId;
-use super::{Newcomer, Sessions};
-use identity::Identity;
-use line::{Fate, Line};
-use over::{Over, Remembered};
-use place::{Bind, Places};
-use playback::{HlsSession, Life, Standing, State, quiet_after};
-use saved::{Outlook, Saved};
+use super::identity::Identity;
+use super::over::{Over, Remembered};
+use super::playback::{HlsSession, Life, Standing, State, quiet_after};
+use super::saved::{Outlook, Saved};
+use crate::session::guard::{Kick, SessionGuard};
+use crate::session::id::SessionId;
+use crate::session::line::{Fate, Line};
+use crate::session::place::{Bind, Places};
+use crate::session::{Newcomer, Sessions, lock};
 
 /// One that sleeps: it ran in an earlier process and was not heard of since.
 #[derive(Clone, Copy, Debug)]
@@ -644,11 +636,6 @@ impl HlsSessions {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that panics runs while one is held; if it did, what is in it would still be whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
-#[path = "hls/hls_tests.rs"]
+#[path = "playbacks_tests.rs"]
 mod tests;

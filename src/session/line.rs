@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use super::super::id::SessionId;
+use super::id::SessionId;
 use super::lock;
 
 /// How many that play are passed over in search of one that makes way.
@@ -19,7 +19,7 @@ const SPARE: usize = 16;
 
 /// Their names; among them those of playbacks that are gone.
 #[derive(Debug, Default)]
-pub(in crate::session) struct Line(Mutex<Names>);
+pub(crate) struct Line(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
@@ -30,7 +30,7 @@ struct Names {
 
 /// What becomes of one when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(crate) enum Fate {
     /// It makes way.
     Goes,
     /// It plays.
@@ -43,12 +43,12 @@ pub(super) enum Fate {
 
 impl Line {
     /// A playback that has just begun.
-    pub(super) fn push(&self, id: SessionId) {
+    pub(crate) fn push(&self, id: SessionId) {
         lock(&self.0).newcomers.push_back(id);
     }
 
     /// Drops the names that mean nothing any more, when they are many beside the `playing` ones.
-    pub(super) fn tidy(&self, playing: usize, plays: impl Fn(SessionId) -> bool) {
+    pub(crate) fn tidy(&self, playing: usize, plays: impl Fn(SessionId) -> bool) {
         let mut names = lock(&self.0);
         if names.len() > 2 * playing + SPARE {
             names.newcomers.retain(|id| plays(*id));
@@ -57,7 +57,7 @@ impl Line {
     }
 
     /// Lets `decide` judge one after the other until one of them goes; whether one did. No lock is held meanwhile.
-    pub(super) fn make_way(&self, mut decide: impl FnMut(SessionId) -> Fate) -> bool {
+    pub(crate) fn make_way(&self, mut decide: impl FnMut(SessionId) -> Fate) -> bool {
         let mut passed_over = 0;
         for _ in 0..NEWCOMERS {
             let Some(id) = lock(&self.0).newcomers.pop_front() else {
@@ -94,7 +94,7 @@ impl Line {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         lock(&self.0).len()
     }
 }

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::super::guard::Kick;
-use super::super::id::SessionId;
 use super::identity::Identity;
-use super::place::Places;
+use crate::session::guard::Kick;
+use crate::session::id::SessionId;
+use crate::session::place::Places;
 
 /// One saved playback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,12 +10,12 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-use super::super::guard::Kick;
-use super::super::id::SessionId;
 use super::identity::Identity;
-use super::lock;
-use super::place::{Bind, Places};
 use super::playback::quiet_after;
+use crate::session::guard::Kick;
+use crate::session::id::SessionId;
+use crate::session::lock;
+use crate::session::place::{Bind, Places};
 
 /// Those that are over.
 #[derive(Debug)]

@@ -21,7 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::token::{KeyId, Keyring, Owner, SEAL_BYTES, SealKey, Security, StreamName};
 
-use super::id::SessionId;
+use crate::session::id::SessionId;
 
 /// The longest `pid` that a ticket carries; a viewer with a longer one has no name when it comes back.
 const PLAYER_LIMIT: usize = 64;

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::StreamName;
 
-use super::super::id::SessionId;
+use crate::session::id::SessionId;
 
 /// A digest of a playback's first URL, so that it is small and stands on a disk without saying anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

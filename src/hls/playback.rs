@@ -12,12 +12,12 @@ use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Owner, StreamName};
 
-use super::super::guard::{Kick, SessionGuard};
-use super::super::id::SessionId;
-use super::super::presence::Presence;
 use super::identity::Identity;
-use super::lock;
-use super::place::{Moves, Places};
+use crate::session::guard::{Kick, SessionGuard};
+use crate::session::id::SessionId;
+use crate::session::lock;
+use crate::session::place::{Moves, Places};
+use crate::session::presence::Presence;
 
 /// A playback is quiet after at least so many target durations: a player asks once in each.
 const QUIET_TARGETS: u32 = 3;

@@ -27,7 +27,7 @@ pub enum Bind {
 
 impl Bind {
     /// What an address is bound to.
-    pub(in crate::session) fn net(self, address: IpAddr) -> IpNet {
+    pub(crate) fn net(self, address: IpAddr) -> IpNet {
         let (v4, v6) = match self {
             Self::Exact => (32, 128),
             Self::Prefix => (24, 56),
@@ -82,7 +82,7 @@ impl Places {
     }
 
     /// An address of each.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         [self.v4, self.v6]
             .into_iter()
             .flatten()

@@ -1,20 +1,28 @@
 //! Ends that cannot be undone go before those that can, whichever was asked for first.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 
-use super::hls::HlsSessions;
-use super::hls::place::Bind;
-use super::hls::playback::{HlsSession, Standing};
-use super::*;
-use crate::decision::revocation::{RevocationId, Revocations, Target};
+use super::playback::{HlsSession, Standing};
+use super::playbacks::HlsSessions;
+use crate::decision::permit::Permit;
+use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
+use crate::session::guard::Kick;
+use crate::session::id::SessionId;
+use crate::session::place::Bind;
+use crate::session::seats::Content;
+use crate::session::shares::Room;
+use crate::session::{Newcomer, Sessions, Transport};
 use crate::token::{
     AtExpiry, Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, StreamName, TokenId,
+    UnixSeconds,
 };
 
 const NOW: UnixSeconds = UnixSeconds::new(1_000);

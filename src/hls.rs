@@ -1,0 +1,12 @@
+//! Step 7 over HTTP: HLS. Links and tickets, playlists and their rewriting, and the playbacks that many requests are.
+
+pub mod identity;
+mod over;
+pub mod playback;
+pub mod playbacks;
+pub mod playlist;
+pub mod saved;
+pub mod ticket;
+
+#[cfg(test)]
+mod ends_tests;
