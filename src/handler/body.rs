@@ -53,8 +53,8 @@ pub enum Cut {
     /// The shared fetch failed.
     #[error(transparent)]
     Shared(#[from] Broken),
-    /// The playback was ended.
-    #[error("the playback is over")]
+    /// The playback was ended, or has moved to another place.
+    #[error("the playback is over, or plays elsewhere")]
     Over,
 }
 
@@ -64,7 +64,7 @@ where
     Cut: From<B::Error>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Pieces>, Cut>>> {
-        if self.answering.session().is_over() {
+        if self.answering.is_over() {
             return Poll::Ready(Some(Err(Cut::Over)));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));

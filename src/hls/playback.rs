@@ -218,6 +218,7 @@ impl HlsSession {
         self.unfinished.fetch_add(1, Ordering::Relaxed);
         self.presence.wait(address);
         Answering {
+            times_left: self.presence.times_left(address),
             session: Arc::clone(self),
             address,
             waits: true,
@@ -307,6 +308,8 @@ pub(super) fn quiet_after(idle: Duration, target: Duration) -> Duration {
 pub struct Answering {
     session: Arc<HlsSession>,
     address: ClientAddress,
+    /// How often the place that it goes to had been left when it was asked for.
+    times_left: u32,
     /// Nothing of it has gone to the viewer.
     waits: bool,
 }
@@ -316,6 +319,13 @@ impl Answering {
     #[must_use]
     pub fn session(&self) -> &HlsSession {
         &self.session
+    }
+
+    /// Whether it is to end: the gate has ended the playback, or its viewer asks at another place by now.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let times_left = self.session.presence.times_left(self.address);
+        self.session.is_over() || times_left != self.times_left
     }
 
     /// Counts what went to the viewer. That it takes something says that it is still there; that nothing comes back from it

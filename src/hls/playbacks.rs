@@ -423,6 +423,10 @@ impl HlsSessions {
         };
         guard.accept(guard.propose(permit)?, now);
         state.places.settle(address, self.bind);
+        if !lacks_it {
+            // What is still under way to the old place ends, so that it is not watched there as well.
+            session.presence.leave(address);
+        }
         state.asked = instant;
         session.presence.hear(address);
         Ok(())

@@ -47,6 +47,8 @@ struct Place {
     heard: AtomicU64,
     /// Requests whose answer has not begun.
     waiting: AtomicU32,
+    /// How often it was left for another one.
+    left: AtomicU32,
 }
 
 /// Whether the viewer of a socket is there.
@@ -110,6 +112,16 @@ impl Presence {
     /// It waits no longer.
     pub(crate) fn waited(&self, address: ClientAddress) {
         self.place(address).waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The viewer goes to another place of the family of `address`.
+    pub(crate) fn leave(&self, address: ClientAddress) {
+        self.place(address).left.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the place of the family of `address` was left by now.
+    pub(crate) fn times_left(&self, address: ClientAddress) -> u32 {
+        self.place(address).left.load(Ordering::Relaxed)
     }
 
     fn place(&self, address: ClientAddress) -> &Place {
