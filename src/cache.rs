@@ -17,6 +17,7 @@
 
 pub mod fill;
 pub mod key;
+pub mod outcome;
 pub mod pieces;
 pub mod reader;
 pub mod rules;

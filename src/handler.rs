@@ -4,6 +4,7 @@
 pub mod answer_socket;
 pub mod body;
 pub mod conversation;
+pub mod cut;
 pub mod dialling;
 pub mod first_playlist;
 pub mod hls;
@@ -291,6 +292,16 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// A refusal of what could not be read.
+    #[must_use]
+    pub fn unnamed(reason: impl Into<Reason>, address: ClientAddress) -> Self {
+        Self {
+            denial: reason.into().into(),
+            address,
+            request: None,
+        }
+    }
+
     /// Players look for a security service by a check without a token (PROTOCOL.md 4): no attack.
     #[must_use]
     pub fn is_probe(&self) -> bool {

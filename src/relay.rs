@@ -21,6 +21,7 @@ pub mod json;
 pub mod message;
 pub mod outbox;
 pub mod passage;
+mod source_keys;
 pub mod switch;
 pub mod viewer_frames;
 

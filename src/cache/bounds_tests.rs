@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::entry::{Content, ENTRY_BYTES};
 use super::fill::{Filler, Writer};
-use super::reader::{Broken, Outcome, Reader, SharedBody};
+use super::outcome::{Broken, Outcome};
+use super::reader::{Reader, SharedBody};
 use super::shelf::STEP_BYTES;
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, put, share};
 use super::{Cache, CacheSettings, LookUp};

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::fill::Filler;
 use super::key::CacheKey;
+use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
-use super::reader::{Broken, Outcome, Reader, SharedBody};
+use super::reader::{Reader, SharedBody};
 use super::rules::{Kind, Shareable};
 use super::{Cache, CacheSettings, LookUp};
 

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 use super::account::Charge;
 use super::chunks::Chunks;
 use super::key::CacheKey;
+use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
-use super::reader::{Broken, Outcome};
 use super::watched::{Place, Watched};
 
 /// What an entry costs beside its key and its body: the list's node, the locks, the chunks' places, and a head of usual size.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::Cache;
 use super::entry::{Entry, Phase};
-use super::reader::{Broken, Outcome};
+use super::outcome::{Broken, Outcome};
 use super::rules::{Kind, Shareable};
 use super::shelf::{STEP_BYTES, after};
 

@@ -8,7 +8,8 @@ use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use super::fill::Writer;
-use super::reader::{Broken, FRAME_BYTES, Outcome, SharedBody};
+use super::outcome::{Broken, Outcome};
+use super::reader::{FRAME_BYTES, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, drain, fill, frame, head, put, share};
 use super::{Cache, CacheSettings};
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::account::{Account, Charge};
 use super::entry::{Content, Entry};
 use super::key::CacheKey;
-use super::reader::Broken;
+use super::outcome::Broken;
 use super::{CacheSettings, CacheStats};
 
 /// A body of unknown length is given room in such steps: so that the lock is seldom taken, and that those who are let in

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout};
 
-use super::reader::{Broken, Reader, SharedBody};
+use super::outcome::Broken;
+use super::reader::{Reader, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, share};
 use super::{Cache, CacheSettings, LookUp};
 

@@ -8,10 +8,11 @@ use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::cache::pieces::Pieces;
-use crate::cache::reader::{Broken, SharedBody};
+use crate::cache::reader::SharedBody;
 use crate::hls::playback::Answering;
-use crate::upstream::body::{BodyError, FetchBody};
+use crate::upstream::body::FetchBody;
 
+use super::cut::Cut;
 use super::first_playlist::FirstPlaylist;
 
 /// What an answer carries.
@@ -26,7 +27,7 @@ pub enum AnswerBody {
     /// All of it is there, and charged for until it is sent.
     Own(Option<Pieces>),
     /// A playlist that a playback begins with.
-    First(FirstPlaylist),
+    First(Box<FirstPlaylist<AnswerBody>>),
 }
 
 /// A body that belongs to an HLS playback: it is counted, keeps the playback from being quiet, and ends with it.
@@ -42,20 +43,6 @@ impl<B> Running<B> {
     pub fn new(body: B, answering: Answering) -> Self {
         Self { body, answering }
     }
-}
-
-/// Why a body ends before its end. The connection ends with it, so that nobody takes a part for the whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Cut {
-    /// The media server failed.
-    #[error(transparent)]
-    Fetched(#[from] BodyError),
-    /// The shared fetch failed.
-    #[error(transparent)]
-    Shared(#[from] Broken),
-    /// The playback was ended, or has moved to another place.
-    #[error("the playback is over, or plays elsewhere")]
-    Over,
 }
 
 impl<B> Running<B>

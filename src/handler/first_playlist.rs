@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use hyper::body::Body as _;
+use hyper::body::Body;
 use memchr::memchr_iter;
 
-use crate::cache::pieces::Charge;
+use crate::cache::pieces::{Charge, Pieces};
 use crate::hls::playback::Answering;
 
-use super::body::{AnswerBody, Cut};
+use super::cut::Cut;
 
 /// How much is written at once, give or take a line.
 const PIECE: usize = 16 * 1024;
@@ -19,8 +19,8 @@ const PIECE: usize = 16 * 1024;
 /// A body that is written as it is sent, a piece at a time, from a text that is not copied: a long playlist whose ticket
 /// stands in every line is never held as long as that, and of the text itself no more is held than is read at once.
 #[derive(Debug)]
-pub struct FirstPlaylist {
-    from: Box<AnswerBody>,
+pub struct FirstPlaylist<B> {
+    from: B,
     /// What of the text is at hand; no place stands in two of these.
     text: VecDeque<Bytes>,
     /// What that is charged for by.
@@ -34,12 +34,15 @@ pub struct FirstPlaylist {
     _answering: Answering,
 }
 
-impl FirstPlaylist {
+impl<B> FirstPlaylist<B>
+where
+    B: Body<Data = Pieces, Error = Cut> + Unpin,
+{
     /// The text of a body with `ticket` in the `places` where `place` stands. What is more than the text is counted for the
     /// playback.
     #[must_use]
     pub fn new(
-        from: AnswerBody,
+        from: B,
         (place, places): (&'static str, usize),
         ticket: String,
         mut answering: Answering,
@@ -50,7 +53,7 @@ impl FirstPlaylist {
             (length + places * ticket.len() as u64).saturating_sub(places * place.len() as u64);
         answering.count(own.saturating_sub(length));
         Self {
-            from: Box::new(from),
+            from,
             text: VecDeque::new(),
             _charge: None,
             cut_off: Bytes::new(),
@@ -70,7 +73,7 @@ impl FirstPlaylist {
     /// What is sent next; `None` at the end.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         while self.text.is_empty() {
-            match ready!(Pin::new(&mut *self.from).poll_frame(cx)?) {
+            match ready!(Pin::new(&mut self.from).poll_frame(cx)?) {
                 Some(frame) => {
                     let Ok(pieces) = frame.into_data() else {
                         continue;

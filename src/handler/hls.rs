@@ -2,6 +2,8 @@
 //! server or from what others have just fetched (steps 6 and 7).
 
 pub mod admission;
+pub mod admitted;
+pub mod begun;
 pub mod content;
 pub mod fetching;
 pub mod house;

@@ -2,13 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::json::{any_text, is_read_as, looks_like_json, remove_keys, strict, strict_object};
+use super::json::{any_text, is_read_as, looks_like_json, strict, strict_object};
+use super::source_keys::without_source;
 use super::switch::{self, SwitchRequest};
-
-/// Keys that could name a source where none belongs. A media server that looks for them in the wrong place finds none.
-const SOURCE_KEYS: [&str; 7] = [
-    "rtmp", "stream", "url", "security", "token", "jwtoken", "params",
-];
 
 /// What becomes of a viewer's message.
 #[derive(Debug, PartialEq)]
@@ -63,17 +59,6 @@ impl Message {
             playing,
         })
     }
-}
-
-/// Whether a forgiving reader could take a key for one that names a source.
-pub(super) fn names_source(key: &str) -> bool {
-    SOURCE_KEYS.iter().any(|source| is_read_as(key, source))
-}
-
-/// A value in which nothing names a source.
-pub(super) fn without_source(mut value: Value) -> Value {
-    remove_keys(&mut value, &names_source);
-    value
 }
 
 /// Whether some reader could find a switch in a message that [`Message::read`] takes for none: it looks like JSON but

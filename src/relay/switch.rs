@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Map, Value, json};
 
-use super::message::without_source;
+use super::source_keys::without_source;
 use crate::request::Malformed;
 use crate::request::query::{QueryError, guarded};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};

@@ -14,9 +14,7 @@ use crate::hls::playback::{HlsSession, Standing};
 use crate::hls::playbacks::Known;
 use crate::hls::ticket::{OpenTicket, Ticket};
 use crate::listener::Peer;
-use crate::request::client_address::ClientAddress;
 use crate::request::http_playback::LinkPath;
-use crate::request::query::Query;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
 use crate::session::id::SessionId;
@@ -26,55 +24,17 @@ use crate::token::{Claims, Presented};
 
 use super::super::{Refused, random_wide, record, still_valid};
 use super::Trouble;
+use super::admitted::Admitted;
+use super::begun::Begun;
 use super::memory::Memory;
 use super::wanted::Wanted;
-
-/// A request that may be answered.
-#[derive(Debug)]
-pub struct Admitted {
-    /// Whose it is.
-    pub session: Arc<HlsSession>,
-    /// What may be played.
-    pub permit: Permit,
-    /// Where the request came from: the playback may have been allowed elsewhere.
-    pub address: ClientAddress,
-}
-
-/// A playback that begins, or whose first URL was opened again.
-#[derive(Debug)]
-pub struct Begun<'a> {
-    /// Who may be answered.
-    pub admitted: Admitted,
-    /// By what was decided.
-    pub policy: Arc<Policy>,
-    /// What the playback is known by everywhere, and here.
-    pub identities: (Identity, Identity),
-    ticket: Ticket,
-    query: Query<'a>,
-}
-
-impl Begun<'_> {
-    /// The query for the media server.
-    pub fn query(&self) -> String {
-        self.query.rebuild(self.admitted.permit.url())
-    }
-
-    /// The playlist that it begins with.
-    pub fn playlist(&self, gate: &Gate) -> Result<Wanted, Trouble> {
-        // Its token has just been verified, so there is a key to seal with.
-        let ticket = self.policy.seals.write(&self.ticket);
-        let ticket =
-            ticket.ok_or_else(|| unnamed(Reason::Ticket, self.admitted.permit.address()))?;
-        Ok(Wanted::playlist(gate, &self.admitted, &self.query, ticket))
-    }
-}
 
 /// A request with a token: a start, unless the playback is known by it and goes on.
 pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
-        .map_err(|error: Malformed| unnamed(error, address))?;
+        .map_err(|error: Malformed| Refused::unnamed(error, address))?;
     let facts = Facts {
         stream: request.stream.clone(),
         url: request.url.clone(),
@@ -159,7 +119,7 @@ pub fn go_on(
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let opened = memory.open(&policy, link.ticket);
-    let opened = opened.map_err(|_| unnamed(Reason::Ticket, address))?;
+    let opened = opened.map_err(|_| Refused::unnamed(Reason::Ticket, address))?;
     let OpenTicket { ticket, owner } = &*opened;
     let playing = gate.hls.find(ticket.session);
     // What plays goes on, though a reload has taken its source away.
@@ -169,7 +129,7 @@ pub fn go_on(
         .map_or_else(|| policy.edge.rtmp_urls.find(&ticket.url), Ok);
     let facts = Facts {
         stream: ticket.stream.clone(),
-        url: url.map_err(|error| unnamed(Malformed::Url(error), address))?,
+        url: url.map_err(|error| Refused::unnamed(Malformed::Url(error), address))?,
         address,
         referer: Referer::of_http(&head.headers),
     };
@@ -182,7 +142,7 @@ pub fn go_on(
     let admitted = match playing {
         // Whoever mints seals tickets, too, with any name in them.
         Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
-            return Err(unnamed(Reason::Ticket, address).into());
+            return Err(Refused::unnamed(Reason::Ticket, address).into());
         }
         playing => return_of(gate, &policy, ticket, playing, &facts)?,
     };
@@ -258,28 +218,6 @@ fn go_along(
     Ok(Admitted::new(session, permit))
 }
 
-impl Admitted {
-    /// By a decision about this very request.
-    fn new(session: Arc<HlsSession>, permit: Permit) -> Self {
-        let address = permit.address();
-        Self {
-            session,
-            permit,
-            address,
-        }
-    }
-
-    /// `None` when it ended this very moment.
-    pub fn going_on(session: Arc<HlsSession>, address: ClientAddress) -> Option<Self> {
-        let permit = session.permit()?;
-        Some(Self {
-            session,
-            permit,
-            address,
-        })
-    }
-}
-
 /// What a session is opened with.
 #[derive(Clone, Copy)]
 struct Opening<'a> {
@@ -349,14 +287,5 @@ impl Opening<'_> {
         }
         record::started(self.gate, id, Transport::Hls, &permit);
         Ok(Admitted::new(session, permit))
-    }
-}
-
-/// A refusal of what could not be read.
-fn unnamed(reason: impl Into<Reason>, address: ClientAddress) -> Refused {
-    Refused {
-        denial: reason.into().into(),
-        address,
-        request: None,
     }
 }

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::cache::LookUp;
 use crate::cache::key::CacheKey;
+use crate::cache::outcome::Outcome;
 use crate::cache::pieces::Pieces;
-use crate::cache::reader::{Outcome, Reader};
+use crate::cache::reader::Reader;
 use crate::decision::denial::Reason;
 use crate::gate::Gate;
 use crate::gate::reloads::Known;
@@ -30,7 +31,7 @@ use super::super::Refused;
 use super::super::body::{AnswerBody, Running};
 use super::super::first_playlist::FirstPlaylist;
 use super::Trouble;
-use super::admission::Admitted;
+use super::admitted::Admitted;
 use super::fetching::{
     Readable, fill, holds_playlist, kept_headers, note, playlist, playlist_headers, tickets,
 };
@@ -98,7 +99,10 @@ fn for_viewer(
     let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer(admitted.address);
     let body = FirstPlaylist::new(body, (&TICKET_HERE, tickets), ticket, answering);
-    Ok(Response::from_parts(head, AnswerBody::First(body)))
+    Ok(Response::from_parts(
+        head,
+        AnswerBody::First(Box::new(body)),
+    ))
 }
 
 /// Whether the answer to this request is fetched for all. Part of a body is asked for by the viewer itself; but `bytes=0-`,

@@ -17,7 +17,8 @@ use crate::session::id::SessionId;
 use crate::token::{Owner, StreamName};
 
 use super::Trouble;
-use super::admission::{Admitted, Begun};
+use super::admitted::Admitted;
+use super::begun::Begun;
 use super::wanted::Wanted;
 
 /// The longest target or ticket that is remembered, in bytes; those of players are a tenth of it.

@@ -16,7 +16,7 @@ use crate::request::query::Query;
 use crate::token::{Owner, StreamName};
 
 use super::super::random_wide;
-use super::admission::Admitted;
+use super::admitted::Admitted;
 
 /// How many target durations a media server may hold a blocking playlist reload back.
 const BLOCKING_TARGETS: u32 = 3;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::Unreadable;
-use crate::relay::message::names_source;
+use crate::relay::source_keys::names_source;
 use crate::request::Malformed;
 use crate::request::query::{Query, QueryError, encode_component, guarded, is_security};
 use crate::token::{Field, MalformedToken, Security, TokenError};

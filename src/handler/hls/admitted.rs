@@ -1,0 +1,40 @@
+//! What admission says of a request: it may be answered, as a part of this playback.
+
+use std::sync::Arc;
+
+use crate::decision::permit::Permit;
+use crate::hls::playback::HlsSession;
+use crate::request::client_address::ClientAddress;
+
+/// A request that may be answered.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Whose it is.
+    pub session: Arc<HlsSession>,
+    /// What may be played.
+    pub permit: Permit,
+    /// Where the request came from: the playback may have been allowed elsewhere.
+    pub address: ClientAddress,
+}
+
+impl Admitted {
+    /// By a decision about this very request.
+    pub fn new(session: Arc<HlsSession>, permit: Permit) -> Self {
+        let address = permit.address();
+        Self {
+            session,
+            permit,
+            address,
+        }
+    }
+
+    /// `None` when it ended this very moment.
+    pub fn going_on(session: Arc<HlsSession>, address: ClientAddress) -> Option<Self> {
+        let permit = session.permit()?;
+        Some(Self {
+            session,
+            permit,
+            address,
+        })
+    }
+}

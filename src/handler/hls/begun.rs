@@ -1,0 +1,45 @@
+//! A playback that begins, and the playlist that it begins with.
+
+use std::sync::Arc;
+
+use crate::decision::denial::Reason;
+use crate::gate::{Gate, Policy};
+use crate::hls::identity::Identity;
+use crate::hls::ticket::Ticket;
+use crate::request::query::Query;
+
+use super::super::Refused;
+use super::Trouble;
+use super::admitted::Admitted;
+use super::wanted::Wanted;
+
+/// A playback that begins, or whose first URL was opened again.
+#[derive(Debug)]
+pub struct Begun<'a> {
+    /// Who may be answered.
+    pub admitted: Admitted,
+    /// By what was decided.
+    pub policy: Arc<Policy>,
+    /// What the playback is known by everywhere, and here.
+    pub identities: (Identity, Identity),
+    /// What its links lead to.
+    pub ticket: Ticket,
+    /// What the viewer sent.
+    pub query: Query<'a>,
+}
+
+impl Begun<'_> {
+    /// The query for the media server.
+    pub fn query(&self) -> String {
+        self.query.rebuild(self.admitted.permit.url())
+    }
+
+    /// The playlist that it begins with.
+    pub fn playlist(&self, gate: &Gate) -> Result<Wanted, Trouble> {
+        // Its token has just been verified, so there is a key to seal with.
+        let ticket = self.policy.seals.write(&self.ticket);
+        let ticket = ticket
+            .ok_or_else(|| Refused::unnamed(Reason::Ticket, self.admitted.permit.address()))?;
+        Ok(Wanted::playlist(gate, &self.admitted, &self.query, ticket))
+    }
+}
