@@ -17,9 +17,16 @@ const WAITING_LIMIT: usize = 24;
 /// many does not know switches.
 const KNOWN_LIMIT: usize = 64;
 
+/// What the gate calls the first switch that the viewer gave no name. Players count from 1.
+const FIRST_ID: u32 = 1_000_000_000;
+
 /// All of one connection.
 #[derive(Debug, Default)]
-pub(super) struct Switches(Vec<Pending>);
+pub(super) struct Switches {
+    known: Vec<Pending>,
+    /// How many the gate had a name for.
+    ids: u32,
+}
 
 #[derive(Debug)]
 struct Pending {
@@ -42,18 +49,24 @@ enum State {
 
 impl Switches {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.known.is_empty()
+    }
+
+    /// A name for one more, if it has none of its own.
+    pub(super) fn next_id(&mut self) -> u32 {
+        self.ids = self.ids.wrapping_add(1);
+        FIRST_ID.saturating_add(self.ids)
     }
 
     /// Whether one more may go to the media server.
     pub(super) fn have_room(&self) -> bool {
         let waiting = |one: &&Pending| matches!(one.state, State::Waiting(_));
-        self.0.len() < KNOWN_LIMIT && self.0.iter().filter(waiting).count() < WAITING_LIMIT
+        self.known.len() < KNOWN_LIMIT && self.known.iter().filter(waiting).count() < WAITING_LIMIT
     }
 
     /// One more has gone to the media server, whose answer is due by `until`.
     pub(super) fn push(&mut self, id: PendingId, names: Names, until: Instant) {
-        self.0.push(Pending {
+        self.known.push(Pending {
             id,
             names,
             state: State::Waiting(until),
@@ -66,23 +79,25 @@ impl Switches {
             State::Waiting(until) | State::Superseded(until) => Some(until),
             State::Overdue => None,
         };
-        self.0.iter().filter_map(until).min()
+        self.known.iter().filter_map(until).min()
     }
 
     /// What the media server's word means: for the switch that it names, and for those before it.
     pub(super) fn answer(&mut self, answer: &Answer) -> Vec<(PendingId, Outcome)> {
         let find = |waiting: bool| {
-            self.0.iter().position(|one| {
+            self.known.iter().position(|one| {
                 matches!(one.state, State::Waiting(_)) == waiting && one.names.are_in(answer)
             })
         };
-        let Some(index) = find(true).or_else(|| find(false)) else {
+        let mut known = self.known.iter();
+        let given = known.position(|one| one.names.are_given_in(answer));
+        let Some(index) = given.or_else(|| find(true)).or_else(|| find(false)) else {
             return Vec::new();
         };
-        let answered = self.0.remove(index).id;
+        let answered = self.known.remove(index).id;
         let mut place = 0;
         let mut outcomes = Vec::new();
-        self.0.retain_mut(|one| {
+        self.known.retain_mut(|one| {
             place += 1;
             if place > index {
                 return true;
@@ -111,7 +126,7 @@ impl Switches {
     /// Those that have waited long enough.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(PendingId, Outcome)> {
         let mut outcomes = Vec::new();
-        self.0.retain_mut(|one| match one.state {
+        self.known.retain_mut(|one| match one.state {
             State::Waiting(until) if until <= now => {
                 one.state = State::Overdue;
                 outcomes.push((one.id, Outcome::Overdue));

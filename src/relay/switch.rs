@@ -18,12 +18,16 @@ use params::Params;
 pub const EVENT: &str = "onUpdateSource";
 /// What of its body travels on as it is, beside what is written anew.
 const BODY_KEYS: [&str; 3] = ["options", "tag", "count"];
+/// Up to here every reader of JSON reads the same number.
+const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// A switch as the viewer wrote it.
 #[derive(Debug, PartialEq)]
 pub struct SwitchRequest {
     body: Map<String, Value>,
     request_id: Option<Value>,
+    /// What the gate calls it, where the viewer gave it no name of its own.
+    given_id: Option<u32>,
 }
 
 /// What a switch asks for.
@@ -65,13 +69,28 @@ impl SwitchRequest {
         let request_id = object
             .remove("requestId")
             .or_else(|| body.get("requestId").cloned());
-        Self { body, request_id }
+        Self {
+            body,
+            request_id,
+            given_id: None,
+        }
+    }
+
+    /// Calls it `id` where it has no name of its own: a media server that names its answer after it says the same as of the
+    /// connect then, and that settles nothing.
+    pub fn give_id(&mut self, id: u32) {
+        let [tag, count, own] = names(&self.body, self.request_id.as_ref());
+        let is_nameless = tag.is_none_or(|tag| *tag == json!(""))
+            && count.is_none_or(|count| *count == json!(0))
+            && own.is_none();
+        self.given_id = is_nameless.then_some(id);
     }
 
     /// What it asks for. The source may stand in `rtmp`, in `params` or in both (PROTOCOL.md 5): named twice it has to be
     /// the same one, and what is missing in one place is taken from the other. The same goes for the four strings in
     /// `security` and `params`.
     pub fn target(&self, urls: &RtmpUrls) -> Result<SwitchTarget, Unreadable> {
+        self.check_names()?;
         let nothing = Map::new();
         let rtmp = match self.body.get("rtmp") {
             None | Some(Value::Null) => &nothing,
@@ -96,6 +115,26 @@ impl SwitchRequest {
             stream,
             url,
         })
+    }
+
+    /// Its names are of the form that players give them. Another one may come back from the media server in another spelling, so
+    /// that the answer would not be known for one.
+    fn check_names(&self) -> Result<(), Malformed> {
+        let [tag, count, id] = names(&self.body, self.request_id.as_ref());
+        let is_number = |name: &Value| {
+            let number = name.as_i64().map(i64::unsigned_abs);
+            number.is_some_and(|number| number <= LARGEST_NUMBER)
+        };
+        if tag.is_none_or(Value::is_string)
+            && count.is_none_or(is_number)
+            && id.is_none_or(is_number)
+        {
+            Ok(())
+        } else {
+            Err(Malformed::Message(
+                "a tag, count or requestId of another type",
+            ))
+        }
     }
 
     /// One part of the source, from wherever it is named. What stands beside `rtmp` and `params` is no player's and names
@@ -189,7 +228,8 @@ impl SwitchRequest {
         let mut message = Map::new();
         message.insert("eventType".to_owned(), EVENT.into());
         message.insert(EVENT.to_owned(), body.into());
-        if let Some(id) = &self.request_id {
+        let given = self.given_id.map(Value::from);
+        if let Some(id) = given.as_ref().or(self.request_id.as_ref()) {
             message.insert("requestId".to_owned(), without_source(id.clone()));
         }
         Value::Object(message).to_string()
@@ -213,15 +253,28 @@ impl SwitchRequest {
     #[must_use]
     pub fn names(&self) -> Names {
         let names = names(&self.body, self.request_id.as_ref());
-        Names(names.map(|name| name.map(digest)))
+        Names {
+            own: names.map(|name| name.map(digest)),
+            given_id: self.given_id.map(|id| digest(&id.into())),
+        }
     }
 }
 
 /// A switch's tag, count and id, as digests: they are the viewer's, and may be as long as a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Names([Option<u64>; 3]);
+pub struct Names {
+    own: [Option<u64>; 3],
+    given_id: Option<u64>,
+}
 
 impl Names {
+    /// Whether an answer is to this switch by the name that the gate gave it.
+    #[must_use]
+    pub fn are_given_in(&self, answer: &Answer) -> bool {
+        let [_, _, id] = names(&answer.body, answer.request_id.as_ref());
+        self.given_id.is_some() && self.given_id == id.map(digest)
+    }
+
     /// Whether an answer of the media server can be to this switch: nothing that both carry differs, and it is not the
     /// connect's, unless the switch has that number itself. An answer without any name is to whatever waits longest.
     ///
@@ -230,7 +283,7 @@ impl Names {
     #[must_use]
     pub fn are_in(&self, answer: &Answer) -> bool {
         let [tag, count, id] = names(&answer.body, answer.request_id.as_ref());
-        let [own_tag, own_count, own_id] = self.0;
+        let [own_tag, own_count, own_id] = self.own;
         let (mut named, mut known) = (false, false);
         for (own, told, empty) in [
             (own_tag, tag, Some(json!(""))),

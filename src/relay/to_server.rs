@@ -142,7 +142,7 @@ where
 
     fn on_message(&mut self, opcode: u8, message: &[u8]) -> Result<(), Violation> {
         match Message::read(message) {
-            Ok(Message::Switch(request)) => self.on_switch(&request),
+            Ok(Message::Switch(request)) => self.on_switch(*request),
             Ok(Message::Forward { text, playing }) => {
                 match (self.silence, playing) {
                     (Silence::Never, Playing::Pause) => self.silence = Silence::Paused,
@@ -179,9 +179,10 @@ where
         self.send_to_server(opcode, message)
     }
 
-    fn on_switch(&mut self, request: &SwitchRequest) -> Result<(), Violation> {
+    fn on_switch(&mut self, mut request: SwitchRequest) -> Result<(), Violation> {
+        request.give_id(self.switches.next_id());
         let decided = if self.switches.have_room() {
-            self.authority.decide(request)
+            self.authority.decide(&request)
         } else {
             Err(self.authority.too_many())
         };
