@@ -192,19 +192,13 @@ mod tests {
         let guesses = Guesses::new(5);
         guesses.turn(ONE, b"right").await.unwrap();
         guesses.right(ONE, b"right");
-        while guesses.turn(ONE, b"wrong").await.is_ok() {
-            sleep(Duration::from_millis(1)).await;
-            if Instant::now().elapsed() > Duration::from_secs(1) {
-                break;
-            }
-        }
         let flood =
             (0..100_u16).map(async |key| guesses.turn(ONE, &key.to_be_bytes()).await.is_ok());
         futures_util::future::join_all(flood).await;
         let start = Instant::now();
         assert_eq!(guesses.turn(ONE, b"right").await, Ok(()));
         assert!(start.elapsed().is_zero());
-        // Elsewhere it is a key like another, and so it is after an hour.
+        // After an hour it is a key like another.
         sleep(TRUST).await;
         let flood =
             (0..100_u16).map(async |key| guesses.turn(ONE, &key.to_be_bytes()).await.is_ok());
