@@ -305,7 +305,7 @@ pub struct Timeouts {
     pub upstream_total: Duration,
     /// How long a media server that failed is tried last; 0 to 1 h. Default: 5 s.
     pub upstream_backoff: Duration,
-    /// How long an outage of all media servers is hidden from players; 0 to 1 day. Default: 60 s.
+    /// How long an outage of all media servers is hidden from players, after which one probe at a time looks for its end; 0 to 1 day. Default: 60 s.
     pub outage_hold: Duration,
     /// How often media servers' names are looked up again; 100 ms to 1 day. Default: 30 s.
     pub upstream_lookup: Duration,

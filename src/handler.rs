@@ -232,7 +232,12 @@ fn still_valid(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
 }
 
 /// Steps 6 and 7: the media server, and then the wire.
-async fn play(gate: &Gate, socket: &mut TcpStream, viewer_early: Vec<u8>, playback: Box<Playback>) {
+async fn play(
+    gate: &Arc<Gate>,
+    socket: &mut TcpStream,
+    viewer_early: Vec<u8>,
+    playback: Box<Playback>,
+) {
     let opened = Instant::now();
     let receipt = Receipt::new(random());
     let server = match Box::pin(dial(gate, socket, &playback)).await {

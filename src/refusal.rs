@@ -146,6 +146,12 @@ impl From<UpstreamError> for Refusal {
                 "upstream_unreachable",
                 Upstream,
             ),
+            UpstreamError::Outage => Self::new(
+                UNAVAILABLE,
+                StatusCode::BAD_GATEWAY,
+                "upstream_outage",
+                Upstream,
+            ),
             UpstreamError::ServerFault(_) => Self::new(
                 UNAVAILABLE,
                 StatusCode::BAD_GATEWAY,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use http::uri::Authority;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -38,6 +39,19 @@ pub struct UpstreamConn {
     pub early: Vec<u8>,
 }
 
+impl UpstreamConn {
+    /// Whether the first that it sends is something else than its close or its end.
+    async fn speaks(&mut self) -> bool {
+        while self.early.is_empty() {
+            if !matches!(self.socket.read_buf(&mut self.early).await, Ok(1..)) {
+                return false;
+            }
+        }
+        // Any other opcode than a close's (RFC 6455 section 5.2).
+        self.early.first().is_some_and(|byte| byte & 0x0f != 0x8)
+    }
+}
+
 /// Why no media server can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
@@ -50,6 +64,9 @@ pub enum UpstreamError {
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
     ServerFault(u16),
+    /// None has answered for longer than `timeouts.outage_hold`, and none is dialled for this viewer.
+    #[error("no media server has answered for a long time")]
+    Outage,
     /// It answered a WebSocket handshake with a status that says that there is no such stream, or none for this viewer.
     #[error("the media server answered {0}: no such stream")]
     NoStream(u16),
@@ -156,17 +173,33 @@ impl Upstream {
         permit: &Permit,
         head: &RequestHead,
     ) -> Result<UpstreamConn, UpstreamError> {
-        let dial = |server| dial(server, head, &self.patience);
+        let dial = async |server| {
+            let dialled = dial(server, head, &self.patience).await;
+            // It serves, though not this stream, whatever the other servers do.
+            if matches!(dialled, Err(UpstreamError::NoStream(_))) {
+                self.outage.ends();
+            }
+            dialled
+        };
         let connected = self
             .in_turn(permit, Duration::ZERO, |_| false, |_| false, dial)
             .await;
         match &connected {
             // One that agrees and then says nothing has not answered yet.
-            Ok(_) => {}
-            Err(UpstreamError::NoStream(_)) => self.outage.ends(),
+            Ok(_) | Err(UpstreamError::NoStream(_)) => {}
             Err(_) => self.outage.goes_on(),
         }
         connected
+    }
+
+    /// Finds out for all viewers whether a media server serves one of them, and ends the outage when one does: it has agreed
+    /// and then said something. They greet every viewer (PROTOCOL.md 5).
+    pub async fn probe(&self, permit: &Permit, head: &RequestHead) {
+        if let Ok(mut server) = self.connect(permit, head).await
+            && let Ok(true) = timeout(self.patience.total, server.speaks()).await
+        {
+            self.outage.ends();
+        }
     }
 
     /// Tries servers until one works. Each has its share of the time, but never less than `held`, the time for which a

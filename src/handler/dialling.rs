@@ -1,9 +1,12 @@
 //! Step 6 while the viewer waits: its session can be ended meanwhile, and it can leave.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
 use crate::refusal::Refusal;
@@ -12,6 +15,10 @@ use crate::session::guard::SessionGuard;
 use crate::upstream::{UpstreamConn, UpstreamError};
 
 use super::Playback;
+
+/// How long a viewer waits for the end of a long outage. It is told of it before its player's retry counter resets, after
+/// 200 ms on an open socket (PROTOCOL.md 3).
+const OUTAGE_WAIT: Duration = Duration::from_millis(150);
 
 /// Why a granted playback has no media server.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -35,16 +42,40 @@ impl From<&NoServer> for Refusal {
 
 /// The media server for a playback, unless nobody waits for it any more.
 pub async fn dial(
-    gate: &Gate,
+    gate: &Arc<Gate>,
     socket: &TcpStream,
     playback: &Playback,
 ) -> Result<UpstreamConn, NoServer> {
     tokio::select! {
         biased;
         cause = interrupted(socket, &playback.guard) => Err(NoServer::Interrupted(cause)),
-        dialled = gate.upstream.connect(&playback.permit, &playback.head) => {
-            dialled.map_err(NoServer::Upstream)
-        }
+        dialled = connect(gate, playback) => dialled.map_err(NoServer::Upstream),
+    }
+}
+
+/// Dials, but in a long outage only when that ends in time.
+async fn connect(gate: &Arc<Gate>, playback: &Playback) -> Result<UpstreamConn, UpstreamError> {
+    let outage = gate.upstream.outage();
+    if outage.is_long() {
+        probe(gate, playback);
+        let over = timeout(OUTAGE_WAIT, outage.over()).await;
+        over.map_err(|_| UpstreamError::Outage)?;
+    }
+    gate.upstream
+        .connect(&playback.permit, &playback.head)
+        .await
+}
+
+/// Begins a probe with what this viewer asks for, unless there is one. It goes on when the viewer has left.
+fn probe(gate: &Arc<Gate>, playback: &Playback) {
+    if let Some(place) = gate.upstream.outage().probe() {
+        let (permit, head) = (playback.permit.clone(), playback.head.clone());
+        let owned = Arc::clone(gate);
+        // The drain does not wait for it: it ends with the worker.
+        TaskTracker::new().spawn(async move {
+            owned.upstream.probe(&permit, &head).await;
+            drop(place);
+        });
     }
 }
 

@@ -53,6 +53,7 @@ impl Upstream {
         let provoked = |error: &UpstreamError| match error {
             UpstreamError::TooLate | UpstreamError::ServerFault(_) => request.held_back,
             UpstreamError::Unreachable
+            | UpstreamError::Outage
             | UpstreamError::NoStream(_)
             | UpstreamError::WrongStatus(_)
             | UpstreamError::WrongAnswer(_) => false,

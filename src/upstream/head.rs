@@ -28,7 +28,7 @@ const CONDITIONS: [HeaderName; 6] = [
 ];
 
 /// A WebSocket handshake for a media server, all but its key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RequestHead {
     head: Vec<u8>,
 }
