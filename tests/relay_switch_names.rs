@@ -34,9 +34,12 @@ fn named(stream: &str, names: &Value) -> String {
 /// What a media server answers that names its answers after what it got, with `""` and `0` for what it did not get.
 fn success(got: &Value) -> String {
     let body = &got["onUpdateSource"];
-    let or = |value: &Value, empty: Value| match value {
-        Value::Null => empty,
-        value => value.clone(),
+    let or = |value: &Value, empty: Value| {
+        if value.is_null() {
+            empty
+        } else {
+            value.clone()
+        }
     };
     let names =
         json!({ "tag": or(&body["tag"], json!("")), "count": or(&body["count"], json!(0)) });
