@@ -337,6 +337,11 @@ pub struct HlsConfig {
     pub session_idle: Duration,
     /// How closely a playback is bound to its viewer's address. Default: to the /24 or /56.
     pub bind_address: Bind,
+    /// For how long a request that tells no page inherits the one of its player's check; 0 s, which turns that off, to
+    /// 10 min. Default: 30 s.
+    pub page_from_check: Duration,
+    /// How long a request without a page waits for its player's check; 0 s to 5 s. Default: 1 s.
+    pub page_wait: Duration,
     /// Bytes of a playlist; 64 KiB to 64 MiB. Default: 2 MiB.
     pub playlist: usize,
     /// Bytes of all playlists that are being read and rewritten, and of those of one viewer until they are sent; 1 MiB to

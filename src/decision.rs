@@ -32,6 +32,29 @@ pub struct Facts {
     pub address: ClientAddress,
     /// On which host the page is.
     pub referer: Referer,
+    /// Whether the request itself told no page, and this is the one of its player's WebSocket.
+    pub inherited: bool,
+}
+
+impl Facts {
+    /// With the page that the player's WebSocket told.
+    #[must_use]
+    pub fn inherit(self, page: String) -> Self {
+        Self {
+            referer: Referer::Host(page),
+            inherited: true,
+            ..self
+        }
+    }
+
+    /// The page that was inherited.
+    #[must_use]
+    pub fn inherited_page(&self) -> Option<&str> {
+        match &self.referer {
+            Referer::Host(page) if self.inherited => Some(page),
+            Referer::Host(_) | Referer::Absent | Referer::Unusable => None,
+        }
+    }
 }
 
 /// Decides once whether this playback may start.

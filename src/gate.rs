@@ -21,6 +21,7 @@ use crate::clock;
 use crate::config::{Config, HlsConfig, Limits, PathTemplate, Timeouts, WebSocketRefusal};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
+use crate::hls::pages::Pages;
 use crate::hls::playbacks::HlsSessions;
 use crate::hls::ticket::Seals;
 use crate::listener::limit::ConnectionLimit;
@@ -55,6 +56,8 @@ pub struct Gate {
     pub sessions: Arc<Sessions>,
     /// Who is playing over HTTP.
     pub hls: HlsSessions,
+    /// On which pages players have shown themselves by a WebSocket.
+    pub pages: Arc<Pages>,
     /// What viewers over HTTP share; `None` when each fetches for itself.
     pub cache: Option<Arc<Cache>>,
     /// Memory for playlists that are read and rewritten, and for those of one viewer until they are sent.
@@ -199,6 +202,7 @@ impl Gate {
                 websocket_refusal,
             })),
             hls: playing,
+            pages: Pages::new(hls.page_from_check, hls.page_wait, room),
             cache: hls.cache.then(|| Cache::new(sharing::settings(&hls))),
             playlists: Memory::new(hls.playlist_memory),
             rewriting: Semaphore::new(limits.workers),

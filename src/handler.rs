@@ -24,12 +24,14 @@ use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::decision::{Facts, decide};
 use crate::gate::{Gate, Policy};
+use crate::hls::pages::{OpenPage, Player};
 use crate::listener::{Incoming, Peer};
 use crate::random;
 use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, Relay, Silence, Start};
 use crate::request::client_address::ClientAddress;
+use crate::request::referer::Referer;
 use crate::request::{Flags, Malformed, PlaybackRequest};
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
@@ -117,13 +119,15 @@ pub struct Playback {
     head: RequestHead,
     security: Security,
     flags: Flags,
+    /// Where its player's HLS has its page from.
+    page: Option<Box<OpenPage>>,
 }
 
 impl Playback {
     /// What stays when the media server has answered; the rest is given back to the allocator.
     #[expect(clippy::boxed_local, reason = "the box is given back, too")]
-    fn begun(self: Box<Self>) -> (SessionGuard, Security, Flags) {
-        (self.guard, self.security, self.flags)
+    fn begun(self: Box<Self>) -> (SessionGuard, Security, Flags, Option<Box<OpenPage>>) {
+        (self.guard, self.security, self.flags, self.page)
     }
 }
 
@@ -143,6 +147,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         url: request.url.clone(),
         address: request.address,
         referer: request.referer.clone(),
+        inherited: false,
     };
     let refused = |denial| Refused {
         denial,
@@ -150,7 +155,14 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         request: Some(Box::new(request.clone())),
     };
     let permit = permit(gate, &policy, &request.security, facts).map_err(refused)?;
+    let player = Player::new(&request.player, address);
     if request.flags.check_and_close {
+        if let (Referer::Host(page), Some(player)) = (&request.referer, player)
+            && !permit.claims().grant.referers.is_empty()
+        {
+            let viewer = player.with(&request.security.token);
+            gate.pages.checked(viewer, page);
+        }
         record::checked(gate, &permit);
         let frame = close_frame(CHECK_PASSED, Receipt::new(random()));
         return Ok(Verdict::Close(Farewell {
@@ -174,6 +186,16 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     record::ended_meanwhile(gate);
     let guard = guard.map_err(refused)?;
     still_valid(gate, &permit).map_err(refused)?;
+    let page = match (&request.referer, player) {
+        (Referer::Host(page), Some(player)) if request.flags.meta_stream_only => {
+            gate.pages.open(player, page)
+        }
+        _ => None,
+    };
+    let page = page.map(|mut page| {
+        page.is_of(&request.security.token);
+        Box::new(page)
+    });
     let path = gate
         .websocket_path
         .as_deref()
@@ -199,6 +221,7 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         head,
         security,
         flags,
+        page,
     })))
 }
 
@@ -257,7 +280,7 @@ async fn play(
     gate.metrics
         .upstream_connect
         .observe(opened.elapsed().as_secs_f64());
-    let (guard, security, flags) = playback.begun();
+    let (guard, security, flags, page) = playback.begun();
     let silence = match flags {
         Flags {
             meta_stream_only: true,
@@ -272,7 +295,7 @@ async fn play(
         opened,
         silence,
     };
-    let authority = InBand::new(gate, &guard, security, receipt);
+    let authority = InBand::new(gate, &guard, security, page, receipt);
     let relay = Relay::new(socket, server.socket, &guard, authority, &gate.relay, start);
     let end = Box::pin(relay.run()).await;
     record::ended(gate, &guard, &end, receipt);

@@ -2,6 +2,7 @@
 
 pub mod identity;
 mod over;
+pub mod pages;
 pub mod playback;
 pub mod playbacks;
 pub mod playlist;

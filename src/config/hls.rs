@@ -16,6 +16,8 @@ impl Default for HlsConfig {
         Self {
             session_idle: seconds(30),
             bind_address: Bind::Prefix,
+            page_from_check: seconds(30),
+            page_wait: seconds(1),
             playlist: 2 << 20,
             playlist_memory: 64 << 20,
             cache: true,
@@ -49,6 +51,10 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
         );
     }
     let idle = Bounds::new(second, hour, "a player asks once in a target duration");
+    // Both may be nothing.
+    let (at_once, never_long) = (Duration::ZERO, "a duration is never less");
+    let page = Bounds::new(at_once, Duration::from_secs(600), never_long);
+    let page_wait = Bounds::new(at_once, Duration::from_secs(5), never_long);
     let playlist = Bounds::new(64 << 10, 64 * MIB, "a playlist must fit in");
     let store = Bounds::new(MIB, 1 << 40, "a playlist or segment must fit in");
     let object = Bounds::new(64 << 10, 1024 * MIB, "a playlist must fit in");
@@ -62,6 +68,8 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
     HlsConfig {
         session_idle: duration(t, "session_idle", default.session_idle, idle),
         bind_address,
+        page_from_check: duration(t, "page_from_check", default.page_from_check, page),
+        page_wait: duration(t, "page_wait", default.page_wait, page_wait),
         playlist: size(t, "playlist", default.playlist, playlist),
         playlist_memory: size(t, "playlist_memory", default.playlist_memory, store),
         cache: t.flag("cache", default.cache),

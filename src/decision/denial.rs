@@ -160,6 +160,15 @@ impl Denial {
         self.claims.as_deref()
     }
 
+    /// Whether all that is wrong is that no page was told.
+    #[must_use]
+    pub fn is_for_want_of_a_page(&self) -> bool {
+        let absent = Reason::Referer {
+            referer: Referer::Absent,
+        };
+        self.first == absent && self.others.is_empty()
+    }
+
     /// The rule that makes the code.
     #[must_use]
     pub fn reason(&self) -> &Reason {

@@ -8,6 +8,7 @@ pub mod content;
 pub mod fetching;
 pub mod house;
 pub mod memory;
+pub mod page;
 pub mod range;
 pub mod wanted;
 
@@ -68,17 +69,17 @@ pub async fn answer(
         HttpTarget::Playlist => {
             let (admitted, first) = match memory.again(gate, head, peer) {
                 Some(playing) => playing,
-                None => memory.keep(gate, head, begin(gate, head, peer)?)?,
+                None => memory.keep(gate, head, begin(gate, head, peer).await?)?,
             };
             content(gate, &admitted, head, &first.wanted).await
         }
         HttpTarget::Progressive => {
-            let begun = begin(gate, head, peer)?;
+            let begun = begin(gate, head, peer).await?;
             let wanted = Wanted::progressive(gate, &begun.admitted, &begun.query());
             content(gate, &begun.admitted, head, &wanted).await
         }
         HttpTarget::Link(link) => {
-            let (admitted, wanted) = go_on(gate, head, peer, link, memory)?;
+            let (admitted, wanted) = go_on(gate, head, peer, link, memory).await?;
             content(gate, &admitted, head, &wanted).await
         }
     }

@@ -4,6 +4,7 @@ use crate::clock;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
+use crate::hls::pages::OpenPage;
 use crate::refusal::Refusal;
 use crate::relay::switch::{SwitchRequest, Unreadable};
 use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted, Outcome};
@@ -22,6 +23,8 @@ pub struct InBand<'a> {
     security: Security,
     /// Tokens of switches that the media server may still take.
     pending: Vec<(PendingId, Security)>,
+    /// Where its player's HLS has its page from.
+    page: Option<Box<OpenPage>>,
     receipt: Receipt,
 }
 
@@ -32,6 +35,7 @@ impl<'a> InBand<'a> {
         gate: &'a Gate,
         guard: &'a SessionGuard,
         security: Security,
+        page: Option<Box<OpenPage>>,
         receipt: Receipt,
     ) -> Self {
         Self {
@@ -39,6 +43,7 @@ impl<'a> InBand<'a> {
             guard,
             security,
             pending: Vec::new(),
+            page,
             receipt,
         }
     }
@@ -101,6 +106,9 @@ impl Authority for InBand<'_> {
         let (_, security) = self.pending.remove(index);
         if !taken {
             return self.guard.reject(switch);
+        }
+        if let Some(page) = &mut self.page {
+            page.is_of(&security.token);
         }
         self.security = security;
         self.guard.accept(switch, clock::now());

@@ -38,6 +38,7 @@ pub(super) fn started(gate: &Gate, session: SessionId, transport: Transport, per
         stream = %permit.stream(),
         address = %facts.address,
         referer = %facts.referer,
+        inherited = facts.inherited,
         key = %claims.key,
         token = %claims.grant.id,
         tag = claims.grant.tag.as_str(),
@@ -175,7 +176,14 @@ pub(super) fn ended(gate: &Gate, guard: &SessionGuard, end: &RelayEnd, receipt: 
 }
 
 pub(super) fn moved(session: &HlsSession, permit: &Permit) {
-    tracing::info!(session = %session.id(), address = %permit.address(), "playback moved");
+    let facts = permit.facts();
+    tracing::info!(
+        session = %session.id(),
+        address = %facts.address,
+        referer = %facts.referer,
+        inherited = facts.inherited,
+        "playback moved"
+    );
 }
 
 /// What has ended over HTTP to make room for a newcomer.

@@ -49,6 +49,7 @@ fn permit(token: u8, change: impl Fn(&mut Grant)) -> Permit {
         url: "rtmp://localhost/play".parse().unwrap(),
         address: HERE,
         referer: Referer::Absent,
+        inherited: false,
     };
     let (rules, revocations) = (Rules::default(), Revocations::default());
     decide(claims, facts, &rules, &revocations, NOW).unwrap()

@@ -2,7 +2,7 @@
 //! it has been quiet. It takes no room that a newcomer needs, and is bounded. What an operator ended stands apart from what
 //! viewers can end themselves, so that a flood of the latter pushes out none of the former.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lru::LruCache;
@@ -35,7 +35,7 @@ struct Memory {
 }
 
 /// What is remembered of one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Remembered {
     pub(super) kick: Kick,
     pub(super) alias: Option<Identity>,
@@ -44,6 +44,8 @@ pub(super) struct Remembered {
     pub(super) asked: Instant,
     /// The target duration of its playlists; zero while unknown.
     pub(super) target: Duration,
+    /// The page that it inherited.
+    pub(super) page: Option<Arc<str>>,
 }
 
 impl Memory {
@@ -124,7 +126,7 @@ impl Over {
         let mut memory = lock(&self.memory);
         let kinds = memory.both().into_iter();
         kinds
-            .flat_map(|kind| kind.iter().map(|(id, one)| (*id, *one)))
+            .flat_map(|kind| kind.iter().map(|(id, one)| (*id, one.clone())))
             .collect()
     }
 
@@ -136,7 +138,7 @@ impl Over {
                 now.saturating_duration_since(one.asked) >= quiet_after(idle, one.target)
             };
             let gone = kind.iter().filter(|(_, one)| quiet(one));
-            let gone: Vec<_> = gone.map(|(id, one)| (*id, *one)).collect();
+            let gone: Vec<_> = gone.map(|(id, one)| (*id, one.clone())).collect();
             for (id, _) in &gone {
                 kind.pop(id);
             }

@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) places: Places,
     pub(super) moves: Moves,
     pub(super) asked: Instant,
+    /// The page that its permit inherited: known when it is over, too.
+    pub(super) page: Option<Arc<str>>,
     own: Own,
 }
 
@@ -111,6 +113,7 @@ impl HlsSession {
         now: Instant,
     ) -> Self {
         let presence = Arc::clone(guard.presence());
+        let page = guard.look(inherited_page);
         // As much as the request that it begins with.
         for address in places.addresses() {
             presence.hear(ClientAddress::Known(address));
@@ -124,6 +127,7 @@ impl HlsSession {
                 places,
                 moves: Moves::new(now),
                 asked: now,
+                page,
                 own: Own {
                     paid: now,
                     last: None,
@@ -290,6 +294,11 @@ impl HlsSession {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
+}
+
+/// The page that a playback inherited.
+pub(super) fn inherited_page(permit: &Permit) -> Option<Arc<str>> {
+    permit.facts().inherited_page().map(Arc::from)
 }
 
 /// How long so many bytes take at a pace of so many in a second.

@@ -14,7 +14,7 @@ use crate::token::UnixSeconds;
 
 use super::identity::Identity;
 use super::over::{Over, Remembered};
-use super::playback::{HlsSession, Life, Standing, State, quiet_after};
+use super::playback::{HlsSession, Life, Standing, State, inherited_page, quiet_after};
 use super::saved::{Outlook, Saved};
 use crate::session::guard::{Kick, SessionGuard};
 use crate::session::id::SessionId;
@@ -23,7 +23,7 @@ use crate::session::place::{Bind, Places};
 use crate::session::{Newcomer, Sessions, lock};
 
 /// One that sleeps: it ran in an earlier process and was not heard of since.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Dormant {
     saved: Saved,
     /// Since when it is waited for here.
@@ -215,6 +215,7 @@ impl HlsSessions {
         let slept = self.is_dormant(id, address);
         let saved = self.dormant.remove(&id).map(|(_, dormant)| dormant.saved);
         let before = saved.filter(|_| slept);
+        let before = before.as_ref();
         let mut places = before.map_or_else(Places::default, |saved| saved.places);
         places.settle(address, self.bind);
         let alias = before.map_or(alias, |saved| saved.alias);
@@ -308,6 +309,7 @@ impl HlsSessions {
             places: state.places,
             asked: state.asked,
             target: session.target().unwrap_or_default(),
+            page: state.page.clone(),
         };
         drop(state);
         // Before it is no longer found, so that its viewer never begins anew in between.
@@ -421,7 +423,9 @@ impl HlsSessions {
             // Ended this very moment.
             return Err(Reason::Restless { address }.into());
         };
+        let page = inherited_page(&permit);
         guard.accept(guard.propose(permit)?, now);
+        state.page = page;
         state.places.settle(address, self.bind);
         if !lacks_it {
             // What is still under way to the old place ends, so that it is not watched there as well.
@@ -513,10 +517,15 @@ impl HlsSessions {
         };
         let playing = self.playing.iter().map(|one| {
             let session = one.value();
+            let (places, page) = {
+                let state = session.state();
+                (state.places, state.page.clone())
+            };
             Saved {
                 id: session.id,
                 alias: session.alias,
-                places: session.state().places,
+                places,
+                page,
                 target: session.target().unwrap_or_default(),
                 outlook: heard,
             }
@@ -528,7 +537,7 @@ impl HlsSessions {
             let outlook = Outlook::GoesOn { waited };
             Saved {
                 outlook,
-                ..one.saved
+                ..one.saved.clone()
             }
         });
         let mut saved: Vec<_> = playing.chain(dormant).collect();
@@ -538,6 +547,7 @@ impl HlsSessions {
             alias: one.alias,
             places: one.places,
             target: one.target,
+            page: one.page,
             outlook: if one.kick == Kick::Drain {
                 heard
             } else {
@@ -580,12 +590,13 @@ impl HlsSessions {
             if let Some(alias) = one.alias {
                 self.aliases.insert(alias, one.id);
             }
+            let id = one.id;
             let dormant = Dormant {
                 saved: one,
                 since,
                 waited,
             };
-            self.dormant.insert(one.id, dormant);
+            self.dormant.insert(id, dormant);
         }
         self.dormant.len()
     }
@@ -597,6 +608,7 @@ impl HlsSessions {
             places: saved.places,
             asked: Instant::now(),
             target: saved.target,
+            page: saved.page.clone(),
         };
         if let Some(alias) = saved.alias {
             self.aliases.insert(alias, saved.id);
@@ -610,6 +622,13 @@ impl HlsSessions {
         self.dormant.get(&id).is_some_and(|one| {
             one.is_waited_for(self.idle) && one.saved.places.hold(address, self.bind)
         })
+    }
+
+    /// The page that a playback of an earlier process inherited.
+    #[must_use]
+    pub fn page_of_dormant(&self, id: SessionId) -> Option<String> {
+        let one = self.dormant.get(&id)?;
+        one.saved.page.as_ref().map(|page| page.as_ref().to_owned())
     }
 
     fn forget_dormant(&self) {

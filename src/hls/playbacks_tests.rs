@@ -36,6 +36,7 @@ fn permit(address: &str) -> Permit {
         url: "rtmp://localhost/play".parse().unwrap(),
         address: at(address),
         referer: Referer::Absent,
+        inherited: false,
     };
     let now = UnixSeconds::new(2);
     decide(

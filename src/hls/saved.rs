@@ -1,6 +1,7 @@
 //! What of an HLS playback outlives a restart: its name, its places, and whether it is over. Everything else is in its
 //! viewer's ticket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::Identity;
@@ -9,7 +10,7 @@ use crate::session::id::SessionId;
 use crate::session::place::Places;
 
 /// One saved playback.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Its name.
     pub id: SessionId,
@@ -21,6 +22,8 @@ pub struct Saved {
     pub target: Duration,
     /// How it stands.
     pub outlook: Outlook,
+    /// The page that it inherited: its requests tell none.
+    pub page: Option<Arc<str>>,
 }
 
 /// How a saved playback stands.
@@ -44,9 +47,13 @@ const ENDS: [(Kick, &str); 5] = [
     (Kick::Crowded, "crowded"),
 ];
 
+/// What stands before a page.
+const PAGE: &str = "page=";
+
 impl Saved {
     /// All of it in one line: `ID ALIAS V4 V6 TARGET OUTLOOK`, "-" where there is none, TARGET in milliseconds. OUTLOOK is for
-    /// how many milliseconds it has been waited for, or why it is over.
+    /// how many milliseconds it has been waited for, or why it is over. Behind it stands `page=HOST` where a page was
+    /// inherited.
     #[must_use]
     pub fn line(&self) -> String {
         let Self { id, places, .. } = self;
@@ -63,7 +70,9 @@ impl Saved {
                 name.map_or("0", |(_, name)| name).to_owned()
             }
         };
-        format!("{id} {alias} {v4} {v6} {target} {outlook}")
+        let page = self.page.as_ref();
+        let page = page.map_or(String::new(), |page| format!(" {PAGE}{page}"));
+        format!("{id} {alias} {v4} {v6} {target} {outlook}{page}")
     }
 
     /// Reads what [`line`](Self::line) writes.
@@ -95,12 +104,17 @@ impl Saved {
                 waited: milliseconds(word)?,
             },
         };
+        let page = match next() {
+            Some(field) => Some(field.strip_prefix(PAGE)?.into()),
+            None => None,
+        };
         next().is_none().then_some(Self {
             id,
             alias,
             places: Places { v4, v6 },
             target,
             outlook,
+            page,
         })
     }
 }
@@ -123,6 +137,7 @@ mod tests {
             outlook: Outlook::GoesOn {
                 waited: Duration::from_millis(1),
             },
+            page: None,
         };
         let bare = Saved {
             id: SessionId::new(1),
@@ -132,15 +147,25 @@ mod tests {
             outlook: Outlook::GoesOn {
                 waited: Duration::ZERO,
             },
+            page: None,
+        };
+        let of_a_page = Saved {
+            page: Some("page.test".into()),
+            ..one.clone()
         };
         let over = ENDS.map(|(kick, _)| Saved {
             outlook: Outlook::Over(kick),
-            ..one
+            ..one.clone()
         });
-        for saved in [one, bare].into_iter().chain(over) {
+        for saved in [one, bare, of_a_page].into_iter().chain(over) {
             let line = saved.line();
-            assert_eq!(Saved::parse(&line), Some(saved), "{line}");
-            let (short, _) = line.rsplit_once(' ').unwrap();
+            assert_eq!(Saved::parse(&line), Some(saved.clone()), "{line}");
+            let plain = Saved {
+                page: None,
+                ..saved
+            };
+            let plain = plain.line();
+            let (short, _) = plain.rsplit_once(' ').unwrap();
             for wrong in [short, &format!("{line} 1"), &format!("{short} drained")] {
                 assert_eq!(Saved::parse(wrong), None, "{wrong}");
             }

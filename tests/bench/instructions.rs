@@ -126,6 +126,7 @@ fn facts() -> Facts {
         url: SOURCE.parse().expect("a source"),
         address: ClientAddress::Known(IpAddr::from(VIEWER)),
         referer: Referer::Host(PAGE.to_owned()),
+        inherited: false,
     }
 }
 

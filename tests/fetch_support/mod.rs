@@ -248,6 +248,7 @@ pub fn permit(stream: &str) -> Permit {
         url: "rtmp://localhost/play".parse().unwrap(),
         address: ClientAddress::Known(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
         referer: Referer::Absent,
+        inherited: false,
     };
     decide(
         claims,

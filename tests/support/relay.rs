@@ -174,6 +174,7 @@ pub fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
         url: URL.parse().unwrap(),
         address: ClientAddress::Unknown,
         referer: Referer::Absent,
+        inherited: false,
     };
     decide(
         claims,

@@ -27,10 +27,29 @@ use super::Trouble;
 use super::admitted::Admitted;
 use super::begun::Begun;
 use super::memory::Memory;
+use super::page::{comes, viewer, with_page};
 use super::wanted::Wanted;
 
+/// [`begin_at_once`], for which the check of the player may come a moment later.
+pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
+    let outcome = begin_at_once(gate, head, peer);
+    let has_page = match &outcome {
+        Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
+            let request = refused.request.as_deref();
+            let viewer = request
+                .and_then(|request| viewer(&request.player, &request.security, request.address));
+            comes(gate, viewer).await
+        }
+        _ => false,
+    };
+    match has_page {
+        true => begin_at_once(gate, head, peer),
+        false => outcome,
+    }
+}
+
 /// A request with a token: a start, unless the playback is known by it and goes on.
-pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
+fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
@@ -40,6 +59,7 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
         url: request.url.clone(),
         address: request.address,
         referer: request.referer.clone(),
+        inherited: false,
     };
     let refused = |denial| Refused {
         denial,
@@ -49,6 +69,11 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     let security = Presented::from(&request.security);
     let verified = policy.keyring.verify(security);
     let claims = verified.map_err(|error| refused(error.into()))?;
+    let page = || {
+        gate.pages
+            .find(&viewer(&request.player, &request.security, address)?)
+    };
+    let facts = with_page(facts, &claims, page);
     let url = FirstUrl {
         token: &request.security.token,
         url: &request.url,
@@ -108,8 +133,36 @@ pub fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, 
     })
 }
 
+/// [`go_on_at_once`], for which the WebSocket of the player may come a moment later.
+pub async fn go_on(
+    gate: &Gate,
+    head: &Parts,
+    peer: Peer,
+    link: LinkPath<'_>,
+    memory: &Memory,
+) -> Result<(Admitted, Wanted), Trouble> {
+    let outcome = go_on_at_once(gate, head, peer, link, memory);
+    let has_page = match &outcome {
+        Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
+            let opened = memory.open(&gate.policy(), link.ticket);
+            let viewer = opened.ok().and_then(|opened| {
+                let Ticket {
+                    player, security, ..
+                } = &opened.ticket;
+                viewer(player, security, refused.address)
+            });
+            comes(gate, viewer).await
+        }
+        _ => false,
+    };
+    match has_page {
+        true => go_on_at_once(gate, head, peer, link, memory),
+        false => outcome,
+    }
+}
+
 /// A request under a ticket.
-pub fn go_on(
+fn go_on_at_once(
     gate: &Gate,
     head: &Parts,
     peer: Peer,
@@ -132,6 +185,7 @@ pub fn go_on(
         url: url.map_err(|error| Refused::unnamed(Malformed::Url(error), address))?,
         address,
         referer: Referer::of_http(&head.headers),
+        inherited: false,
     };
     let wanted = Wanted::link(&policy.seals, owner, &facts, head.uri.query(), link);
     let wanted = wanted.map_err(|denial| Refused {
@@ -182,6 +236,11 @@ fn return_of(
     }
     let verified = policy.keyring.verify(Presented::from(&ticket.security));
     let claims = verified.map_err(|error| refused(error.into()))?;
+    let page = || {
+        gate.pages
+            .find(&viewer(&ticket.player, &ticket.security, address)?)
+    };
+    let facts = &with_page(facts.clone(), &claims, page);
     let opening = Opening {
         gate,
         alias: None,
@@ -257,12 +316,10 @@ impl Opening<'_> {
 
     /// A playback goes on that ran when the gate was restarted.
     fn wake(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
-        let permit = resume(
-            claims,
-            facts.clone(),
-            &self.gate.revocations(),
-            clock::now(),
-        )?;
+        // It goes on by the page that it inherited when it started.
+        let page = || self.gate.hls.page_of_dormant(id);
+        let facts = with_page(facts.clone(), &claims, page);
+        let permit = resume(claims, facts, &self.gate.revocations(), clock::now())?;
         self.open(id, permit)
     }
 

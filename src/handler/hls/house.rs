@@ -30,6 +30,7 @@ pub async fn keep_house(gate: Arc<Gate>) {
         for ended in gate.hls.sweep() {
             record::quiet_or_ended(&gate, &ended);
         }
+        gate.pages.sweep();
         if let Some(cache) = &gate.cache {
             cache.sweep(Instant::now());
         }

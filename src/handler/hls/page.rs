@@ -1,0 +1,33 @@
+//! The page of a request that tells none: the one that its player has shown itself on by a WebSocket.
+
+use crate::decision::Facts;
+use crate::gate::Gate;
+use crate::hls::pages::{Player, Viewer};
+use crate::request::client_address::ClientAddress;
+use crate::request::referer::Referer;
+use crate::token::{Claims, Security};
+
+/// What the page is found by.
+pub fn viewer(pid: &str, security: &Security, address: ClientAddress) -> Option<Viewer> {
+    Some(Player::new(pid, address)?.with(&security.token))
+}
+
+/// The facts with a page that is inherited, where the token asks for one and the request tells none.
+pub fn with_page(facts: Facts, claims: &Claims, page: impl FnOnce() -> Option<String>) -> Facts {
+    if facts.referer != Referer::Absent || claims.grant.referers.is_empty() {
+        return facts;
+    }
+    match page() {
+        Some(page) => facts.inherit(page),
+        None => facts,
+    }
+}
+
+/// Waits for the page of a player whose request came before its WebSocket; whether it came.
+pub async fn comes(gate: &Gate, viewer: Option<Viewer>) -> bool {
+    let Some(viewer) = viewer else {
+        return false;
+    };
+    tracing::debug!("a request without a page waits for its player's WebSocket");
+    gate.pages.wait(viewer).await
+}
