@@ -152,7 +152,7 @@ impl From<UpstreamError> for Refusal {
                 "upstream_outage",
                 Upstream,
             ),
-            UpstreamError::ServerFault(_) => Self::new(
+            UpstreamError::ServerFault(_) | UpstreamError::Busy(_) => Self::new(
                 UNAVAILABLE,
                 StatusCode::BAD_GATEWAY,
                 "upstream_fault",

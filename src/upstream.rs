@@ -64,6 +64,9 @@ pub enum UpstreamError {
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
     ServerFault(u16),
+    /// It answered 503 over HTTP, and in how many seconds it can be asked again.
+    #[error("the media server answered 503, for {0} seconds")]
+    Busy(u32),
     /// None has answered for longer than `timeouts.outage_hold`, and none is dialled for this viewer.
     #[error("no media server has answered for a long time")]
     Outage,

@@ -60,6 +60,49 @@ fn is_for_any_page(what: &str, answer: &Answer) {
 }
 
 #[test]
+fn what_is_wrong_with_a_request_is_its_viewers_and_says_nothing_against_the_server() {
+    let server = server();
+    // What the media server says, what the viewer gets, and when both say to come back.
+    let table = [
+        (400, "", 400, None),
+        (401, "", 502, None),
+        (403, "", 502, None),
+        (404, "", 404, None),
+        (405, "", 405, None),
+        (407, "", 502, None),
+        (408, "", 408, None),
+        (410, "", 410, None),
+        (414, "", 414, None),
+        (416, "", 416, None),
+        (421, "", 502, None),
+        (429, "", 429, None),
+        (429, "Retry-After: 7\r\n", 429, Some("7")),
+        (429, "Retry-After: -7\r\n", 429, None),
+        (451, "", 451, None),
+        (503, "", 502, None),
+        (503, "Retry-After: 8\r\n", 502, Some("8")),
+    ];
+    for tables in ["", "[hls]\ncache = false"] {
+        let gate = gate_with(server.address, tables);
+        for (status, fields, expected, after) in table {
+            says(&server, 200, "Set-Cookie: a=b\r\n", b"film");
+            let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
+            says(&server, status, fields, b"");
+            let answer = ask(&gate, &segments[0]);
+            let what = format!("{status} {fields:?} {tables:?}");
+            assert_eq!(answer.status, expected, "{what}: {answer:?}");
+            let told = all(&answer, "retry-after");
+            assert_eq!(told, after.into_iter().collect::<Vec<_>>(), "{what}");
+            is_for_any_page(&what, &answer);
+        }
+        let failed = gate.log().into_iter();
+        let failed = failed.filter(|line| line["message"] == "media server failed");
+        // The 503s alone, whatever a cached answer says.
+        assert_eq!(failed.count(), 2, "{tables:?}");
+    }
+}
+
+#[test]
 fn every_answer_is_for_any_page_and_says_nothing_of_the_media_server() {
     let server = server();
     let unchanged = ["If-None-Match: \"tag\""];

@@ -38,8 +38,8 @@ pub struct SharedHead {
 pub enum Failure {
     /// No media server, or a wrong answer.
     Upstream(UpstreamError),
-    /// An answer that says why there is nothing.
-    Status(StatusCode),
+    /// An answer that says why there is nothing, and in how many seconds to come back.
+    Status(StatusCode, Option<u32>),
     /// `hls.playlist_memory` is reached.
     NoRoom,
 }

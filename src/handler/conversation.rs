@@ -35,6 +35,7 @@ use crate::request::is_websocket_path;
 use crate::request::strict::{self, Rejection};
 use crate::session::id::Receipt;
 use crate::token_api::http::{self as token_api, TokenApi};
+use crate::upstream::UpstreamError;
 
 use super::answer_socket::AnswerSocket;
 use super::body::AnswerBody;
@@ -45,7 +46,7 @@ use super::{Verdict, judge, random, record};
 const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// What pages may read of an answer, beside what they always may.
-const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag";
+const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag, Retry-After";
 /// What the endpoints of viewers take.
 const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
 /// After how many seconds what cannot be had now is worth another try.
@@ -247,9 +248,13 @@ async fn http_playback(
             Trouble::Upstream(error) => {
                 let refusal = Refusal::from(error);
                 record::no_media(gate, error, address(), &refusal, receipt);
-                refused(&refusal)
+                let mut response = refused(&refusal);
+                if let UpstreamError::Busy(after) = error {
+                    response.headers_mut().insert(RETRY_AFTER, after.into());
+                }
+                response
             }
-            Trouble::Status(status) => nothing_there(status).map(AnswerBody::from),
+            Trouble::Status(status, after) => nothing_there(status, after).map(AnswerBody::from),
         }
     });
     record::answered(gate, response.status());
@@ -265,11 +270,14 @@ async fn http_playback(
 }
 
 /// The media server has nothing there, or not now.
-fn nothing_there(status: StatusCode) -> Response<Full<Bytes>> {
+fn nothing_there(status: StatusCode, retry_after: Option<u32>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
+    if let Some(after) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, after.into());
+    }
     response
 }
 

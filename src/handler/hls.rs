@@ -41,8 +41,9 @@ pub enum Trouble {
     Over(SessionId, Kick),
     /// There is no media server, or its answer is wrong.
     Upstream(UpstreamError),
-    /// The media server has an answer that players understand, such as 404 for a segment that is gone.
-    Status(StatusCode),
+    /// The media server has an answer that players understand, such as 404 for a segment that is gone, and may say in how many
+    /// seconds to come back.
+    Status(StatusCode, Option<u32>),
 }
 
 impl From<Refused> for Trouble {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, RETRY_AFTER};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Empty;
@@ -51,7 +51,9 @@ impl Upstream {
             false => Duration::ZERO,
         };
         let provoked = |error: &UpstreamError| match error {
-            UpstreamError::TooLate | UpstreamError::ServerFault(_) => request.held_back,
+            UpstreamError::TooLate | UpstreamError::ServerFault(_) | UpstreamError::Busy(_) => {
+                request.held_back
+            }
             UpstreamError::Unreachable
             | UpstreamError::Outage
             | UpstreamError::NoStream(_)
@@ -81,6 +83,11 @@ impl Upstream {
             }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Err(UpstreamError::WrongAnswer("101, which nobody asked for"));
+            }
+            if head.status == StatusCode::SERVICE_UNAVAILABLE
+                && let Some(after) = retry_after(&head.headers)
+            {
+                return Err(UpstreamError::Busy(after));
             }
             if head.status.is_server_error() {
                 return Err(UpstreamError::ServerFault(head.status.as_u16()));
@@ -156,4 +163,9 @@ impl Upstream {
         asked.headers_mut().insert(HOST, host);
         asked
     }
+}
+
+/// In how many seconds a media server can be asked again (RFC 9110 section 10.2.3); `None` also where it names a date.
+pub fn retry_after(headers: &HeaderMap) -> Option<u32> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()
 }

@@ -25,6 +25,7 @@ use crate::hls::playback::{Answering, OwnPlaylist};
 use crate::hls::playlist::{Directives, Reach};
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::Fetched;
+use crate::upstream::fetch::retry_after;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
 use super::super::Refused;
@@ -181,7 +182,7 @@ fn in_reach(known: Option<&Known>, wanted: &Wanted) -> Result<Directives, Troubl
         None => Ok(Directives::default()),
         Some(Reach::Ask(directives)) => Ok(directives),
         // Section 6.2.5.2 of the draft.
-        Some(Reach::TooFar) => Err(Trouble::Status(StatusCode::BAD_REQUEST)),
+        Some(Reach::TooFar) => Err(Trouble::Status(StatusCode::BAD_REQUEST, None)),
     }
 }
 
@@ -212,7 +213,7 @@ async fn share_one(
 fn troubled(failure: Failure, admitted: &Admitted) -> Trouble {
     match failure {
         Failure::Upstream(error) => error.into(),
-        Failure::Status(status) => Trouble::Status(status),
+        Failure::Status(status, retry_after) => Trouble::Status(status, retry_after),
         Failure::NoRoom => refused(Reason::PlaylistMemory, admitted),
     }
 }
@@ -432,7 +433,9 @@ fn as_it_came(
         StatusCode::RANGE_NOT_SATISFIABLE => {
             return Ok(unsatisfiable(headers.remove(CONTENT_RANGE)));
         }
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Trouble::Status(status)),
+        _ if is_the_viewers(status) => {
+            return Err(Trouble::Status(status, retry_after(&fetched.headers)));
+        }
         _ => return Err(UpstreamError::WrongStatus(status.as_u16()).into()),
     }
     if let Some(length) = fetched.headers.get(CONTENT_LENGTH) {
@@ -443,6 +446,12 @@ fn as_it_came(
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     Ok(response)
+}
+
+/// Whether a refusal of a media server is about what the viewer has asked for. Its quarrel with the gate, which the viewer can do
+/// nothing about, is the operator's: 401 and 403, and what is about the connection between the two.
+fn is_the_viewers(status: StatusCode) -> bool {
+    status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 407 | 421 | 426)
 }
 
 /// Whether an answer has all of the body: native players ask for `bytes=0-` of playlists, too.

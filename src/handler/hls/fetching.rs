@@ -25,7 +25,7 @@ use crate::hls::playlist::{
 };
 use crate::hls::ticket::{Link, Seals};
 use crate::upstream::UpstreamError;
-use crate::upstream::fetch::Fetched;
+use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
 use super::super::first_playlist::places;
@@ -266,14 +266,10 @@ pub async fn fill(
     };
     if fetched.status != StatusCode::OK {
         return match fetched.status {
-            // It may be shareable the next time, or for a viewer whose headers go along.
-            status @ (StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                filler.fail(Failure::Status(status));
-            }
-            // Who is asked too much is not asked by each viewer instead.
-            status @ StatusCode::TOO_MANY_REQUESTS => {
-                let error = UpstreamError::WrongStatus(status.as_u16());
-                filler.fail(Failure::Upstream(error));
+            // It may be shareable the next time, or for a viewer whose headers go along. A server that is asked too much is
+            // not asked by each viewer instead.
+            status @ (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS) => {
+                filler.fail(Failure::Status(status, retry_after(&fetched.headers)));
             }
             _ => filler.refuse(tokio::time::Instant::now()),
         };
