@@ -118,9 +118,13 @@ impl Directives {
 /// Whether a parameter of a link's query is one that players add, as they spell it. Some servers find another parameter
 /// behind a `;`, which a viewer may not add.
 pub(super) fn is_added(parameter: &str) -> bool {
+    // Most parameters of a playlist's many links are not.
+    if !parameter.starts_with(ADDED) {
+        return false;
+    }
     let key = parameter.split('=').next().unwrap_or_default();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    key.starts_with(ADDED) && key.bytes().all(plain) && !parameter.contains(';')
+    key.bytes().all(plain) && !parameter.contains(';')
 }
 
 /// A value that may stand once.
