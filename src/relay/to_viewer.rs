@@ -38,8 +38,10 @@ where
                     return Poll::Pending;
                 }
             }
-            if self.follower.between_frames() {
-                self.place_own(self.follower.between_messages());
+            let between_messages = self.follower.between_messages();
+            // Mostly nothing of ours waits, and that is found out at each wake.
+            if self.follower.between_frames() && self.has_own(between_messages) {
+                self.place_own(between_messages);
                 if !self.to_viewer.is_empty() {
                     continue;
                 }
