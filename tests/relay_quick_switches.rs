@@ -251,7 +251,7 @@ async fn what_the_media_server_says_unasked_settles_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_without_an_answer_gives_its_seat_back() {
+async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_none() {
     let one = |grant: &mut h5gate::token::Grant| grant.sessions = NonZeroU16::new(1);
     let other = |id: u128| Newcomer {
         id: SessionId::new(id << 100),
@@ -260,26 +260,45 @@ async fn a_switch_without_an_answer_gives_its_seat_back() {
         content: Content::Media,
         now: NOW,
     };
-    for superseded in [false, true] {
-        let (sessions, guard) = session(|grant| grant.id = h5gate::token::TokenId::new([2; 16]));
-        let switch = guard.propose(permit("abcde-two", one)).unwrap();
-        assert!(sessions.open(other(2), permit("abcde-two", one)).is_err());
-        guard.let_go(switch, superseded);
-        let newcomer = sessions.open(other(3), permit("abcde-two", one)).unwrap();
-        // The media server took it after all, and there is no seat for that.
-        guard.accept(switch, NOW);
-        assert_eq!(guard.end().map(|(_, kick)| kick), Some(Kick::Crowded));
-        drop(guard);
-        assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
-        drop(newcomer);
+    let first = |grant: &mut h5gate::token::Grant| grant.id = h5gate::token::TokenId::new([2; 16]);
+    let (sessions, guard) = session(first);
+    let switch = guard.propose(permit("abcde-two", one), NOW).unwrap();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    assert!(sessions.open(other(2), permit("abcde-two", one)).is_err());
+    guard.supersede(switch);
+    let newcomer = sessions.open(other(3), permit("abcde-two", one)).unwrap();
+    // The media server took it after all, and there is no seat for that.
+    guard.accept(switch, NOW);
+    assert_eq!(guard.end().map(|(_, kick)| kick), Some(Kick::Crowded));
+    drop(guard);
+    assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
+    drop(newcomer);
 
-        let (sessions, guard) = session(|grant| grant.id = h5gate::token::TokenId::new([2; 16]));
-        let switch = guard.propose(permit("abcde-two", one)).unwrap();
-        guard.let_go(switch, superseded);
-        guard.accept(switch, NOW);
-        assert_eq!(guard.end(), None);
-        assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
-        drop(guard);
-        assert!(sessions.open(other(4), permit("abcde-two", one)).is_ok());
+    let (sessions, guard) = session(first);
+    let switch = guard.propose(permit("abcde-two", one), NOW).unwrap();
+    guard.supersede(switch);
+    guard.accept(switch, NOW);
+    assert_eq!(guard.end(), None);
+    assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
+    drop(guard);
+    assert!(sessions.open(other(4), permit("abcde-two", one)).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_switch_that_may_be_in_force_ends_what_plays_at_its_cut() {
+    let cut = |grant: &mut h5gate::token::Grant| {
+        grant.expires = Some(h5gate::token::UnixSeconds::new(NOW.get() + 60));
+        grant.at_expiry = h5gate::token::AtExpiry::Cut;
+    };
+    let (_sessions, guard) = session(|_| {});
+    let ends = || guard.end().map(|(_, kick)| kick);
+    for settle in [
+        (|guard, switch| guard.supersede(switch)) as fn(&h5gate::session::guard::SessionGuard, _),
+        |guard, switch| guard.reject(switch),
+    ] {
+        let switch = guard.propose(permit("abcde-two", cut), NOW).unwrap();
+        assert_eq!(ends(), Some(Kick::Expired));
+        settle(&guard, switch);
+        assert_eq!(ends(), None);
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use support::gate::{Gate, grant, mint};
 use support::media_server::MediaServer;
 use support::playing;
+use support::until;
 use support::viewer::{Viewer, query, request};
 
 #[test]
@@ -115,6 +116,11 @@ fn a_token_that_was_revoked_while_a_later_one_played_ends_what_it_comes_to_play(
     viewer.say(&message);
     viewer.say(&switch("abcde-three", 2).1);
     assert_eq!(viewer.hear(), taken(2));
+    // The viewer hears of it before the gate has noted it.
+    until("the third stream plays", || {
+        let sessions = request(gate.admin, "GET", "/api/sessions", &[], "").body;
+        sessions.contains("abcde-three").then_some(())
+    });
     let revoke = json!({"organisation": "abcde", "token_id": first}).to_string();
     let json = ["Content-Type: application/json"];
     let answer = request(gate.admin, "POST", "/api/revocations", &json, &revoke);

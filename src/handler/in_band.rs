@@ -64,7 +64,7 @@ impl<'a> InBand<'a> {
         };
         let security = target.security.as_ref().unwrap_or(&self.security).clone();
         let permit = permit(self.gate, &policy, &security, facts)?;
-        let id = self.guard.propose(permit.clone())?;
+        let id = self.guard.propose(permit.clone(), clock::now())?;
         if let Err(denial) = still_valid(self.gate, &permit) {
             self.guard.reject(id);
             return Err(denial);
@@ -95,8 +95,9 @@ impl Authority for InBand<'_> {
 
     fn settle(&mut self, switch: PendingId, outcome: Outcome) {
         let taken = match outcome {
-            Outcome::Overdue => return self.guard.let_go(switch, false),
-            Outcome::Superseded => return self.guard.let_go(switch, true),
+            // It may be in force, and counts until a later one is.
+            Outcome::Overdue => return,
+            Outcome::Superseded => return self.guard.supersede(switch),
             Outcome::Taken => true,
             Outcome::NotTaken => false,
         };

@@ -154,7 +154,7 @@ async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_come
     playing.end_in(seconds(25), Kick::Revoked);
     assert_eq!(next(), (seconds(20), Kick::Operator));
     // A renewed token, of which nothing is cut, undoes its own end alone.
-    let renewed = guard.propose(permit(2, |_| {})).unwrap();
+    let renewed = guard.propose(permit(2, |_| {}), NOW).unwrap();
     guard.accept(renewed, NOW);
     assert_eq!(next(), (seconds(20), Kick::Operator));
 }
@@ -165,7 +165,7 @@ async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pen
         let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
         let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
         let guard = guard.unwrap();
-        let pending = guard.propose(permit(2, cut_in(80))).unwrap();
+        let pending = guard.propose(permit(2, cut_in(80)), NOW).unwrap();
         assert_eq!(sessions.revoke(&revocation(revoked), NOW), 1);
         if accepts {
             guard.accept(pending, NOW);

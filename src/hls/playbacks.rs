@@ -424,7 +424,7 @@ impl HlsSessions {
             return Err(Reason::Restless { address }.into());
         };
         let page = inherited_page(&permit);
-        guard.accept(guard.propose(permit)?, now);
+        guard.accept(guard.propose(permit, now)?, now);
         state.page = page;
         state.places.settle(address, self.bind);
         if !lacks_it {

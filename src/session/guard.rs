@@ -60,7 +60,7 @@ struct State {
 }
 
 /// The ends that are before a playback, each kind for itself, so that what undoes one of them undoes no other.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Ends {
     /// When the current token ends it; a renewed token has another time.
     expired: Option<Instant>,
@@ -115,18 +115,10 @@ impl Ends {
 struct Pending {
     id: PendingId,
     held: Held,
-    standing: Standing,
-}
-
-/// How a pending switch counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// For seats and for revocations.
-    Waits,
-    /// For revocations: it waits no longer, and may be in force.
-    LetGo,
-    /// For nothing, until the media server takes it after all.
-    Superseded,
+    /// When its token ends the playback, if it is the one in force.
+    cut: Option<Instant>,
+    /// The media server took a later one: it counts for nothing, until the media server takes it after all.
+    superseded: bool,
 }
 
 /// A permit and the seat that it takes.
@@ -137,6 +129,11 @@ struct Held {
 }
 
 impl State {
+    /// Those that may be in force.
+    fn in_force(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().filter(|one| !one.superseded)
+    }
+
     fn find(&self, id: PendingId) -> Option<&Pending> {
         self.pending.iter().find(|one| one.id == id)
     }
@@ -270,27 +267,32 @@ impl SessionGuard {
         look(&self.playing.state().current.permit)
     }
 
-    /// Keeps a granted switch until the media server has answered. Until then both tokens count. How many are kept is for
-    /// the caller to bound.
-    pub fn propose(&self, permit: Permit) -> Result<PendingId, Denial> {
+    /// Keeps a granted switch until the media server has answered it or a later one, however long that takes. Until then
+    /// either token may be in force, and both count: for seats, for revocations, and for the end at an expiry. How many are
+    /// kept is for the caller to bound.
+    pub fn propose(&self, permit: Permit, now: UnixSeconds) -> Result<PendingId, Denial> {
         let seat = self.take_seat(&permit)?;
+        let cut = cut_at(&permit, now);
         let mut state = self.playing.state();
         let id = PendingId(state.next);
         state.next = state.next.wrapping_add(1);
         state.pending.push(Pending {
             id,
             held: Held { permit, seat },
-            standing: Standing::Waits,
+            cut,
+            superseded: false,
         });
+        drop(state);
+        self.playing.presence.changes.tell();
         Ok(id)
     }
 
-    /// The media server took the switch: its token is the session's now. One whose seat was given back needs one again, and
-    /// the session is ended where there is none.
+    /// The media server took the switch: its token is the session's now. One that was superseded needs a seat again, and the
+    /// session is ended where there is none.
     pub fn accept(&self, id: PendingId, now: UnixSeconds) {
         let again = match self.playing.state().find(id) {
             None => return,
-            Some(one) if one.standing == Standing::Waits => None,
+            Some(one) if !one.superseded => None,
             Some(one) => Some(one.held.permit.clone()),
         };
         let again = again.map(|permit| self.take_seat(&permit));
@@ -318,21 +320,17 @@ impl SessionGuard {
         let rejected = self.playing.state().take(id);
         if let Some(rejected) = rejected {
             self.release(rejected.held);
+            self.playing.presence.changes.tell();
         }
     }
 
-    /// The switch waits no longer, and its seat is given back. Revocations find its token as long as it may be in force,
-    /// which it is not where the media server took a later one (`superseded`).
-    pub fn let_go(&self, id: PendingId, superseded: bool) {
+    /// The media server took a later switch: this one's seat is given back.
+    pub fn supersede(&self, id: PendingId) {
         let mut state = self.playing.state();
         let Some(one) = state.pending.iter_mut().find(|one| one.id == id) else {
             return;
         };
-        one.standing = if superseded {
-            Standing::Superseded
-        } else {
-            Standing::LetGo
-        };
+        one.superseded = true;
         let (permit, seat) = (one.held.permit.clone(), one.held.seat.take());
         drop(state);
         self.release(Held { permit, seat });
@@ -381,7 +379,13 @@ impl SessionGuard {
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self) -> Option<(Instant, Kick)> {
-        self.playing.state().ends.next(Instant::now())
+        let state = self.playing.state();
+        let cuts = state.in_force().filter_map(|one| one.cut);
+        let ends = Ends {
+            expired: state.ends.expired.into_iter().chain(cuts).min(),
+            ..state.ends
+        };
+        ends.next(Instant::now())
     }
 
     /// Tells when [`end`](Self::end) or [`is_questioned`](Self::is_questioned) may have changed, from the session's beginning
@@ -456,10 +460,8 @@ impl Playing {
 
     pub(crate) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
         let state = self.state();
-        let pending = state.pending.iter();
-        let in_force = pending.filter(|one| one.standing != Standing::Superseded);
         std::iter::once(&state.current)
-            .chain(in_force.map(|one| &one.held))
+            .chain(state.in_force().map(|one| &one.held))
             .any(|held| revocation.meets(held.permit.claims(), held.permit.stream(), now))
     }
 

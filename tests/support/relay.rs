@@ -464,7 +464,10 @@ impl Authority for Script<'_> {
         if !self.granted.contains(&stream) {
             return Err(NotGranted(4901));
         }
-        let id = self.guard.propose(permit(&stream, |_| {})).map_err(code)?;
+        let id = self
+            .guard
+            .propose(permit(&stream, |_| {}), NOW)
+            .map_err(code)?;
         Ok(Granted {
             id,
             message: request.granted(&target),
@@ -480,8 +483,8 @@ impl Authority for Script<'_> {
         match outcome {
             Outcome::Taken => self.guard.accept(switch, NOW),
             Outcome::NotTaken => self.guard.reject(switch),
-            Outcome::Overdue => self.guard.let_go(switch, false),
-            Outcome::Superseded => self.guard.let_go(switch, true),
+            Outcome::Overdue => {}
+            Outcome::Superseded => self.guard.supersede(switch),
         }
     }
 
