@@ -25,8 +25,9 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(read_all(bytes.chunks(1)), read);
     let (left, right) = bytes.split_at(usize::from(cut).min(bytes.len()));
     assert_eq!(read_all([left, right]), read);
-    for whole in read.0 {
-        match whole {
+    for frame in read.0 {
+        match frame {
+            FromViewer::Fragment => {}
             FromViewer::Text(message) | FromViewer::Binary(message) => {
                 assert!(message.len() <= LIMIT);
                 on_message(&message);
@@ -45,7 +46,7 @@ fn read_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> (Vec<FromViewer>, 
         loop {
             match frames.next(&mut part) {
                 Ok(None) => break,
-                Ok(Some(whole)) => read.push(whole),
+                Ok(Some(frame)) => read.push(frame),
                 Err(violation) => return (read, Some(violation)),
             }
         }
