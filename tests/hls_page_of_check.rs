@@ -140,6 +140,14 @@ impl Player {
         assert_eq!(self.check_from(gate, &[PAGE]), 4200);
     }
 
+    /// Checks and asks at once, and again where the check's time was over by then.
+    fn begins_by_a_check(&self, gate: &Gate, path: &str) {
+        until("a request within the check's time", || {
+            self.check(gate);
+            (ask_from(gate, self.address, path).status == 200).then_some(())
+        });
+    }
+
     fn metadata(&self, gate: &Gate) -> Viewer {
         let mut viewer = self.socket(gate, "metastreamonly", &[PAGE]);
         assert_eq!(viewer.hear(), "hello");
@@ -344,7 +352,7 @@ fn the_page_is_inherited_and_nothing_else_is() {
 fn a_check_counts_for_its_time() {
     let House { gate, .. } = &House::with(&format!("{AT_ONCE}\npage_from_check = \"2s\""));
     let player = Player::of(&bound());
-    player.check(gate);
+    player.begins_by_a_check(gate, &player.url("1"));
     let media = player.plays(gate, "1");
     let mut cid = 1;
     until("the end of the check's time", || {
@@ -355,8 +363,7 @@ fn a_check_counts_for_its_time() {
     // What plays by it goes on, and the URL that it began with is still its own.
     assert_eq!(ask_from(gate, HERE, &media).status, 200);
     player.plays(gate, "1");
-    player.check(gate);
-    player.plays(gate, "x");
+    player.begins_by_a_check(gate, &player.url("x"));
 }
 
 #[test]
@@ -570,8 +577,7 @@ fn a_playback_that_was_quiet_comes_back_by_a_live_socket_or_a_new_check() {
         (gate.metric("h5gate_sessions") == 0.0).then_some(())
     });
     assert_eq!(outcome(&ask_from(gate, HERE, &media)), REFUSED);
-    player.check(gate);
-    assert_eq!(ask_from(gate, HERE, &media).status, 200);
+    player.begins_by_a_check(gate, &media);
     // It plays: it goes on when the time of the check is over.
     let begun = std::time::Instant::now();
     until("more than the time of the check", || {
