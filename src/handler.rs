@@ -155,10 +155,10 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
         request: Some(Box::new(request.clone())),
     };
     let permit = permit(gate, &policy, &request.security, facts).map_err(refused)?;
-    let player = Player::new(&request.player, address);
+    let player = || Player::new(&request.player, address);
     if request.flags.check_and_close {
-        if let (Referer::Host(page), Some(player)) = (&request.referer, player)
-            && !permit.claims().grant.referers.is_empty()
+        if !permit.claims().grant.referers.is_empty()
+            && let (Referer::Host(page), Some(player)) = (&request.referer, player())
         {
             let viewer = player.with(&request.security.token);
             gate.pages.checked(viewer, page);
@@ -186,11 +186,11 @@ pub fn judge(gate: &Gate, head: &Parts, peer: Peer) -> Result<Verdict, Refused> 
     record::ended_meanwhile(gate);
     let guard = guard.map_err(refused)?;
     still_valid(gate, &permit).map_err(refused)?;
-    let page = match (&request.referer, player) {
-        (Referer::Host(page), Some(player)) if request.flags.meta_stream_only => {
-            gate.pages.open(player, page)
+    let page = match &request.referer {
+        Referer::Host(page) if request.flags.meta_stream_only => {
+            player().and_then(|player| gate.pages.open(player, page))
         }
-        _ => None,
+        Referer::Host(_) | Referer::Absent | Referer::Unusable => None,
     };
     let page = page.map(|mut page| {
         page.is_of(&request.security.token);
