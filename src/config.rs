@@ -368,7 +368,7 @@ pub struct HlsConfig {
 /// `refusal.websocket`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebSocketRefusal {
-    /// 101 and then a close code, which a page can read (PROTOCOL.md 3). The default.
+    /// 101 and then a close code, which a page can read (protocol.md 3). The default.
     CloseCode,
     /// An HTTP status instead of 101, for players other than H5Live's.
     HttpStatus,

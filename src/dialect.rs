@@ -1,5 +1,5 @@
 //! What media servers and H5Live players say to each other in text messages, `{"eventType":E,E:{…}}` in both directions
-//! (PROTOCOL.md 5): the media servers' part, for the two that the project brings along.
+//! (protocol.md 5): the media servers' part, for the two that the project brings along.
 //!
 //! Published players read the fields of a message without asking whether they are there: where `videoInfo` is missing, they
 //! throw and show no picture. So every message here has all of its fields, always.

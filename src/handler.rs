@@ -330,7 +330,7 @@ impl Refused {
         }
     }
 
-    /// Players look for a security service by a check without a token (PROTOCOL.md 4): no attack.
+    /// Players look for a security service by a check without a token (protocol.md 4): no attack.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         let request = self.request.as_deref();

@@ -46,7 +46,7 @@ use target::Target;
 use tokens::{Minter, TokenError, Tokens};
 use worker::Worker;
 
-/// How long a player waits for a handshake (PROTOCOL.md 3), and a viewer of HLS for its first playlist.
+/// How long a player waits for a handshake (protocol.md 3), and a viewer of HLS for its first playlist.
 pub(crate) const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long a viewer waits for the first frame behind its handshake.

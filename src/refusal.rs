@@ -1,7 +1,7 @@
 //! The one map from what went wrong to what the outside is told: a close code, an HTTP status, a label for the metrics,
 //! and whose fault it is. Exhaustive: a new denial does not compile until it has all four.
 //!
-//! The codes are those that make a player do the right thing (PROTOCOL.md 3): 4500 and 4503 are retried, the others are
+//! The codes are those that make a player do the right thing (protocol.md 3): 4500 and 4503 are retried, the others are
 //! final. The reason text is `code NNNN RECEIPT` and never says more: it would help whoever forges.
 
 use http::StatusCode;

@@ -59,7 +59,7 @@ const OWN_LIMIT: usize = 16;
 /// How long the gate's close waits for the media server to finish its frame.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A player's retry counter resets when a socket stood open for 200 ms (PROTOCOL.md 3): a retried code that leaves sooner
+/// A player's retry counter resets when a socket stood open for 200 ms (protocol.md 3): a retried code that leaves sooner
 /// would use up the retries, and a short outage would lose the viewer for good.
 pub const RETRY_HOLD: Duration = Duration::from_millis(250);
 
@@ -231,7 +231,7 @@ pub struct Start {
     pub silence: Silence,
 }
 
-/// When a silent media server is no fault (PROTOCOL.md 4). Then the viewer is pinged instead.
+/// When a silent media server is no fault (protocol.md 4). Then the viewer is pinged instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
     /// Media flows.

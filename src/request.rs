@@ -20,7 +20,7 @@ use query::{Query, QueryError};
 use referer::Referer;
 use rtmp_url::{RtmpUrl, RtmpUrls, Unlisted};
 
-/// The WebSocket paths that a player uses; 3.x players put a `/` before the `?` (PROTOCOL.md 2). Matched byte for byte.
+/// The WebSocket paths that a player uses; 3.x players put a `/` before the `?` (protocol.md 2). Matched byte for byte.
 const WEBSOCKET_PATHS: [&str; 4] = [
     "/h5live/authstream",
     "/h5live/authstream/",
@@ -82,7 +82,7 @@ pub struct PlaybackRequest {
     pub address: ClientAddress,
     /// On which host the page is.
     pub referer: Referer,
-    /// `pid`: constant for one player instance (PROTOCOL.md 2). The viewer's own word.
+    /// `pid`: constant for one player instance (protocol.md 2). The viewer's own word.
     pub player: String,
     /// `cid`: new for every URL that a player builds. The viewer's own word.
     pub connection: String,
@@ -90,7 +90,7 @@ pub struct PlaybackRequest {
     pub flags: Flags,
 }
 
-/// The flags that mean something to the gate; all travel on (PROTOCOL.md 4).
+/// The flags that mean something to the gate; all travel on (protocol.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
     /// Only the verdict is wanted.
@@ -126,7 +126,7 @@ impl PlaybackRequest {
     }
 
     /// Reads the head of a request that begins a playback over HTTP. `checkandclose` means nothing here and does not
-    /// travel on: iOS players have it in the URL of their HLS too (PROTOCOL.md 4). The query comes with it as well.
+    /// travel on: iOS players have it in the URL of their HLS too (protocol.md 4). The query comes with it as well.
     pub fn read_http<'a>(
         head: &'a Parts,
         peer: Peer,

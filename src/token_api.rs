@@ -1,4 +1,4 @@
-//! The token API, `POST /secure/token`: exactly the vendor's request and answer (PROTOCOL.md 1), and `streamnames` for
+//! The token API, `POST /secure/token`: exactly the vendor's request and answer (protocol.md 1), and `streamnames` for
 //! several tokens at once.
 //!
 //! [`mint`] is the whole of it as a pure function: the body, who asks, the keys, the rules and the time go in, the answer

@@ -196,7 +196,7 @@ impl Upstream {
     }
 
     /// Finds out for all viewers whether a media server serves one of them, and ends the outage when one does: it has agreed
-    /// and then said something. They greet every viewer (PROTOCOL.md 5).
+    /// and then said something. They greet every viewer (protocol.md 5).
     pub async fn probe(&self, permit: &Permit, head: &RequestHead) {
         if let Ok(mut server) = self.connect(permit, head).await
             && let Ok(true) = timeout(self.patience.total, server.speaks()).await

@@ -25,7 +25,7 @@ const SEGMENT_EXTENSIONS: &[&str] = &[
     "m2ts",
 ];
 
-/// The endless file of progressive playback (PROTOCOL.md 2): it has a type like a segment's and no end.
+/// The endless file of progressive playback (protocol.md 2): it has a type like a segment's and no end.
 const ENDLESS: &str = "stream.mp4";
 
 /// A response that may be shared.

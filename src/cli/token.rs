@@ -220,7 +220,7 @@ fn verify(command: &Verify) -> ExitCode {
     })
 }
 
-/// The answer of the token API (PROTOCOL.md 1).
+/// The answer of the token API (protocol.md 1).
 fn security_json(security: &Security) -> Value {
     let Security {
         expires,
@@ -255,7 +255,7 @@ fn grant_json(grant: &Grant) -> Value {
     })
 }
 
-/// The URLs of a stream for 4.x and 5.x players and for HLS (PROTOCOL.md 2); empty values are left out. The base may have
+/// The URLs of a stream for 4.x and 5.x players and for HLS (protocol.md 2); empty values are left out. The base may have
 /// either scheme.
 fn playback_urls(
     base: &str,

@@ -10,7 +10,7 @@ use crate::token::Owner;
 pub struct OrganisationRules {
     /// Whether a token must expire. Default: no.
     pub require_expires: bool,
-    /// The longest time between a token's issue and its expiry. Default: 365 days (PROTOCOL.md 1).
+    /// The longest time between a token's issue and its expiry. Default: 365 days (protocol.md 1).
     pub max_lifetime: Duration,
     /// How long after its expiry a token still starts a playback, in whole seconds. Default: 0.
     pub leeway: Duration,

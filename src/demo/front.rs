@@ -182,7 +182,7 @@ fn tamper(token: &str) -> Option<String> {
     Some(format!("{rest}.{first}{}", signature.get(1..)?))
 }
 
-/// A playback's query as players write it: empty values are left out (PROTOCOL.md 2).
+/// A playback's query as players write it: empty values are left out (protocol.md 2).
 fn query(stream: &str, security: &Security) -> String {
     playback_query(SOURCE, stream, Presented::from(security))
 }

@@ -322,7 +322,7 @@ async fn mint(gate: &Gate, head: &Parts, peer: Peer, body: Incoming) -> Response
     answered.response
 }
 
-/// Verdict first; then 101, also for a refusal, since a page can read nothing but a close code (PROTOCOL.md 3).
+/// Verdict first; then 101, also for a refusal, since a page can read nothing but a close code (protocol.md 3).
 fn websocket(
     gate: &Gate,
     head: &Parts,

@@ -17,7 +17,7 @@ use crate::upstream::{UpstreamConn, UpstreamError};
 use super::Playback;
 
 /// How long a viewer waits for the end of a long outage. It is told of it before its player's retry counter resets, after
-/// 200 ms on an open socket (PROTOCOL.md 3).
+/// 200 ms on an open socket (protocol.md 3).
 const OUTAGE_WAIT: Duration = Duration::from_millis(150);
 
 /// Why a granted playback has no media server.

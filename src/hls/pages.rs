@@ -1,4 +1,4 @@
-//! On which pages players have shown themselves by a WebSocket. On iOS a player's HLS tells no page at all (PROTOCOL.md 2), but
+//! On which pages players have shown themselves by a WebSocket. On iOS a player's HLS tells no page at all (protocol.md 2), but
 //! the WebSocket that it opens beside it does: a check that passed, or a playback of metadata alone. The HLS of the same
 //! player inherits that page.
 

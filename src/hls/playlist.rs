@@ -108,7 +108,7 @@ pub struct Rewritten {
     pub ended: bool,
     /// Of a media playlist: what its next reload may ask for.
     pub reload: Reload,
-    /// A link's file is `stream.mp4`, an endless file and no segment (PROTOCOL.md 2).
+    /// A link's file is `stream.mp4`, an endless file and no segment (protocol.md 2).
     pub names_progressive: bool,
     /// EXT-X-DEFINE with QUERYPARAM: players read it with the query that they asked with.
     pub depends_on_query: bool,

@@ -66,7 +66,7 @@ impl Attempt<'_> {
         self.tally().verdict(began, monotonic(), self.is_first());
     }
 
-    /// The query of this try: `pid` stays the viewer's, `cid` is the try's (PROTOCOL.md 2).
+    /// The query of this try: `pid` stays the viewer's, `cid` is the try's (protocol.md 2).
     pub fn query(&self, stream: &str, security: &Security) -> String {
         let playback = playback_query(&self.context.source, stream, Presented::from(security));
         let pid = format!("{:010}{:06}", self.context.run, self.index);

@@ -98,7 +98,7 @@ pub enum End {
 }
 
 impl End {
-    /// Whether a player connects again after it (PROTOCOL.md 3).
+    /// Whether a player connects again after it (protocol.md 3).
     #[must_use]
     pub fn is_retried(&self) -> bool {
         match self {

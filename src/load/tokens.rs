@@ -165,7 +165,7 @@ fn sign(
         })
 }
 
-/// `POST /secure/token` (PROTOCOL.md 1).
+/// `POST /secure/token` (protocol.md 1).
 async fn ask(
     api: &mut Fetcher,
     key: &str,

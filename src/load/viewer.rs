@@ -10,7 +10,7 @@ use super::end::{End, Failure};
 use super::tally::Tally;
 use super::{hls, websocket};
 
-/// How often a player tries again in a row (PROTOCOL.md 3).
+/// How often a player tries again in a row (protocol.md 3).
 const RETRIES: u32 = 10;
 
 /// The least that a player waits before it tries again, in milliseconds, and what it may add.

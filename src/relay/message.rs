@@ -1,4 +1,4 @@
-//! The allow-list of what a viewer may say to a media server (PROTOCOL.md 5), written anew from what was read.
+//! The allow-list of what a viewer may say to a media server (protocol.md 5), written anew from what was read.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! `onUpdateSource`: the stream switches, or the token is renewed, inside the socket (PROTOCOL.md 5). Each is a playback
+//! `onUpdateSource`: the stream switches, or the token is renewed, inside the socket (protocol.md 5). Each is a playback
 //! start and is decided like one.
 
 mod params;
@@ -86,7 +86,7 @@ impl SwitchRequest {
         self.given_id = is_nameless.then_some(id);
     }
 
-    /// What it asks for. The source may stand in `rtmp`, in `params` or in both (PROTOCOL.md 5): named twice it has to be
+    /// What it asks for. The source may stand in `rtmp`, in `params` or in both (protocol.md 5): named twice it has to be
     /// the same one, and what is missing in one place is taken from the other. The same goes for the four strings in
     /// `security` and `params`.
     pub fn target(&self, urls: &RtmpUrls) -> Result<SwitchTarget, Unreadable> {

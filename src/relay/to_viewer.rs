@@ -284,7 +284,7 @@ where
     }
 }
 
-/// Whether players retry after a media server's code (PROTOCOL.md 3).
+/// Whether players retry after a media server's code (protocol.md 3).
 const fn is_retried(code: Option<u16>) -> bool {
     matches!(
         code,

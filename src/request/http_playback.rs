@@ -1,4 +1,4 @@
-//! The paths of HLS and of the progressive file, below `/h5live/authhttp/` (PROTOCOL.md 2). Matched byte for byte.
+//! The paths of HLS and of the progressive file, below `/h5live/authhttp/` (protocol.md 2). Matched byte for byte.
 
 /// What all of them begin with.
 const PREFIX: &str = "/h5live/authhttp/";

@@ -1,4 +1,4 @@
-//! The query of a playback URL (PROTOCOL.md 2), read strictly and rebuilt from what was read.
+//! The query of a playback URL (protocol.md 2), read strictly and rebuilt from what was read.
 
 use std::borrow::Cow;
 
@@ -234,7 +234,7 @@ pub fn encode_component(text: &str) -> String {
     utf8_percent_encode(text, COMPONENT).to_string()
 }
 
-/// A playback's query as players write it (PROTOCOL.md 2): empty values are left out.
+/// A playback's query as players write it (protocol.md 2): empty values are left out.
 #[must_use]
 pub fn playback_query(source: &str, stream: &str, security: Presented<'_>) -> String {
     let parameters = [

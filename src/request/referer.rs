@@ -17,7 +17,7 @@ pub enum Referer {
 }
 
 impl Referer {
-    /// The host of `Origin`, the only one that browsers send on a WebSocket handshake (PROTOCOL.md 2).
+    /// The host of `Origin`, the only one that browsers send on a WebSocket handshake (protocol.md 2).
     #[must_use]
     pub fn of_websocket(headers: &HeaderMap) -> Self {
         Self::told(headers, &ORIGIN, |origin| match origin {
@@ -27,7 +27,7 @@ impl Referer {
     }
 
     /// The host of `Referer`, else of `Origin`; two different ones match no claim. A native `<video>` sends the first
-    /// alone, hls.js both (PROTOCOL.md 2).
+    /// alone, hls.js both (protocol.md 2).
     #[must_use]
     pub fn of_http(headers: &HeaderMap) -> Self {
         let referer = Self::told(headers, &REFERER, |referer| match referer {

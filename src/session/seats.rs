@@ -1,7 +1,7 @@
 //! How many viewers one token or user may have at once.
 //!
 //! A player may have two sockets for a moment, when it switches, and for long, when it plays HLS and hears of the metadata
-//! by a WebSocket beside it (`metastreamonly`, PROTOCOL.md 4). Its metadata sits on the seat of its media. What a session
+//! by a WebSocket beside it (`metastreamonly`, protocol.md 4). Its metadata sits on the seat of its media. What a session
 //! says of itself is not believed for longer than the media server bears it out: media takes a seat ([`Seat::hold_media`]).
 
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use super::place::{Bind, Moves, Places};
 use super::presence::Presence;
 
 /// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
-/// closes the first within seconds (PROTOCOL.md 5), a shared token would never.
+/// closes the first within seconds (protocol.md 5), a shared token would never.
 const OVERLAP: Duration = Duration::from_secs(10);
 
 /// How soon after one such switch the next may take as long. Sooner than that the older socket ends at once, or two

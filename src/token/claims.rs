@@ -80,7 +80,7 @@ impl Scope {
 /// What happens to a running playback when the token's `expires` passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum AtExpiry {
-    /// It goes on; only a reconnect is refused (the vendor's behaviour, PROTOCOL.md 1).
+    /// It goes on; only a reconnect is refused (the vendor's behaviour, protocol.md 1).
     #[default]
     Keep,
     /// It is closed with 4903.

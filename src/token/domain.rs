@@ -1,4 +1,4 @@
-//! Domain names of the referer claim, by the rules of PROTOCOL.md 1.
+//! Domain names of the referer claim, by the rules of protocol.md 1.
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,7 +6,7 @@ use hmac::Mac;
 
 use super::{Grant, Keyring, MintError, Options, Owner, Presented, TOKEN_LIMIT, wire};
 
-/// The security object: four strings, empty where nothing was asked for (PROTOCOL.md 1).
+/// The security object: four strings, empty where nothing was asked for (protocol.md 1).
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Security {
     /// Unix time in whole seconds, or empty.

@@ -100,7 +100,7 @@ name!(
 );
 
 name!(
-    /// An organisation hash: 5 or 6 characters of `A-Z a-z 0-9`; upper and lower case differ (PROTOCOL.md 1).
+    /// An organisation hash: 5 or 6 characters of `A-Z a-z 0-9`; upper and lower case differ (protocol.md 1).
     OrgaHash,
     |text| {
         characters(text, |c| c.is_ascii_alphanumeric())?;

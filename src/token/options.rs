@@ -1,4 +1,4 @@
-//! The `options` mask: a checked summary of what a token is bound to (PROTOCOL.md 1).
+//! The `options` mask: a checked summary of what a token is bound to (protocol.md 1).
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use super::{
 };
 
 /// The four strings as they travelled, decoded once from their URL or JSON and otherwise untouched. Empty is absent:
-/// players leave empty values out of a URL and write them as `""` in band (PROTOCOL.md 1 and 2).
+/// players leave empty values out of a URL and write them as `""` in band (protocol.md 1 and 2).
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Presented<'a> {
     /// `token`

@@ -71,7 +71,7 @@ impl Answer {
         }
     }
 
-    /// The body of the answer (PROTOCOL.md 1; the batch is ours).
+    /// The body of the answer (protocol.md 1; the batch is ours).
     #[must_use]
     pub fn to_json(&self) -> String {
         let body = match self {

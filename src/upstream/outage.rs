@@ -1,7 +1,7 @@
 //! Since when no media server has answered.
 //!
 //! A player's retry counter resets when its socket stood open for a moment, so the gate holds retried closes back: a short
-//! outage must not use the retries up (PROTOCOL.md 3). In a long one that would never let a player give up, and a page
+//! outage must not use the retries up (protocol.md 3). In a long one that would never let a player give up, and a page
 //! never turn to another source. So an outage is hidden for a time, which is counted for all viewers together. In a longer
 //! one viewers dial no more, since a media server that hangs would hold them for longer than that moment, too: one probe at a
 //! time finds out whether a media server is back, and viewers wait for it as long as a player counts on.

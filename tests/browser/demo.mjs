@@ -425,7 +425,7 @@ describe('on a phone', () => {
 
 // --- a player with a configuration ---
 
-/** Plays what a configuration says, as PROTOCOL.md 2 has players build their URLs: over a WebSocket in both spellings, and over HTTP. */
+/** Plays what a configuration says, as protocol.md 2 has players build their URLs: over a WebSocket in both spellings, and over HTTP. */
 async function assertPlays(t, { source, playback }, { stream, size }) {
   assert.equal(playback.autoplay, true);
   const { server, rtmp, security } = source.entries[source.startIndex].h5live;

@@ -5,7 +5,7 @@ const NATIVE = 'application/vnd.apple.mpegurl';
 /** Whether this browser plays HLS without help. */
 export const playsHls = document.createElement('video').canPlayType(NATIVE) !== '';
 
-/** Where an HLS playback begins (PROTOCOL.md 2). Empty values are left out. */
+/** Where an HLS playback begins (protocol.md 2). Empty values are left out. */
 export function hlsUrl(media, { url, stream, security, cid, pid }) {
   const query = Object.entries({ url, stream, cid, pid, ...security }).filter(([, value]) => value);
   const pairs = query.map(([key, value]) => `${key}=${encodeURIComponent(value)}`);

@@ -75,7 +75,7 @@ pub(super) async fn serve(origin: Arc<Origin>, sinks: Arc<Sinks>, mut socket: Tc
     }
 }
 
-/// What every WebSocket begins with (PROTOCOL.md 5).
+/// What every WebSocket begins with (protocol.md 5).
 fn greeting(origin: &Origin, stream: &str) -> Vec<u8> {
     let texts = [
         dialect::server_info("h5gate load", &CAPABILITIES, &EVENTS),
@@ -135,7 +135,7 @@ fn is_websocket(path: &str) -> bool {
     matches!(last(path), "stream" | "stream.mp4" | "authstream")
 }
 
-/// The last part of a path; 3.x players put a `/` behind it (PROTOCOL.md 2).
+/// The last part of a path; 3.x players put a `/` behind it (protocol.md 2).
 fn last(path: &str) -> &str {
     path.trim_end_matches('/')
         .rsplit('/')

@@ -1,5 +1,5 @@
 //! The measuring side of the benchmark: a media server, its viewers, and relays that do nothing but relay. `../run`
-//! starts it; see `../README.md`.
+//! starts it; see `../../README.md`.
 //!
 //! ```text
 //! rig floor copy|shared|splice LISTEN MEDIA_SERVER            a bare relay, until killed

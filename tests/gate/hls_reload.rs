@@ -1,0 +1,106 @@
+//! Playbacks over HTTP outlive what happens to the process: a reload, keys that go, and a death without a word.
+
+use std::net::SocketAddr;
+
+use rustix::process::Signal;
+
+use crate::support::gate::{Gate, Setup, grant};
+use crate::support::hls::{
+    ask, begin, entry, exchange_key, expiring, gate_with, links, outcome, play, server, session,
+    wait_for_expiry,
+};
+use crate::support::until;
+
+/// Sends SIGHUP, and waits until what it reads is in force.
+fn reload(gate: &Gate) {
+    let reloads = || {
+        let log = gate.log();
+        let is_one = |line: &&serde_json::Value| line["message"] == "configuration reloaded";
+        log.iter().filter(is_one).count()
+    };
+    let before = reloads();
+    gate.signal(Signal::HUP);
+    until("the reload", || (reloads() > before).then_some(()));
+}
+
+#[test]
+fn a_reload_changes_nothing_for_who_plays() {
+    let server = server();
+    let gate = gate_with(server.address, "[hls]\ncache = false");
+    let token = expiring(3);
+    let entry = entry(&token, "1");
+    let (ticket, media, segments) = play(&gate, &entry);
+    reload(&gate);
+    wait_for_expiry(&token);
+    reload(&gate);
+    let text = ask(&gate, &media);
+    assert_eq!(text.status, 200, "{text:?}");
+    // Players compare the URIs of segments that they have seen.
+    assert_eq!(links(&media, &text.body), segments);
+    assert_eq!(ask(&gate, &segments[0]).body, "segment one");
+    assert_eq!(begin(&gate, &entry).1, ticket);
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+}
+
+#[test]
+fn who_plays_goes_on_when_the_key_is_gone_and_does_not_return() {
+    let server = server();
+    let gate = gate_with(
+        server.address,
+        "[hls]\nsession_idle = \"4s\"\ncache = false",
+    );
+    let entry = entry(&grant("abcde-one"), "1");
+    let (_, media, segments) = play(&gate, &entry);
+
+    exchange_key(&gate);
+    reload(&gate);
+    let text = ask(&gate, &media);
+    assert_eq!(text.status, 200, "{text:?}");
+    for segment in segments.iter().chain(&links(&media, &text.body)) {
+        assert_eq!(ask(&gate, segment).status, 200, "{segment}");
+    }
+
+    assert_eq!(gate.logged("playback ended")["reason"], "quiet");
+    let before = server.heads().len();
+    for path in [&media, &segments[0], &entry] {
+        assert_eq!(outcome(&ask(&gate, path)), (403, 4901), "{path}");
+    }
+    assert_eq!(server.heads().len(), before);
+}
+
+#[test]
+fn a_playback_outlives_a_process_that_is_killed() {
+    let server = server();
+    let state = std::env::temp_dir().join(format!("h5gate-hls-killed-{}", std::process::id()));
+    std::fs::create_dir_all(&state).unwrap();
+    let setup = |server: SocketAddr| {
+        Gate::start(&Setup {
+            servers: vec![server],
+            upstream: "http_path = \"/hls/{stream}/\"",
+            before: &format!("state_dir = \"{}\"", state.display()),
+            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+            ..Setup::default()
+        })
+    };
+    let mut gate = setup(server.address);
+    let token = expiring(3);
+    let entry = entry(&token, "1");
+    let (ticket, media, segments) = play(&gate, &entry);
+    // It says nothing when it dies, so it has to have said it before.
+    until("the playback on the disk", || {
+        let saved = std::fs::read_to_string(state.join("hls-sessions")).unwrap();
+        saved.contains(session(&ticket)).then_some(())
+    });
+    gate.signal(Signal::KILL);
+    assert!(!gate.ended().success());
+    wait_for_expiry(&token);
+
+    let gate = setup(server.address);
+    for path in [&media, &segments[0]] {
+        assert_eq!(ask(&gate, path).status, 200, "{path}");
+    }
+    assert_eq!(begin(&gate, &entry).1, ticket);
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+    drop(gate);
+    std::fs::remove_dir_all(&state).unwrap();
+}
