@@ -344,8 +344,8 @@ pub struct HlsConfig {
     pub page_wait: Duration,
     /// Bytes of a playlist; 64 KiB to 64 MiB. Default: 2 MiB.
     pub playlist: usize,
-    /// Bytes of all playlists that are being read and rewritten, and of those of one viewer until they are sent; 1 MiB to
-    /// 1 TiB. Default: 64 MiB.
+    /// Bytes of all playlists that are being read and rewritten, which is one half, and of those of one viewer until they
+    /// are sent, which is the other; 1 MiB to 1 TiB. Default: 64 MiB.
     pub playlist_memory: usize,
     /// Whether viewers share what they ask for. Default: yes.
     pub cache: bool,

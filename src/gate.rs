@@ -5,6 +5,7 @@ pub mod memory;
 pub mod reloads;
 pub mod refusal_lines;
 pub mod sharing;
+pub mod unsent;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -43,6 +44,7 @@ use memory::Memory;
 use refusal_lines::RefusalLines;
 use reloads::Reloads;
 use sharing::Cache;
+use unsent::Unsent;
 
 /// The running gate.
 #[derive(Debug)]
@@ -60,8 +62,10 @@ pub struct Gate {
     pub pages: Arc<Pages>,
     /// What viewers over HTTP share; `None` when each fetches for itself.
     pub cache: Option<Arc<Cache>>,
-    /// Memory for playlists that are read and rewritten, and for those of one viewer until they are sent.
+    /// Memory for playlists that are read and rewritten.
     pub playlists: Arc<Memory>,
+    /// Memory for those of one viewer until they are sent.
+    pub unsent: Arc<Unsent>,
     /// How many long playlists are rewritten at once, beside the workers.
     pub rewriting: Semaphore,
     /// What is known of the playlists that they reload.
@@ -204,7 +208,8 @@ impl Gate {
             hls: playing,
             pages: Pages::new(hls.page_from_check, hls.page_wait, room),
             cache: hls.cache.then(|| Cache::new(sharing::settings(&hls))),
-            playlists: Memory::new(hls.playlist_memory),
+            playlists: Memory::new(hls.playlist_memory / 2),
+            unsent: Unsent::new(hls.playlist_memory / 2),
             rewriting: Semaphore::new(limits.workers),
             reloads: Reloads::default(),
             fetches: TaskTracker::new(),
@@ -362,7 +367,7 @@ impl Gate {
             connections_refused: self.connections.refused(),
             log_lines_dropped: self.lost_lines(),
             servers: servers.into_iter().collect(),
-            playlists: self.playlists.used(),
+            playlists: self.playlists.used() + self.unsent.used(),
             cache: self.cache.as_ref().map(|cache| cache.stats()),
         })
     }

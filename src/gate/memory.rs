@@ -42,6 +42,12 @@ impl Memory {
 }
 
 impl Held {
+    /// How many they are.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Holds so much instead; whether there was as much left. What is less is always there.
     pub fn resize(&mut self, bytes: usize) -> bool {
         let Self {

@@ -1,14 +1,14 @@
 //! What people try who would use up what others need, over HTTP: fetches, memory, sockets and places.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
-    HERE, ask, ask_only, entry, expiring, gate_with, links, live, pages_but, play, scripted,
-    server, wait_for_expiry,
+    HERE, ask, ask_from, ask_only, entry, expiring, gate_with, links, live, pages_but, play,
+    scripted, server, wait_for_expiry,
 };
 use crate::support::http_server::{HttpServer, Page, playlist, segment};
 use crate::support::media_server::{MediaServer, read_head};
@@ -308,4 +308,118 @@ fn viewers_that_read_no_long_playlist_pin_no_more_than_is_configured() {
             "{account} ({tables})"
         );
     }
+}
+
+/// A playlist of 1.8 MB that tells no length.
+fn of_unknown_length(fields: &str) -> Vec<u8> {
+    let mut answer = "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\n".to_owned();
+    answer += &format!("Connection: close\r\n{fields}\r\n#EXTM3U\n#EXT-X-TARGETDURATION:1\n");
+    for number in 0..1_800 {
+        answer += &format!("#EXTINF:1,\n{number:0980}.ts\n");
+    }
+    answer.into_bytes()
+}
+
+const OWN: &str = "Cache-Control: no-store\r\n";
+
+/// Two streams of such playlists: of the first one each viewer has its own.
+fn long_playlists(fields_of_two: &'static str) -> MediaServer {
+    scripted(Vec::new(), move |mut gate| {
+        let of_two = gate.head.contains("/abcde-two/");
+        gate.send_raw(&of_unknown_length(if of_two { fields_of_two } else { OWN }));
+    })
+}
+
+/// The first URL of the second stream.
+fn entry_of_two() -> String {
+    let query = query("abcde-two", &mint(&grant("abcde-two")));
+    format!("/h5live/authhttp/playlist.m3u8?{query}&pid=8")
+}
+
+/// Asks for a playlist from an address, and reads nothing of the answer.
+fn ask_silently(gate: &Gate, address: &str, entry: &str) -> TcpStream {
+    let count = gate.metric("h5gate_http_answers_total");
+    let mut socket = connect(gate.playback);
+    let head = format!("GET {entry} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    until("its answer", || {
+        (gate.metric("h5gate_http_answers_total") > count).then_some(())
+    });
+    socket
+}
+
+/// Half of it, which is for what waits to be sent, has room for four of these playlists, and for two of one network.
+const ROOM_FOR_FOUR: &str = "[hls]\nplaylist_memory = \"16MiB\"\nown_playlists = \"1GiB\"";
+
+#[test]
+fn viewers_of_one_network_that_read_nothing_keep_no_other_from_a_playlist_of_its_own() {
+    let media = long_playlists(OWN);
+    let gate = gate_with(media.address, ROOM_FOR_FOUR);
+    let token = grant("abcde-one");
+    let first = entry(&token, "0");
+    let mut silent = vec![ask_silently(&gate, "192.0.2.1", &first)];
+    let held = gate.metric("h5gate_playlists_bytes");
+    assert!(held > 1_800_000.0, "{held}");
+    // One more of the same playback, which holds more than its share.
+    silent.push(ask_silently(&gate, "192.0.2.1", &first));
+    assert_eq!(gate.metric("h5gate_playlists_bytes"), held);
+    for cid in 1..8 {
+        let address = format!("192.0.2.{cid}");
+        silent.push(ask_silently(
+            &gate,
+            &address,
+            &entry(&token, &cid.to_string()),
+        ));
+    }
+    let held_by_all = gate.metric("h5gate_playlists_bytes");
+    assert!(held_by_all < 2.5 * held, "{held_by_all}");
+    let answer = ask_from(&gate, "198.51.100.1", &entry_of_two());
+    assert_eq!(answer.status, 200);
+    drop(silent);
+    until("it to be given back", || {
+        (gate.metric("h5gate_playlists_bytes") == 0.0).then_some(())
+    });
+    assert_eq!(ask(&gate, &first).status, 200);
+}
+
+#[test]
+fn viewers_that_read_nothing_keep_no_other_from_a_playlist_that_is_shared() {
+    let media = long_playlists("");
+    let gate = gate_with(media.address, ROOM_FOR_FOUR);
+    let mut silent = Vec::new();
+    for network in 0..8 {
+        let (address, cid) = (format!("203.0.{network}.1"), network.to_string());
+        silent.push(ask_silently(
+            &gate,
+            &address,
+            &entry(&grant("abcde-one"), &cid),
+        ));
+    }
+    let held = gate.metric("h5gate_playlists_bytes");
+    assert!((6e6..8.4e6).contains(&held), "{held}");
+    let answer = ask_from(&gate, "198.51.100.1", &entry_of_two());
+    assert_eq!(answer.status, 200);
+}
+
+#[test]
+fn playlists_that_have_just_begun_keep_no_memory_for_the_longest_that_there_may_be() {
+    let media = scripted(Vec::new(), move |mut gate| {
+        if gate.head.contains("/abcde-two/") {
+            return gate.send_raw(&of_unknown_length(""));
+        }
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-mpegurl\r\n\r\n#EXTM3U\n";
+        gate.send_raw(head.as_bytes());
+        gate.drain();
+    });
+    let tables = "[hls]\ncache = false\nplaylist_memory = \"8MiB\"";
+    let gate = gate_with(media.address, tables);
+    let _viewers: Vec<_> = (0..10)
+        .map(|cid| ask_only(&gate, &entry(&grant("abcde-one"), &cid.to_string())))
+        .collect();
+    until("all to be begun", || {
+        let held = gate.metric("h5gate_playlists_bytes");
+        (held == 10.0 * 65536.0).then_some(())
+    });
+    let answer = ask_from(&gate, "198.51.100.1", &entry_of_two());
+    assert_eq!(answer.status, 200);
 }

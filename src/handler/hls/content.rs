@@ -382,12 +382,17 @@ async fn alone(
                 readable.map_err(|failure| troubled(failure, admitted))?;
             note(gate, place, directives, &rewritten);
             end_own(rewritten.text.len());
+            // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
+            let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
+            let unsent = gate.unsent.hold(viewer, bytes);
+            let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
+            drop(held);
             if let Some(target) = rewritten.target_duration {
                 session.set_target(target);
             }
             answering.count(rewritten.text.len() as u64);
             let tickets = tickets(&rewritten, &wanted.links);
-            let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(held));
+            let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(unsent));
             (AnswerBody::Own(Some(text)), tickets)
         };
         let mut response = Response::new(body);

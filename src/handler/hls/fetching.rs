@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderName, HeaderValue, LAST_MODIFIED,
 };
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tokio::time::{sleep, timeout};
 
 use crate::cache::fill::{Filler, Writer};
+use crate::cache::pieces::Pieces;
 use crate::cache::rules::{Kind, is_playlist, shareable};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
@@ -25,6 +26,7 @@ use crate::hls::playlist::{
 };
 use crate::hls::ticket::{Link, Seals};
 use crate::upstream::UpstreamError;
+use crate::upstream::body::FetchBody;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
@@ -33,6 +35,11 @@ use super::wanted::{LinkContext, TICKET_HERE};
 
 /// A playlist that is longer is rewritten beside the workers: with this many bytes it takes about a millisecond.
 const LONG: usize = 64 << 10;
+
+/// How much memory is held at once for a playlist of unknown length.
+const STEP: usize = 64 << 10;
+
+const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("a playlist over hls.playlist");
 
 /// What of a media server's headers a viewer gets. Its CORS, cookies, name and alternatives are not the viewer's business.
 const KEPT: [HeaderName; 6] = [
@@ -86,7 +93,7 @@ pub fn holds_playlist(fetched: &Fetched) -> bool {
 pub struct Readable {
     /// The playlist.
     pub rewritten: Rewritten,
-    /// Of `hls.playlist_memory`.
+    /// Of the half of `hls.playlist_memory` that is for reading and rewriting.
     pub held: Held,
 }
 
@@ -97,27 +104,17 @@ pub async fn playlist(
     links: &LinkContext,
     viewers_query: Option<&str>,
 ) -> Result<Readable, Failure> {
-    const TOO_LONG: UpstreamError = UpstreamError::WrongAnswer("a playlist over hls.playlist");
     let declared = fetched.headers.get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > gate.hls_config.playlist) {
         return Err(TOO_LONG.into());
     }
-    let most = declared.unwrap_or(gate.hls_config.playlist);
-    let mut held = gate.playlists.hold(most).ok_or(Failure::NoRoom)?;
+    let first = declared.unwrap_or(STEP);
+    let mut held = gate.playlists.hold(first).ok_or(Failure::NoRoom)?;
     let Fetched { body, target, .. } = fetched;
-    let body = Limited::new(body, gate.hls_config.playlist).collect();
     // All viewers wait for all of it, so that a server must not take its time with each piece.
-    let body = timeout(gate.timeouts.media_idle, body).await;
-    let body = body.map_err(|_| UpstreamError::TooLate)?;
-    let text = body.map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            TOO_LONG
-        } else {
-            UpstreamError::Unreachable
-        }
-    })?;
-    let text = text.to_bytes();
+    let text = timeout(gate.timeouts.media_idle, read(gate, body, &mut held)).await;
+    let text = text.map_err(|_| UpstreamError::TooLate)??;
     held.resize(text.len());
     let query = viewers_query.or(target.query()).map(str::to_owned);
     let rewriting = Rewriting {
@@ -134,6 +131,27 @@ pub async fn playlist(
         true => Ok(Readable { rewritten, held }),
         false => Err(Failure::NoRoom),
     }
+}
+
+/// Reads a body to its end. One that is longer than what is held for it takes more as it comes: a server that tells no length
+/// keeps no memory for the longest playlist that there may be.
+async fn read(gate: &Gate, mut body: FetchBody, held: &mut Held) -> Result<Bytes, Failure> {
+    let mut text = Pieces::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| UpstreamError::Unreachable)?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        text.push(data);
+        let length = text.remaining();
+        if length > gate.hls_config.playlist {
+            return Err(TOO_LONG.into());
+        }
+        if length > held.bytes() && !held.resize(length.next_multiple_of(STEP)) {
+            return Err(Failure::NoRoom);
+        }
+    }
+    Ok(text.copy_to_bytes(text.remaining()))
 }
 
 /// A playlist that is to be rewritten, with all that this takes.
