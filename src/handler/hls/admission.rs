@@ -30,7 +30,7 @@ use super::memory::Memory;
 use super::page::{comes, viewer, with_page};
 use super::wanted::Wanted;
 
-/// [`begin_at_once`], for which the check of the player may come a moment later.
+/// `begin_at_once`, for which the check of the player may come a moment later.
 pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
     let outcome = begin_at_once(gate, head, peer);
     let has_page = match &outcome {
@@ -133,7 +133,7 @@ fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'
     })
 }
 
-/// [`go_on_at_once`], for which the WebSocket of the player may come a moment later.
+/// `go_on_at_once`, for which the WebSocket of the player may come a moment later.
 pub async fn go_on(
     gate: &Gate,
     head: &Parts,
