@@ -89,10 +89,10 @@ fn a_viewer_that_takes_nothing_of_what_is_shared_is_let_go_and_the_others_get_it
         let gate = gate_with(server.address, &format!("{limits}\n{CACHE}"));
         let (_, segment) = begin(&gate);
         let stalled = stop_reading(&gate, &segment);
-        // It came first, so the fetch is what it began; that goes on.
-        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), LONG);
+        // It came first, so the fetch is what it began; for the other one it goes on.
         let other = get(gate.playback, &segment, &[HERE]);
         assert_eq!(other.body.len(), LONG);
+        assert_eq!(told.recv_timeout(PATIENCE).unwrap(), LONG);
         assert_eq!(told.try_recv().ok(), None, "one fetch for both");
         is_let_go(&gate);
         drop(stalled);
