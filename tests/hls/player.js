@@ -31,7 +31,7 @@ function start(url, how) {
 // "could not parse", though all that it was given is in order. It was seen where the new rendition's playlist was a segment
 // behind the one that it had just read, as cached playlists may be. A page that cares begins once more when
 // other playlists have come; tests look how often that was.
-function playNatively(url, again = 2) {
+function playNatively(url, again = 8) {
   video.onerror = () => {
     if (again > 0 && video.currentTime < FIRST_MOMENTS_S) {
       begunAgain += 1;
