@@ -318,14 +318,19 @@ impl Gate {
     /// Ends a session, and keeps it from going on in the process that comes next; how it is played, or `None` when there is no
     /// such session.
     pub fn kick(&self, id: SessionId) -> Option<Transport> {
-        let Some(playing) = self.sessions.find(id) else {
-            return self.hls.settle(id).then_some(Transport::Hls);
-        };
-        playing.end_in(Duration::ZERO, Kick::Operator);
+        let playing = self.sessions.find(id);
+        if let Some(playing) = &playing {
+            playing.end_in(Duration::ZERO, Kick::Operator);
+        }
         if let Some(session) = self.hls.find(id) {
             self.hls.look_at_end(&session);
         }
-        Some(playing.transport())
+        // Also where it played: an end that the next process undoes may have come first.
+        let settled = self.hls.settle(id);
+        match playing {
+            Some(playing) => Some(playing.transport()),
+            None => settled.then_some(Transport::Hls),
+        }
     }
 
     /// Whether it takes traffic.

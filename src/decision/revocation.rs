@@ -147,6 +147,12 @@ impl Revocation {
 pub struct Revocations(Vec<Revocation>);
 
 impl Revocations {
+    /// These, oldest first. Those that are over meet nothing; they are forgotten when one is added.
+    #[must_use]
+    pub fn of(list: Vec<Revocation>) -> Self {
+        Self(list)
+    }
+
     /// The first that meets a token.
     #[must_use]
     pub fn find(

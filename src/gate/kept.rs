@@ -131,12 +131,10 @@ fn salvage<T>(
 }
 
 fn restore_revocations(gate: &Gate, found: Found<Revocation>) {
-    let mut revocations = Revocations::default();
-    let mut next = found.number;
-    for revocation in found.good {
-        next = next.max(revocation.id.0.saturating_add(1));
-        revocations.add(revocation, clock::now());
-    }
+    let after = |one: &Revocation| one.id.0.saturating_add(1);
+    let next = found.good.iter().map(after).fold(found.number, u64::max);
+    // All of them, also those that are over by a clock that may be wrong at a start: the file is written anew behind this.
+    let revocations = Revocations::of(found.good);
     gate.next_revocation.store(next.max(1), Ordering::Relaxed);
     let mut shared = gate
         .revocations

@@ -302,6 +302,11 @@ impl HlsSessions {
 
     /// Remembers of a playback that is over why, and nothing else; whether it was among those that play.
     fn bury(&self, session: &HlsSession, kick: Kick) -> bool {
+        // One that made way or was quiet meanwhile is nothing to be remembered: its viewer is decided anew.
+        let plays = self.playing.get(&session.id);
+        if !plays.is_some_and(|one| std::ptr::eq(Arc::as_ptr(one.value()), session)) {
+            return false;
+        }
         let state = session.state();
         let remembered = Remembered {
             kick,

@@ -576,3 +576,24 @@ async fn requests_of_one_viewer_who_moved_are_one_move() {
     }
     assert_eq!(sessions.standing(&session, at(there)), Standing::Plays);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_quiet_is_not_remembered_by_a_request_that_still_holds_it() {
+    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    for makes_way in [false, true] {
+        let held = open(&sessions, 1).unwrap();
+        if makes_way {
+            (10..13).for_each(|name| drop(open(&sessions, name).unwrap()));
+        } else {
+            tokio::time::advance(2 * IDLE).await;
+            sessions.sweep();
+        }
+        let standing = sessions.standing(&held, at("192.0.2.1"));
+        assert!(matches!(standing, Standing::Over(_)), "{standing:?}");
+        assert_eq!(sessions.counts().over, 0, "its viewer is decided anew");
+        drop(open(&sessions, 1).unwrap());
+        tokio::time::advance(2 * IDLE).await;
+        sessions.sweep();
+    }
+}
