@@ -169,7 +169,8 @@ class Gate(Proxy):
 
     def values(self):
         http = f'http_servers = ["http://{self.origin}"]\nhttp_path = "/hls/{{stream}}/"' if self.row.hls else ""
-        hls = f"[hls]\ncache = {str(self.variant.cached).lower()}" if self.row.hls else ""
+        # One playback asks as fast as it can, which its pace would hold back; what a request costs is what is measured.
+        hls = f'[hls]\ncache = {str(self.variant.cached).lower()}\nown_playlists = "1GiB"' if self.row.hls else ""
         limits = f"workers = {self.variant.workers}"
         if self.variant.unsent:
             limits += f'\nunsent = "{self.variant.unsent}"'
