@@ -5,7 +5,7 @@
 
 #![no_main]
 
-#[path = "../../playlist_support/edge.rs"]
+#[path = "../../gate/support/edge.rs"]
 mod edge;
 
 use edge::{Edge, Piece, Place, links, open, pieces};
