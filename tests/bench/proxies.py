@@ -179,15 +179,18 @@ class Gate(Proxy):
     def cores(self):
         return PROXY_CORE if self.variant.workers == 1 else f"{RIG_CORE},{PROXY_CORE}"
 
+    def binary(self):
+        return self.tools.gate
+
     def command(self):
         secret = self.dir / "bench.secret"
         secret.write_text(base64.b64encode(SECRET).decode())
         secret.chmod(0o600)
         # The peers write no access log; the gate's is its info level.
-        return [self.tools.gate, "serve", "--log-level", "warn", "--config", self.config]
+        return [self.binary(), "serve", "--log-level", "warn", "--config", self.config]
 
     def token(self):
-        mint = [self.tools.gate, "token", "mint", "--config", self.config, "--stream", STREAM, "--for", "1h"]
+        mint = [self.binary(), "token", "mint", "--config", self.config, "--stream", STREAM, "--for", "1h"]
         answer = json.loads(subprocess.run(mint, check=True, capture_output=True).stdout)
         while "security" not in answer:
             answer = next(iter(answer.values()))
@@ -200,6 +203,15 @@ class Gate(Proxy):
         head, _, tail = token.rpartition("token=")
         start = tail.rfind(".") + 5
         return f"{head}token={tail[:start]}{'A' if tail[start] != 'A' else 'B'}{tail[start + 1:]}"
+
+
+class Before(Gate):
+    """Another build of the gate, to see what a change costs."""
+
+    name = "before"
+
+    def binary(self):
+        return self.tools.before
 
 
 class Nginx(Proxy):
@@ -295,7 +307,7 @@ class FloorSplice(Floor):
     name = "floor-splice"
 
 
-ALL = {proxy.name: proxy for proxy in (Gate, Nginx, HAProxy, Envoy, FloorCopy, FloorShared, FloorSplice)}
+ALL = {proxy.name: proxy for proxy in (Gate, Before, Nginx, HAProxy, Envoy, FloorCopy, FloorShared, FloorSplice)}
 
 
 class Tools:
@@ -311,6 +323,7 @@ class Tools:
         subprocess.run([*build, target / "rig", "--manifest-path", HERE / "rig/Cargo.toml"], check=True)
         self.rig = target / "rig/release/rig"
         self.gate = Path(os.environ.get("GATE", target / "release/h5gate"))
+        self.before = os.environ.get("BEFORE")
         if "gate" in wanted and "GATE" not in os.environ:
             subprocess.run([*build, target, "--bin", "h5gate", "--manifest-path", root / "Cargo.toml"], check=True)
         cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "h5gate-bench/envoy"

@@ -71,13 +71,13 @@ def lines(*heads):
 
 def table(results, cells, proxies):
     """`cells` are (row, variant)."""
-    compared = [name for name in ("nginx", "floor-copy", "floor-shared") if name in proxies]
+    compared = [name for name in ("before", "nginx", "floor-copy", "floor-shared") if name in proxies]
     text = lines("work", *proxies, *(f"gate ÷ {name}" for name in compared), "aim")
     for row, variant in cells:
         cell = (row.key, variant.name)
         # Where the gate alone was measured, the others' figures are those of the row above.
         others = (row.key, variant.name if variant.beside is None else variant.beside)
-        theirs = lambda name: costs(results, others, name)
+        theirs = lambda name: costs(results, cell if name == "before" else others, name)
         mine = costs(results, cell, "gate")
         figures = [figure(costs(results, cell, name).values()) for name in proxies]
         told = [figure(quotients(mine, theirs(name)), show_ratio) for name in compared]
