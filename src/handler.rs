@@ -3,11 +3,11 @@
 
 pub mod answer_socket;
 pub mod body;
-pub mod conversation;
 pub mod cut;
 pub mod dialling;
 pub mod first_playlist;
 pub mod hls;
+pub mod http_connection;
 pub mod in_band;
 pub mod record;
 
@@ -55,7 +55,7 @@ pub fn connection(
         let Some(opened) = beginning.await else {
             return;
         };
-        let conversation::Opened {
+        let http_connection::Opened {
             mut socket,
             early,
             verdict,
@@ -76,7 +76,7 @@ async fn converse(
     listener: ListenerConfig,
     incoming: Incoming,
     stop: CancellationToken,
-) -> Option<conversation::Opened> {
+) -> Option<http_connection::Opened> {
     let from = incoming.from();
     let policy = gate.policy();
     let is_listed = |address| policy.edge.neighbours.lists(address);
@@ -86,7 +86,7 @@ async fn converse(
     // A connection must not keep a policy, and the keys in it, that a reload has replaced.
     drop(policy);
     match prepared {
-        Ok(accepted) => conversation::hold(&gate, &listener, accepted, stop).await,
+        Ok(accepted) => http_connection::hold(&gate, &listener, accepted, stop).await,
         Err(error) => {
             tracing::debug!(%from, %error, "connection refused");
             None
