@@ -4,12 +4,11 @@
 pub mod answer_socket;
 pub mod body;
 pub mod cut;
-pub mod dialling;
 pub mod first_playlist;
 pub mod hls;
 pub mod http_connection;
-pub mod in_band;
 pub mod record;
+pub mod websocket;
 
 use std::sync::Arc;
 
@@ -39,8 +38,8 @@ use crate::session::seats::Content;
 use crate::session::{Newcomer, Transport};
 use crate::token::{Presented, Security};
 use crate::upstream::head::{HeadParts, RequestHead};
-use dialling::{NoServer, dial};
-use in_band::InBand;
+use websocket::dialling::{NoServer, dial};
+use websocket::switch::InBand;
 
 /// One connection, from the socket to its end.
 pub fn connection(

@@ -20,7 +20,7 @@ use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
 use crate::upstream::UpstreamError;
 
-use super::dialling::NoServer;
+use super::websocket::dialling::NoServer;
 use super::{Playback, Refused};
 
 const GRANTED: Verdict = Verdict {

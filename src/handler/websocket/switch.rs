@@ -12,7 +12,7 @@ use crate::session::guard::{PendingId, SessionGuard};
 use crate::session::id::Receipt;
 use crate::token::Security;
 
-use super::{permit, record, still_valid};
+use super::super::{permit, record, still_valid};
 
 /// What a connection's switches are decided by.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use crate::relay::Cause;
 use crate::session::guard::SessionGuard;
 use crate::upstream::{UpstreamConn, UpstreamError};
 
-use super::Playback;
+use super::super::Playback;
 
 /// How long a viewer waits for the end of a long outage. It is told of it before its player's retry counter resets, after
 /// 200 ms on an open socket (protocol.md 3).

@@ -1,0 +1,4 @@
+//! Playback over a WebSocket.
+
+pub mod dialling;
+pub mod switch;
