@@ -144,7 +144,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         }
         background.spawn(keep_watch(Arc::clone(&gate)));
         background.spawn(keep_names_fresh(Arc::clone(&gate), looked_up.is_ok()));
-        background.spawn(handler::hls::keep_house(Arc::clone(&gate)));
+        background.spawn(handler::hls::maintain(Arc::clone(&gate)));
         if let Some(beside) = beside {
             background.spawn(beside);
         }
@@ -223,7 +223,7 @@ async fn work(
 ) {
     let connections = TaskTracker::new();
     let accepting = TaskTracker::new();
-    accepting.spawn(handler::hls::keep_thread(stop.clone()));
+    accepting.spawn(handler::hls::maintain_worker(stop.clone()));
     for (socket, listener) in sockets {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,

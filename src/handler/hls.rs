@@ -6,7 +6,7 @@ pub mod admitted;
 pub mod begun;
 pub mod content;
 pub mod fetching;
-pub mod house;
+pub mod maintenance;
 pub mod memory;
 pub mod page;
 pub mod range;
@@ -28,7 +28,7 @@ use super::Refused;
 use super::body::AnswerBody;
 use admission::{begin, go_on};
 use content::content;
-pub use house::{keep_house, keep_thread};
+pub use maintenance::{maintain, maintain_worker};
 use memory::Memory;
 use wanted::Wanted;
 

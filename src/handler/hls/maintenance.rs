@@ -22,7 +22,7 @@ const TIDY: Duration = Duration::from_secs(5);
 const SAVE_EVERY: u32 = 5;
 
 /// Runs until the process ends.
-pub async fn keep_house(gate: Arc<Gate>) {
+pub async fn maintain(gate: Arc<Gate>) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for turn in 1_u32.. {
@@ -40,9 +40,9 @@ pub async fn keep_house(gate: Arc<Gate>) {
     }
 }
 
-/// Runs on each worker until `stop`: connections to media servers that nobody has used lately, or that the server has
-/// closed, do not wait for the next request to be noticed.
-pub async fn keep_thread(stop: CancellationToken) {
+/// Runs on each worker until `stop`: kept connections to media servers that no request has used lately, or that the server
+/// has closed, are closed here and not first at the next request.
+pub async fn maintain_worker(stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
