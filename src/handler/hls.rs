@@ -7,10 +7,10 @@ pub mod begun;
 pub mod content;
 pub mod fetching;
 pub mod maintenance;
+pub mod media_request;
 pub mod memory;
 pub mod page;
 pub mod range;
-pub mod wanted;
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ use super::body::AnswerBody;
 use admission::{begin, go_on};
 use content::content;
 pub use maintenance::{maintain, maintain_worker};
+use media_request::MediaRequest;
 use memory::Memory;
-use wanted::Wanted;
 
 /// Why a request is not answered with media.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub async fn answer(
         }
         HttpTarget::Progressive => {
             let begun = begin(gate, head, peer).await?;
-            let wanted = Wanted::progressive(gate, &begun.admitted, &begun.query());
+            let wanted = MediaRequest::progressive(gate, &begun.admitted, &begun.query());
             content(gate, &begun.admitted, head, &wanted).await
         }
         HttpTarget::Link(link) => {

@@ -26,9 +26,9 @@ use super::super::{Refused, random_wide, record, still_valid};
 use super::Trouble;
 use super::admitted::Admitted;
 use super::begun::Begun;
+use super::media_request::MediaRequest;
 use super::memory::Memory;
 use super::page::{comes, viewer, with_page};
-use super::wanted::Wanted;
 
 /// `begin_at_once`, for which the check of the player may come a moment later.
 pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
@@ -140,7 +140,7 @@ pub async fn go_on(
     peer: Peer,
     link: LinkPath<'_>,
     memory: &Memory,
-) -> Result<(Admitted, Wanted), Trouble> {
+) -> Result<(Admitted, MediaRequest), Trouble> {
     let outcome = go_on_at_once(gate, head, peer, link, memory);
     let has_page = match &outcome {
         Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
@@ -168,7 +168,7 @@ fn go_on_at_once(
     peer: Peer,
     link: LinkPath<'_>,
     memory: &Memory,
-) -> Result<(Admitted, Wanted), Trouble> {
+) -> Result<(Admitted, MediaRequest), Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let opened = memory.open(&policy, link.ticket);
@@ -187,7 +187,7 @@ fn go_on_at_once(
         referer: Referer::of_http(&head.headers),
         inherited: false,
     };
-    let wanted = Wanted::link(&policy.seals, owner, &facts, head.uri.query(), link);
+    let wanted = MediaRequest::link(&policy.seals, owner, &facts, head.uri.query(), link);
     let wanted = wanted.map_err(|denial| Refused {
         denial,
         address,

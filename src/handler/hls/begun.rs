@@ -11,7 +11,7 @@ use crate::request::query::Query;
 use super::super::Refused;
 use super::Trouble;
 use super::admitted::Admitted;
-use super::wanted::Wanted;
+use super::media_request::MediaRequest;
 
 /// A playback that begins, or whose first URL was opened again.
 #[derive(Debug)]
@@ -35,11 +35,16 @@ impl Begun<'_> {
     }
 
     /// The playlist that it begins with.
-    pub fn playlist(&self, gate: &Gate) -> Result<Wanted, Trouble> {
+    pub fn playlist(&self, gate: &Gate) -> Result<MediaRequest, Trouble> {
         // Its token has just been verified, so there is a key to seal with.
         let ticket = self.policy.seals.write(&self.ticket);
         let ticket = ticket
             .ok_or_else(|| Refused::unnamed(Reason::Ticket, self.admitted.permit.address()))?;
-        Ok(Wanted::playlist(gate, &self.admitted, &self.query, ticket))
+        Ok(MediaRequest::playlist(
+            gate,
+            &self.admitted,
+            &self.query,
+            ticket,
+        ))
     }
 }

@@ -36,8 +36,8 @@ use super::admitted::Admitted;
 use super::fetching::{
     Readable, fill, holds_playlist, kept_headers, note, playlist, playlist_headers, tickets,
 };
+use super::media_request::{MediaRequest, TICKET_HERE, patience};
 use super::range::{ByteRange, is_of_the_same};
-use super::wanted::{TICKET_HERE, Wanted, patience};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
@@ -50,7 +50,7 @@ pub async fn content(
     gate: &Arc<Gate>,
     admitted: &Admitted,
     head: &Parts,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
 ) -> Result<Response<AnswerBody>, Trouble> {
     // Whoever waits for the media server is not quiet, however long it takes, and makes way for nobody.
     let answering = admitted.session.answer(admitted.address);
@@ -81,7 +81,7 @@ pub async fn content(
 fn for_viewer(
     admitted: &Admitted,
     response: Response<AnswerBody>,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
     tickets: Option<usize>,
 ) -> Result<Response<AnswerBody>, Trouble> {
     let Some(ticket) = wanted
@@ -108,7 +108,7 @@ fn for_viewer(
 
 /// Whether the answer to this request is fetched for all. Part of a body is asked for by the viewer itself; but `bytes=0-`,
 /// which some players send with everything, asks for all of it. For a HEAD no body is fetched at all.
-fn is_for_all(head: &Parts, wanted: &Wanted) -> bool {
+fn is_for_all(head: &Parts, wanted: &MediaRequest) -> bool {
     let whole = head
         .headers
         .get(RANGE)
@@ -127,7 +127,7 @@ type Shared = (Arc<SharedHead>, SharedReader);
 type SharedReader = Reader<Arc<SharedHead>, Failure>;
 
 /// What is held whole.
-async fn held(cache: &Cache, wanted: &Wanted) -> Option<Shared> {
+async fn held(cache: &Cache, wanted: &MediaRequest) -> Option<Shared> {
     held_as(cache, wanted.key(Directives::default())).await
 }
 
@@ -143,7 +143,7 @@ async fn share(
     gate: &Arc<Gate>,
     cache: &Arc<Cache>,
     admitted: &Admitted,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
     target: &str,
 ) -> Result<Option<Shared>, Trouble> {
     if wanted.asked.is_plain() {
@@ -176,7 +176,7 @@ async fn share(
 }
 
 /// What of a viewer's wish the playlist is asked for with.
-fn in_reach(known: Option<&Known>, wanted: &Wanted) -> Result<Directives, Trouble> {
+fn in_reach(known: Option<&Known>, wanted: &MediaRequest) -> Result<Directives, Trouble> {
     match known.map(|known| known.reload.reach(wanted.asked)) {
         // The playlist as it is says what may be waited for.
         None => Ok(Directives::default()),
@@ -190,7 +190,7 @@ async fn share_one(
     gate: &Arc<Gate>,
     cache: &Arc<Cache>,
     admitted: &Admitted,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
     target: &str,
     directives: Directives,
 ) -> Result<Option<Shared>, Trouble> {
@@ -230,7 +230,7 @@ fn read_along(
     gate: &Arc<Gate>,
     cache: &Arc<Cache>,
     admitted: &Admitted,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
     target: &str,
     directives: Directives,
 ) -> Result<Option<SharedReader>, Trouble> {
@@ -333,7 +333,7 @@ async fn alone(
     admitted: &Admitted,
     mut answering: Answering,
     head: &Parts,
-    wanted: &Wanted,
+    wanted: &MediaRequest,
 ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
     let session = &admitted.session;
     let place = gate.reloads.place(&wanted.key(Directives::default()));

@@ -31,7 +31,7 @@ use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
 use super::super::first_playlist::places;
-use super::wanted::{LinkContext, TICKET_HERE};
+use super::media_request::{LinkContext, TICKET_HERE};
 
 /// A playlist that is longer is rewritten beside the workers: with this many bytes it takes about a millisecond.
 const LONG: usize = 64 << 10;

@@ -19,7 +19,7 @@ use crate::token::{Owner, StreamName};
 use super::Trouble;
 use super::admitted::Admitted;
 use super::begun::Begun;
-use super::wanted::Wanted;
+use super::media_request::MediaRequest;
 
 /// The longest target or ticket that is remembered, in bytes; those of players are a tenth of it.
 const LONGEST: usize = 4096;
@@ -47,7 +47,7 @@ pub struct First {
     stream: StreamName,
     url: RtmpUrl,
     /// What it asks for.
-    pub wanted: Wanted,
+    pub wanted: MediaRequest,
 }
 
 impl Memory {

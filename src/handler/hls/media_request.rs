@@ -28,7 +28,7 @@ pub static TICKET_HERE: LazyLock<String> =
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]
-pub struct Wanted {
+pub struct MediaRequest {
     /// Path and query for this viewer alone, without what it asks of a reload.
     pub alone: String,
     /// The same with nothing of the viewer in it, for an answer that many share; `None` where each has an answer of its own.
@@ -76,7 +76,7 @@ impl LinkContext {
     }
 }
 
-impl Wanted {
+impl MediaRequest {
     /// The file without an end. It is never shared.
     pub fn progressive(gate: &Gate, admitted: &Admitted, query: &str) -> Self {
         let permit = &admitted.permit;
