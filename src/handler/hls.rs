@@ -4,11 +4,11 @@
 pub mod admission;
 pub mod admitted;
 pub mod begun;
+pub mod connection_cache;
 pub mod content;
 pub mod fetching;
 pub mod maintenance;
 pub mod media_request;
-pub mod memory;
 pub mod page;
 pub mod range;
 
@@ -27,10 +27,10 @@ use crate::upstream::UpstreamError;
 use super::Refused;
 use super::body::AnswerBody;
 use admission::{begin, go_on};
+use connection_cache::ConnectionCache;
 use content::content;
 pub use maintenance::{maintain, maintain_worker};
 use media_request::MediaRequest;
-use memory::Memory;
 
 /// Why a request is not answered with media.
 #[derive(Debug)]
@@ -64,13 +64,13 @@ pub async fn answer(
     head: &Parts,
     peer: Peer,
     target: HttpTarget<'_>,
-    memory: &Memory,
+    cache: &ConnectionCache,
 ) -> Result<Response<AnswerBody>, Trouble> {
     match target {
         HttpTarget::Playlist => {
-            let (admitted, first) = match memory.again(gate, head, peer) {
+            let (admitted, first) = match cache.again(gate, head, peer) {
                 Some(playing) => playing,
-                None => memory.keep(gate, head, begin(gate, head, peer).await?)?,
+                None => cache.keep(gate, head, begin(gate, head, peer).await?)?,
             };
             content(gate, &admitted, head, &first.wanted).await
         }
@@ -80,7 +80,7 @@ pub async fn answer(
             content(gate, &begun.admitted, head, &wanted).await
         }
         HttpTarget::Link(link) => {
-            let (admitted, wanted) = go_on(gate, head, peer, link, memory).await?;
+            let (admitted, wanted) = go_on(gate, head, peer, link, cache).await?;
             content(gate, &admitted, head, &wanted).await
         }
     }

@@ -39,7 +39,7 @@ use crate::upstream::UpstreamError;
 
 use super::answer_socket::AnswerSocket;
 use super::body::AnswerBody;
-use super::hls::memory::Memory;
+use super::hls::connection_cache::ConnectionCache;
 use super::hls::{self, Trouble};
 use super::{Verdict, judge, random, record};
 
@@ -74,7 +74,7 @@ struct Shared {
     /// Set with the verdict: our 101 waits for what follows it.
     decided: AtomicBool,
     /// What was shown over HTTP.
-    memory: Memory,
+    hls_cache: ConnectionCache,
     /// A complete head has been read.
     heard: AtomicBool,
     /// How often it was refused.
@@ -113,7 +113,7 @@ pub async fn hold(
     let shared = Arc::new(Shared {
         verdict: Mutex::new(None),
         decided: AtomicBool::new(false),
-        memory: Memory::default(),
+        hls_cache: ConnectionCache::default(),
         heard: AtomicBool::new(false),
         pace: Mutex::new(Pace::new(Instant::now())),
     });
@@ -209,7 +209,7 @@ async fn answer(
     }
     let target = HttpTarget::read(head.uri.path()).filter(|_| listener.playback);
     match target {
-        Some(target) => http_playback(gate, &head, peer, target, &shared.memory).await,
+        Some(target) => http_playback(gate, &head, peer, target, &shared.hls_cache).await,
         None => answer_whole(gate, listener, peer, &head, shared).map(AnswerBody::from),
     }
 }
@@ -220,7 +220,7 @@ async fn http_playback(
     head: &Parts,
     peer: Peer,
     target: HttpTarget<'_>,
-    memory: &Memory,
+    cache: &ConnectionCache,
 ) -> Response<AnswerBody> {
     match (&head.method, strict::check_no_body(head)) {
         (_, Err(error)) => return reject(gate, error).map(AnswerBody::from),
@@ -229,7 +229,7 @@ async fn http_playback(
         _ => return reject(gate, Rejection::Method).map(AnswerBody::from),
     }
     // Boxed: a WebSocket's connection does not carry the room for it.
-    let answered = Box::pin(hls::answer(gate, head, peer, target, memory)).await;
+    let answered = Box::pin(hls::answer(gate, head, peer, target, cache)).await;
     let mut response = answered.unwrap_or_else(|trouble| {
         let address = || gate.policy().edge.neighbours.client(peer, &head.headers);
         let receipt = Receipt::new(random());

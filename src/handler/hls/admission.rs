@@ -26,8 +26,8 @@ use super::super::{Refused, random_wide, record, still_valid};
 use super::Trouble;
 use super::admitted::Admitted;
 use super::begun::Begun;
+use super::connection_cache::ConnectionCache;
 use super::media_request::MediaRequest;
-use super::memory::Memory;
 use super::page::{comes, viewer, with_page};
 
 /// `begin_at_once`, for which the check of the player may come a moment later.
@@ -139,12 +139,12 @@ pub async fn go_on(
     head: &Parts,
     peer: Peer,
     link: LinkPath<'_>,
-    memory: &Memory,
+    cache: &ConnectionCache,
 ) -> Result<(Admitted, MediaRequest), Trouble> {
-    let outcome = go_on_at_once(gate, head, peer, link, memory);
+    let outcome = go_on_at_once(gate, head, peer, link, cache);
     let has_page = match &outcome {
         Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
-            let opened = memory.open(&gate.policy(), link.ticket);
+            let opened = cache.open(&gate.policy(), link.ticket);
             let viewer = opened.ok().and_then(|opened| {
                 let Ticket {
                     player, security, ..
@@ -156,7 +156,7 @@ pub async fn go_on(
         _ => false,
     };
     match has_page {
-        true => go_on_at_once(gate, head, peer, link, memory),
+        true => go_on_at_once(gate, head, peer, link, cache),
         false => outcome,
     }
 }
@@ -167,11 +167,11 @@ fn go_on_at_once(
     head: &Parts,
     peer: Peer,
     link: LinkPath<'_>,
-    memory: &Memory,
+    cache: &ConnectionCache,
 ) -> Result<(Admitted, MediaRequest), Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
-    let opened = memory.open(&policy, link.ticket);
+    let opened = cache.open(&policy, link.ticket);
     let opened = opened.map_err(|_| Refused::unnamed(Reason::Ticket, address))?;
     let OpenTicket { ticket, owner } = &*opened;
     let playing = gate.hls.find(ticket.session);

@@ -1,6 +1,6 @@
-//! What a connection has shown before. Players ask for one playlist again and again on one connection, and for all else
-//! under one ticket: what follows from the same bytes by the same policy is not worked out anew. What depends on the
-//! moment, such as whether the playback still plays and at this place, is asked each time.
+//! What the last requests of one connection came to. Players ask for one playlist again and again on one connection, and
+//! for all else under one ticket: what follows from the same bytes by the same policy is not worked out anew. What depends
+//! on the moment, such as whether the playback still plays and at this place, is asked each time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -21,16 +21,16 @@ use super::admitted::Admitted;
 use super::begun::Begun;
 use super::media_request::MediaRequest;
 
-/// The longest target or ticket that is remembered, in bytes; those of players are a tenth of it.
+/// The longest target or ticket that is kept, in bytes; those of players are a tenth of it.
 const LONGEST: usize = 4096;
 
-/// The memory of one connection: its last first playlist and its last ticket.
+/// Of one connection: the first playlist and the ticket that it asked with last.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<Shown>);
+pub struct ConnectionCache(Mutex<Cached>);
 
 #[derive(Debug, Default)]
-struct Shown {
-    /// Of which all the rest is. It is not kept alive: keys that a reload has replaced must go.
+struct Cached {
+    /// By which all the rest was found. It is not kept alive: keys that a reload has replaced must go.
     policy: Weak<Policy>,
     first: Option<Arc<First>>,
     ticket: Option<(Box<str>, Arc<OpenTicket>)>,
@@ -50,7 +50,7 @@ pub struct First {
     pub wanted: MediaRequest,
 }
 
-impl Memory {
+impl ConnectionCache {
     /// The playback that the same request was a part of before, if it still is.
     pub fn again(&self, gate: &Gate, head: &Parts, peer: Peer) -> Option<(Admitted, Arc<First>)> {
         let policy = gate.policy();
@@ -70,7 +70,7 @@ impl Memory {
         Some((admitted, first))
     }
 
-    /// Remembers what a playback begins with.
+    /// Keeps what a playback begins with.
     pub fn keep(
         &self,
         gate: &Gate,
@@ -103,28 +103,28 @@ impl Memory {
 
     /// Reads a ticket and checks its seal.
     pub fn open(&self, policy: &Arc<Policy>, text: &str) -> Result<Arc<OpenTicket>, TicketError> {
-        let mut shown = self.of(policy);
-        if let Some((_, ticket)) = shown.ticket.as_ref().filter(|(known, _)| **known == *text) {
+        let mut cached = self.of(policy);
+        if let Some((_, ticket)) = cached.ticket.as_ref().filter(|(known, _)| **known == *text) {
             return Ok(Arc::clone(ticket));
         }
         let ticket = Arc::new(policy.seals.open(text)?);
         if text.len() <= LONGEST {
-            shown.ticket = Some((text.into(), Arc::clone(&ticket)));
+            cached.ticket = Some((text.into(), Arc::clone(&ticket)));
         }
         Ok(ticket)
     }
 
-    /// What was shown under this policy.
-    fn of(&self, policy: &Arc<Policy>) -> MutexGuard<'_, Shown> {
+    /// What was cached under this policy; nothing of another one.
+    fn of(&self, policy: &Arc<Policy>) -> MutexGuard<'_, Cached> {
         // Every change of it is complete before anything that could panic.
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.policy.as_ptr() != Arc::as_ptr(policy) {
-            *shown = Shown {
+        let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.policy.as_ptr() != Arc::as_ptr(policy) {
+            *cached = Cached {
                 policy: Arc::downgrade(policy),
-                ..Shown::default()
+                ..Cached::default()
             };
         }
-        shown
+        cached
     }
 }
 
