@@ -3,9 +3,9 @@
 
 pub mod admission;
 pub mod admitted;
-pub mod begun;
 pub mod connection_cache;
 pub mod content;
+pub mod entry;
 pub mod fetching;
 pub mod maintenance;
 pub mod media_request;
@@ -75,9 +75,9 @@ pub async fn answer(
             content(gate, &admitted, head, &first.wanted).await
         }
         HttpTarget::Progressive => {
-            let begun = begin(gate, head, peer).await?;
-            let wanted = MediaRequest::progressive(gate, &begun.admitted, &begun.query());
-            content(gate, &begun.admitted, head, &wanted).await
+            let entry = begin(gate, head, peer).await?;
+            let wanted = MediaRequest::progressive(gate, &entry.admitted, &entry.query());
+            content(gate, &entry.admitted, head, &wanted).await
         }
         HttpTarget::Link(link) => {
             let (admitted, wanted) = go_on(gate, head, peer, link, cache).await?;

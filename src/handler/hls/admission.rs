@@ -25,13 +25,13 @@ use crate::token::{Claims, Presented};
 use super::super::{Refused, random_wide, record, still_valid};
 use super::Trouble;
 use super::admitted::Admitted;
-use super::begun::Begun;
 use super::connection_cache::ConnectionCache;
+use super::entry::Entry;
 use super::media_request::MediaRequest;
 use super::page::{comes, viewer, with_page};
 
 /// `begin_at_once`, for which the check of the player may come a moment later.
-pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
+pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'a>, Trouble> {
     let outcome = begin_at_once(gate, head, peer);
     let has_page = match &outcome {
         Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
@@ -49,7 +49,7 @@ pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun
 }
 
 /// A request with a token: a start, unless the playback is known by it and goes on.
-fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'a>, Trouble> {
+fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'a>, Trouble> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
@@ -118,7 +118,7 @@ fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Begun<'
     } else {
         first.session()
     };
-    Ok(Begun {
+    Ok(Entry {
         identities: (first, here),
         ticket: Ticket {
             session,

@@ -18,7 +18,7 @@ use crate::token::{Owner, StreamName};
 
 use super::Trouble;
 use super::admitted::Admitted;
-use super::begun::Begun;
+use super::entry::Entry;
 use super::media_request::MediaRequest;
 
 /// The longest target or ticket that is kept, in bytes; those of players are a tenth of it.
@@ -75,15 +75,15 @@ impl ConnectionCache {
         &self,
         gate: &Gate,
         head: &Parts,
-        begun: Begun<'_>,
+        entry: Entry<'_>,
     ) -> Result<(Admitted, Arc<First>), Trouble> {
-        let wanted = begun.playlist(gate)?;
-        let Begun {
+        let wanted = entry.playlist(gate)?;
+        let Entry {
             admitted,
             policy,
             identities,
             ..
-        } = begun;
+        } = entry;
         let permit = &admitted.permit;
         let first = Arc::new(First {
             target: target(head).into(),

@@ -1,4 +1,4 @@
-//! A playback that begins, and the playlist that it begins with.
+//! The entry of a playback: a request with a token, and the playlist that it is answered with.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::Trouble;
 use super::admitted::Admitted;
 use super::media_request::MediaRequest;
 
-/// A playback that begins, or whose first URL was opened again.
+/// An admitted request for the entry: the playback begins with it, or its first URL was opened again.
 #[derive(Debug)]
-pub struct Begun<'a> {
-    /// Who may be answered.
+pub struct Entry<'a> {
+    /// The playback.
     pub admitted: Admitted,
-    /// By what was decided.
+    /// The policy that decided.
     pub policy: Arc<Policy>,
     /// What the playback is known by everywhere, and here.
     pub identities: (Identity, Identity),
@@ -28,7 +28,7 @@ pub struct Begun<'a> {
     pub query: Query<'a>,
 }
 
-impl Begun<'_> {
+impl Entry<'_> {
     /// The query for the media server.
     pub fn query(&self) -> String {
         self.query.rebuild(self.admitted.permit.url())
