@@ -4,6 +4,7 @@
 //! here from what was read. No keys, no clock, no status codes.
 
 pub mod client_address;
+pub mod endpoint;
 pub mod handshake;
 pub mod http_playback;
 pub mod query;

@@ -20,8 +20,8 @@ use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
 use crate::upstream::UpstreamError;
 
-use super::websocket::dialling::NoServer;
-use super::{Playback, Refused};
+use super::refused::Refused;
+use super::websocket::{NoServer, Playback};
 
 const GRANTED: Verdict = Verdict {
     verdict: "granted",

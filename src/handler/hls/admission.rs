@@ -1,55 +1,147 @@
-//! Steps 2 to 5 for HTTP: which playback a request belongs to, and whether it may go on.
+//! HLS, steps 3 to 5: which playback a request belongs to, and whether it may go on.
 
+use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
 
 use crate::clock;
+use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
-use crate::decision::{Facts, decide, resume};
 use crate::gate::{Gate, Policy};
 use crate::hls::identity::{FirstUrl, Identity};
 use crate::hls::playback::{HlsSession, Standing};
 use crate::hls::playbacks::Known;
 use crate::hls::ticket::{OpenTicket, Ticket};
 use crate::listener::Peer;
-use crate::request::http_playback::LinkPath;
+use crate::request::http_playback::{HttpTarget, LinkPath};
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
+use crate::session::guard::Kick;
 use crate::session::id::SessionId;
 use crate::session::seats::Content;
 use crate::session::{Newcomer, Transport};
-use crate::token::{Claims, Presented};
+use crate::token::Claims;
 
-use super::super::{Refused, random_wide, record, still_valid};
-use super::Trouble;
+use super::super::authorization::Authorization;
+use super::super::http_connection::HttpConnection;
+use super::super::refused::Refused;
+use super::super::{names, record};
+use super::NotAdmitted;
 use super::admitted::Admitted;
-use super::connection_cache::ConnectionCache;
+use super::connection_cache::{CachedEntry, ConnectionCache};
 use super::entry::Entry;
 use super::media_request::MediaRequest;
 use super::page::{comes, viewer, with_page};
 
-/// `begin_at_once`, for which the check of the player may come a moment later.
-pub async fn begin<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'a>, Trouble> {
-    let outcome = begin_at_once(gate, head, peer);
-    let has_page = match &outcome {
-        Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
-            let request = refused.request.as_deref();
-            let viewer = request
-                .and_then(|request| viewer(&request.player, &request.security, request.address));
-            comes(gate, viewer).await
+/// What an admitted request asks of the media server.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a request has one of them, and only while it is answered"
+)]
+#[derive(Debug)]
+pub enum Media {
+    /// A playlist that a playback begins with, which its connection keeps.
+    Entry(Arc<CachedEntry>),
+    /// Anything else.
+    Other(MediaRequest),
+}
+
+impl Deref for Media {
+    type Target = MediaRequest;
+
+    fn deref(&self) -> &MediaRequest {
+        match self {
+            Self::Entry(entry) => &entry.media,
+            Self::Other(media) => media,
         }
-        _ => false,
+    }
+}
+
+/// Admits a GET or HEAD: to the playback that begins with it, or to the one that it is a part of.
+pub async fn admit(
+    gate: &Gate,
+    connection: &HttpConnection,
+    head: &Parts,
+    target: HttpTarget<'_>,
+) -> Result<(Admitted, Media), NotAdmitted> {
+    let (peer, cache) = (connection.peer, &connection.hls_cache);
+    match target {
+        HttpTarget::Playlist => {
+            let (admitted, entry) = match cache.find(gate, peer, head) {
+                Some(found) => found,
+                None => cache.keep(gate, head, enter(gate, peer, head).await?)?,
+            };
+            Ok((admitted, Media::Entry(entry)))
+        }
+        HttpTarget::Progressive => {
+            let entry = enter(gate, peer, head).await?;
+            let media = MediaRequest::progressive(gate, &entry.admitted, &entry.query());
+            Ok((entry.admitted, Media::Other(media)))
+        }
+        HttpTarget::Link(link) => {
+            let (admitted, media) = follow(gate, peer, head, link, cache).await?;
+            Ok((admitted, Media::Other(media)))
+        }
+    }
+}
+
+/// Admits a request with a token. The WebSocket that tells the page of its player may come a moment later.
+async fn enter<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
+    let outcome = enter_at_once(gate, peer, head);
+    let Some(refused) = for_want_of_a_page(&outcome) else {
+        return outcome;
     };
-    match has_page {
-        true => begin_at_once(gate, head, peer),
+    let request = refused.request.as_deref();
+    let viewer = request.and_then(|r| viewer(&r.player, &r.security, r.address));
+    match comes(gate, viewer).await {
+        true => enter_at_once(gate, peer, head),
         false => outcome,
     }
 }
 
+/// Admits a request under a ticket. The WebSocket that tells the page of its player may come a moment later.
+async fn follow(
+    gate: &Gate,
+    peer: Peer,
+    head: &Parts,
+    link: LinkPath<'_>,
+    cache: &ConnectionCache,
+) -> Result<(Admitted, MediaRequest), NotAdmitted> {
+    let policy = gate.policy();
+    let outcome = follow_at_once(gate, &policy, peer, head, link, cache);
+    let Some(refused) = for_want_of_a_page(&outcome) else {
+        return outcome;
+    };
+    let opened = cache.open(&policy, link.ticket);
+    // A request that waits must not keep a policy that a reload has replaced.
+    drop(policy);
+    let viewer = opened.ok().and_then(|opened| {
+        let Ticket {
+            player, security, ..
+        } = &opened.ticket;
+        viewer(player, security, refused.address)
+    });
+    match comes(gate, viewer).await {
+        true => follow_at_once(gate, &gate.policy(), peer, head, link, cache),
+        false => outcome,
+    }
+}
+
+/// The refusal of a request that lacks nothing but its page.
+fn for_want_of_a_page<T>(outcome: &Result<T, NotAdmitted>) -> Option<&Refused> {
+    match outcome {
+        Err(NotAdmitted::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
+            Some(refused)
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
 /// A request with a token: a start, unless the playback is known by it and goes on.
-fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'a>, Trouble> {
+fn enter_at_once<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
@@ -66,9 +158,11 @@ fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'
         address,
         request: Some(Box::new(request.clone())),
     };
-    let security = Presented::from(&request.security);
-    let verified = policy.keyring.verify(security);
-    let claims = verified.map_err(|error| refused(error.into()))?;
+    let authorization = Authorization {
+        gate,
+        policy: &policy,
+    };
+    let claims = authorization.verify(&request.security).map_err(refused)?;
     let page = || {
         gate.pages
             .find(&viewer(&request.player, &request.security, address)?)
@@ -83,33 +177,38 @@ fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'
     };
     let (first, here) = url.identities(&gate.hls.bind().place(address));
     let opening = Opening {
-        gate,
+        authorization,
         alias: None,
         player: &request.player,
     };
-    let start = |id, alias, claims| {
-        let opening = Opening { alias, ..opening };
-        opening.start(id, &policy, claims, &facts)
-    };
-    // Whoever mints may have sealed a ticket with this name for something else.
+    // A minter may have sealed a ticket with this name for something else.
     let owner = claims.owner.clone();
     let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
-    let known = gate.hls.known(first, here, address);
-    let admitted = match known {
+    let admitted = match gate.hls.known(first, here, address) {
         Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session, address) {
             Some(admitted) => Ok(admitted),
-            None => start(first.session(), None, claims),
+            None => opening.start(first.session(), claims, &facts),
         },
-        Known::Over(id, kick) => return Err(Trouble::Over(id, kick)),
+        Known::Over(session, kick) => {
+            return Err(NotAdmitted::Over {
+                session,
+                kick,
+                address,
+            });
+        }
         Known::Joinable(session) if is_ours(&session) => {
-            go_along(gate, &policy, session, claims, &facts)
+            move_here(authorization, session, claims, &facts)
         }
-        Known::Dormant(id) => opening.wake(id, claims, &facts),
+        Known::Dormant(id) => opening.resume(id, claims, &facts),
         Known::Taken | Known::Plays(_) | Known::Joinable(_) => {
-            start(SessionId::new(random_wide()), Some(here), claims)
+            let opening = Opening {
+                alias: Some(here),
+                ..opening
+            };
+            opening.start(names::session(), claims, &facts)
         }
-        Known::Nothing => start(first.session(), None, claims),
-        Known::Nowhere => opening.once(&policy, claims, &facts),
+        Known::Nothing => opening.start(first.session(), claims, &facts),
+        Known::Nowhere => opening.once(claims, &facts),
     };
     let admitted = admitted.map_err(refused)?;
     // The name of a single request would make other links of each answer.
@@ -133,45 +232,17 @@ fn begin_at_once<'a>(gate: &Gate, head: &'a Parts, peer: Peer) -> Result<Entry<'
     })
 }
 
-/// `go_on_at_once`, for which the WebSocket of the player may come a moment later.
-pub async fn go_on(
-    gate: &Gate,
-    head: &Parts,
-    peer: Peer,
-    link: LinkPath<'_>,
-    cache: &ConnectionCache,
-) -> Result<(Admitted, MediaRequest), Trouble> {
-    let outcome = go_on_at_once(gate, head, peer, link, cache);
-    let has_page = match &outcome {
-        Err(Trouble::Refused(refused)) if refused.denial.is_for_want_of_a_page() => {
-            let opened = cache.open(&gate.policy(), link.ticket);
-            let viewer = opened.ok().and_then(|opened| {
-                let Ticket {
-                    player, security, ..
-                } = &opened.ticket;
-                viewer(player, security, refused.address)
-            });
-            comes(gate, viewer).await
-        }
-        _ => false,
-    };
-    match has_page {
-        true => go_on_at_once(gate, head, peer, link, cache),
-        false => outcome,
-    }
-}
-
 /// A request under a ticket.
-fn go_on_at_once(
+fn follow_at_once(
     gate: &Gate,
-    head: &Parts,
+    policy: &Arc<Policy>,
     peer: Peer,
+    head: &Parts,
     link: LinkPath<'_>,
     cache: &ConnectionCache,
-) -> Result<(Admitted, MediaRequest), Trouble> {
-    let policy = gate.policy();
+) -> Result<(Admitted, MediaRequest), NotAdmitted> {
     let address = policy.edge.neighbours.client(peer, &head.headers);
-    let opened = cache.open(&policy, link.ticket);
+    let opened = cache.open(policy, link.ticket);
     let opened = opened.map_err(|_| Refused::unnamed(Reason::Ticket, address))?;
     let OpenTicket { ticket, owner } = &*opened;
     let playing = gate.hls.find(ticket.session);
@@ -187,45 +258,44 @@ fn go_on_at_once(
         referer: Referer::of_http(&head.headers),
         inherited: false,
     };
-    let wanted = MediaRequest::link(&policy.seals, owner, &facts, head.uri.query(), link);
-    let wanted = wanted.map_err(|denial| Refused {
+    let media = MediaRequest::link(&policy.seals, owner, &facts, head.uri.query(), link);
+    let media = media.map_err(|denial| Refused {
         denial,
         address,
         request: None,
     })?;
     let admitted = match playing {
-        // Whoever mints seals tickets, too, with any name in them.
+        // A minter seals tickets, too, with any name in them.
         Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
             return Err(Refused::unnamed(Reason::Ticket, address).into());
         }
-        playing => return_of(gate, &policy, ticket, playing, &facts)?,
+        playing => return_by(Authorization { gate, policy }, ticket, playing, &facts)?,
     };
     admitted.session.prove();
-    Ok((admitted, wanted))
+    Ok((admitted, media))
 }
 
-/// The playback of a ticket: it goes on, or its viewer comes back and is judged by the claims of its token.
-fn return_of(
-    gate: &Gate,
-    policy: &Policy,
+/// The playback of a ticket: it goes on, or its viewer comes back and is decided by the claims of its token.
+fn return_by(
+    authorization: Authorization<'_>,
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
     facts: &Facts,
-) -> Result<Admitted, Trouble> {
-    let address = facts.address;
-    let refused = |denial| Refused {
-        denial,
+) -> Result<Admitted, NotAdmitted> {
+    let (gate, address) = (authorization.gate, facts.address);
+    let over = |session, kick| NotAdmitted::Over {
+        session,
+        kick,
         address,
-        request: None,
     };
     if playing.is_none()
         && let Some(kick) = gate.hls.why_over(ticket.session, address)
     {
-        return Err(Trouble::Over(ticket.session, kick));
+        return Err(over(ticket.session, kick));
     }
     if let Some(session) = &playing {
         match gate.hls.standing(session, address) {
-            Standing::Over(kick) => return Err(Trouble::Over(session.id(), kick)),
+            Standing::Over(kick) => return Err(over(session.id(), kick)),
             Standing::Elsewhere => {}
             Standing::Plays => {
                 if let Some(admitted) = Admitted::going_on(Arc::clone(session), address) {
@@ -234,96 +304,106 @@ fn return_of(
             }
         }
     }
-    let verified = policy.keyring.verify(Presented::from(&ticket.security));
-    let claims = verified.map_err(|error| refused(error.into()))?;
+    let admitted = come_back(authorization, ticket, playing, facts);
+    let refused = |denial| Refused {
+        denial,
+        address,
+        request: None,
+    };
+    Ok(admitted.map_err(refused)?)
+}
+
+/// A viewer comes back to a playback that does not play, or not here.
+fn come_back(
+    authorization: Authorization<'_>,
+    ticket: &Ticket,
+    playing: Option<Arc<HlsSession>>,
+    facts: &Facts,
+) -> Result<Admitted, Denial> {
+    let (gate, address) = (authorization.gate, facts.address);
+    let claims = authorization.verify(&ticket.security)?;
     let page = || {
         gate.pages
             .find(&viewer(&ticket.player, &ticket.security, address)?)
     };
     let facts = &with_page(facts.clone(), &claims, page);
     let opening = Opening {
-        gate,
+        authorization,
         alias: None,
         player: &ticket.player,
     };
     if !gate.hls.bind().is_place(address) {
-        let admitted = opening.once(policy, claims, facts);
-        return Ok(admitted.map_err(refused)?);
+        return opening.once(claims, facts);
     }
     if let Some(session) = playing {
-        let admitted = go_along(gate, policy, session, claims, facts);
-        return Ok(admitted.map_err(refused)?);
+        return move_here(authorization, session, claims, facts);
     }
-    let admitted = if gate.hls.is_dormant(ticket.session, address) {
-        opening.wake(ticket.session, claims, facts)
-    } else {
-        opening.start(ticket.session, policy, claims, facts)
-    };
-    Ok(admitted.map_err(refused)?)
+    match gate.hls.is_dormant(ticket.session, address) {
+        true => opening.resume(ticket.session, claims, facts),
+        false => opening.start(ticket.session, claims, facts),
+    }
 }
 
 /// A playback goes on at another place, if it may.
-fn go_along(
-    gate: &Gate,
-    policy: &Policy,
+fn move_here(
+    authorization: Authorization<'_>,
     session: Arc<HlsSession>,
     claims: Claims,
     facts: &Facts,
 ) -> Result<Admitted, Denial> {
-    let (revocations, now) = (gate.revocations(), clock::now());
-    let permit = decide(claims, facts.clone(), &policy.rules, &revocations, now)?;
-    gate.hls.move_to(&session, permit.clone(), now)?;
+    let gate = authorization.gate;
+    let permit = authorization.decide(claims, facts.clone())?;
+    let take = || gate.hls.move_to(&session, permit.clone(), clock::now());
+    authorization.enter(&permit, take, |()| end_as_revoked(gate, &session))?;
     record::moved(&session, &permit);
     Ok(Admitted::new(session, permit))
+}
+
+/// Ends a playback as the revocation would have that came before its move.
+fn end_as_revoked(gate: &Gate, session: &HlsSession) {
+    if let Some(playing) = gate.sessions.find(session.id()) {
+        playing.end_in(Duration::ZERO, Kick::Revoked);
+    }
+    gate.hls.look_at_end(session);
 }
 
 /// What a session is opened with.
 #[derive(Clone, Copy)]
 struct Opening<'a> {
-    gate: &'a Gate,
+    authorization: Authorization<'a>,
     alias: Option<Identity>,
     player: &'a str,
 }
 
 impl Opening<'_> {
     /// A start, or a return after a pause: every rule is looked at.
-    fn start(
-        &self,
-        id: SessionId,
-        policy: &Policy,
-        claims: Claims,
-        facts: &Facts,
-    ) -> Result<Admitted, Denial> {
-        let permit = self.decide(policy, claims, facts)?;
+    fn start(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+        let permit = self.authorization.decide(claims, facts.clone())?;
         self.open(id, permit)
-    }
-
-    fn decide(&self, policy: &Policy, claims: Claims, facts: &Facts) -> Result<Permit, Denial> {
-        let (revocations, now) = (self.gate.revocations(), clock::now());
-        decide(claims, facts.clone(), &policy.rules, &revocations, now)
     }
 
     /// A request from an address that is not known: a playback of its own, since none can be told to be the same viewer's.
     /// So nothing goes on there past the expiry, and no count of sessions can be kept.
-    fn once(&self, policy: &Policy, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+    fn once(&self, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
         let limit = claims.grant.sessions;
-        let permit = self.decide(policy, claims, facts)?;
+        let permit = self.authorization.decide(claims, facts.clone())?;
         match limit {
             Some(_) => Err(Reason::Placeless.into()),
-            None => self.open(SessionId::new(random_wide()), permit),
+            None => self.open(names::session(), permit),
         }
     }
 
     /// A playback goes on that ran when the gate was restarted.
-    fn wake(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+    fn resume(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
         // It goes on by the page that it inherited when it started.
-        let page = || self.gate.hls.page_of_dormant(id);
+        let page = || self.authorization.gate.hls.page_of_dormant(id);
         let facts = with_page(facts.clone(), &claims, page);
-        let permit = resume(claims, facts, &self.gate.revocations(), clock::now())?;
+        let permit = self.authorization.resume(claims, facts)?;
         self.open(id, permit)
     }
 
     fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
+        let gate = self.authorization.gate;
         let newcomer = Newcomer {
             id,
             player: self.player.to_owned(),
@@ -331,18 +411,20 @@ impl Opening<'_> {
             content: Content::Media,
             now: clock::now(),
         };
-        let begun = self.gate.hls.open(&newcomer, self.alias, &permit);
-        record::ended_meanwhile(self.gate);
-        let begun = begun?;
-        let session = begun.session;
-        if !begun.is_new {
-            return Ok(Admitted::new(session, permit));
+        let take = || {
+            let opened = gate.hls.open(&newcomer, self.alias, &permit);
+            record::ended_meanwhile(gate);
+            opened
+        };
+        let opened = self.authorization.enter(&permit, take, |opened| {
+            // Where another request has begun it, that request looks after it.
+            if opened.is_new {
+                gate.hls.withdraw(&opened.session);
+            }
+        })?;
+        if opened.is_new {
+            record::started(gate, id, Transport::Hls, &permit);
         }
-        if let Err(denial) = still_valid(self.gate, &permit) {
-            self.gate.hls.withdraw(&session);
-            return Err(denial);
-        }
-        record::started(self.gate, id, Transport::Hls, &permit);
-        Ok(Admitted::new(session, permit))
+        Ok(Admitted::new(opened.session, permit))
     }
 }

@@ -16,7 +16,7 @@ use crate::request::rtmp_url::RtmpUrl;
 use crate::session::id::SessionId;
 use crate::token::{Owner, StreamName};
 
-use super::Trouble;
+use super::NotAdmitted;
 use super::admitted::Admitted;
 use super::entry::Entry;
 use super::media_request::MediaRequest;
@@ -32,13 +32,13 @@ pub struct ConnectionCache(Mutex<Cached>);
 struct Cached {
     /// By which all the rest was found. It is not kept alive: keys that a reload has replaced must go.
     policy: Weak<Policy>,
-    first: Option<Arc<First>>,
+    entry: Option<Arc<CachedEntry>>,
     ticket: Option<(Box<str>, Arc<OpenTicket>)>,
 }
 
-/// A first playlist that was asked for with a good token.
+/// A first playlist that was asked for with a good token, and its playback.
 #[derive(Debug)]
-pub struct First {
+pub struct CachedEntry {
     target: Box<str>,
     address: ClientAddress,
     identities: (Identity, Identity),
@@ -47,37 +47,42 @@ pub struct First {
     stream: StreamName,
     url: RtmpUrl,
     /// What it asks for.
-    pub wanted: MediaRequest,
+    pub media: MediaRequest,
 }
 
 impl ConnectionCache {
     /// The playback that the same request was a part of before, if it still is.
-    pub fn again(&self, gate: &Gate, head: &Parts, peer: Peer) -> Option<(Admitted, Arc<First>)> {
+    pub fn find(
+        &self,
+        gate: &Gate,
+        peer: Peer,
+        head: &Parts,
+    ) -> Option<(Admitted, Arc<CachedEntry>)> {
         let policy = gate.policy();
-        let first = self.of(&policy).first.clone()?;
+        let cached = self.of(&policy).entry.clone()?;
         let address = policy.edge.neighbours.client(peer, &head.headers);
         // One of the identities is of the address.
-        if *first.target != *target(head) || first.address != address {
+        if *cached.target != *target(head) || cached.address != address {
             return None;
         }
-        let (everywhere, here) = first.identities;
+        let (everywhere, here) = cached.identities;
         let Known::Plays(session) = gate.hls.known(everywhere, here, address) else {
             return None;
         };
-        let is_its =
-            session.id() == first.session && session.is_of(&first.owner, &first.stream, &first.url);
+        let is_its = session.id() == cached.session
+            && session.is_of(&cached.owner, &cached.stream, &cached.url);
         let admitted = Admitted::going_on(session, address).filter(|_| is_its)?;
-        Some((admitted, first))
+        Some((admitted, cached))
     }
 
-    /// Keeps what a playback begins with.
+    /// Keeps an entry, for the next request of the same bytes.
     pub fn keep(
         &self,
         gate: &Gate,
         head: &Parts,
         entry: Entry<'_>,
-    ) -> Result<(Admitted, Arc<First>), Trouble> {
-        let wanted = entry.playlist(gate)?;
+    ) -> Result<(Admitted, Arc<CachedEntry>), NotAdmitted> {
+        let media = entry.playlist(gate)?;
         let Entry {
             admitted,
             policy,
@@ -85,7 +90,7 @@ impl ConnectionCache {
             ..
         } = entry;
         let permit = &admitted.permit;
-        let first = Arc::new(First {
+        let cached = Arc::new(CachedEntry {
             target: target(head).into(),
             address: admitted.address,
             identities,
@@ -93,12 +98,12 @@ impl ConnectionCache {
             owner: permit.claims().owner.clone(),
             stream: permit.stream().clone(),
             url: permit.url().clone(),
-            wanted,
+            media,
         });
-        if first.target.len() <= LONGEST {
-            self.of(&policy).first = Some(Arc::clone(&first));
+        if cached.target.len() <= LONGEST {
+            self.of(&policy).entry = Some(Arc::clone(&cached));
         }
-        Ok((admitted, first))
+        Ok((admitted, cached))
     }
 
     /// Reads a ticket and checks its seal.

@@ -28,9 +28,9 @@ use crate::upstream::fetch::Fetched;
 use crate::upstream::fetch::retry_after;
 use crate::upstream::head::{FetchRequest, NotATarget, ViewerParts};
 
-use super::super::Refused;
 use super::super::body::{AnswerBody, Running};
 use super::super::first_playlist::FirstPlaylist;
+use super::super::refused::Refused;
 use super::Trouble;
 use super::admitted::Admitted;
 use super::fetching::{

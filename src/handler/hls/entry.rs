@@ -8,8 +8,8 @@ use crate::hls::identity::Identity;
 use crate::hls::ticket::Ticket;
 use crate::request::query::Query;
 
-use super::super::Refused;
-use super::Trouble;
+use super::super::refused::Refused;
+use super::NotAdmitted;
 use super::admitted::Admitted;
 use super::media_request::MediaRequest;
 
@@ -35,7 +35,7 @@ impl Entry<'_> {
     }
 
     /// The playlist that it begins with.
-    pub fn playlist(&self, gate: &Gate) -> Result<MediaRequest, Trouble> {
+    pub fn playlist(&self, gate: &Gate) -> Result<MediaRequest, NotAdmitted> {
         // Its token has just been verified, so there is a key to seal with.
         let ticket = self.policy.seals.write(&self.ticket);
         let ticket = ticket

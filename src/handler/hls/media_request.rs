@@ -15,7 +15,7 @@ use crate::request::http_playback::{LinkPath, PROGRESSIVE};
 use crate::request::query::Query;
 use crate::token::{Owner, StreamName};
 
-use super::super::random_wide;
+use super::super::names;
 use super::admitted::Admitted;
 
 /// How many target durations a media server may hold a blocking playlist reload back.
@@ -24,7 +24,7 @@ const BLOCKING_TARGETS: u32 = 3;
 /// Stands for the ticket in a playlist that all viewers share: no link has such characters, and no media server knows
 /// them, since they are another text in each process.
 pub static TICKET_HERE: LazyLock<String> =
-    LazyLock::new(|| format!("~{{{:032x}}}/", random_wide()));
+    LazyLock::new(|| format!("~{{{:032x}}}/", names::wide()));
 
 /// What is to be fetched, and what a playlist's links need.
 #[derive(Debug)]

@@ -9,38 +9,17 @@ use tokio::time::{sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
-use crate::refusal::Refusal;
 use crate::relay::Cause;
 use crate::session::guard::SessionGuard;
 use crate::upstream::{UpstreamConn, UpstreamError};
 
-use super::super::Playback;
+use super::{NoServer, Playback};
 
 /// How long a viewer waits for the end of a long outage. It is told of it before its player's retry counter resets, after
 /// 200 ms on an open socket (protocol.md 3).
 const OUTAGE_WAIT: Duration = Duration::from_millis(150);
 
-/// Why a granted playback has no media server.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-pub enum NoServer {
-    /// There is none to be had.
-    #[error(transparent)]
-    Upstream(UpstreamError),
-    /// The session was ended, or the viewer left.
-    #[error("{0:?} while a media server was dialled")]
-    Interrupted(Cause),
-}
-
-impl From<&NoServer> for Refusal {
-    fn from(why: &NoServer) -> Self {
-        match why {
-            NoServer::Upstream(error) => Self::from(*error),
-            NoServer::Interrupted(cause) => Self::from(*cause),
-        }
-    }
-}
-
-/// The media server for a playback, unless nobody waits for it any more.
+/// The media server for a playback, unless its session or its viewer's connection ends meanwhile.
 pub async fn dial(
     gate: &Arc<Gate>,
     socket: &TcpStream,

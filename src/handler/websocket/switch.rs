@@ -1,4 +1,4 @@
-//! Switches inside the socket, decided like a start: steps 3 and 4 again, for what the relay reads.
+//! Switches inside the socket, authorised like a start: steps 3 to 5 again, for what the relay reads.
 
 use crate::clock;
 use crate::decision::Facts;
@@ -12,14 +12,15 @@ use crate::session::guard::{PendingId, SessionGuard};
 use crate::session::id::Receipt;
 use crate::token::Security;
 
-use super::super::{permit, record, still_valid};
+use super::super::authorization::{Authorization, still_allowed};
+use super::super::record;
 
-/// What a connection's switches are decided by.
+/// What one connection's relay asks.
 #[derive(Debug)]
-pub struct InBand<'a> {
+pub struct SwitchAuthority<'a> {
     gate: &'a Gate,
     guard: &'a SessionGuard,
-    /// The current token, judged again for a switch that brings none.
+    /// The current token, by which a switch is decided that brings none.
     security: Security,
     /// Tokens of switches that the media server may still take.
     pending: Vec<(PendingId, Security)>,
@@ -28,7 +29,7 @@ pub struct InBand<'a> {
     receipt: Receipt,
 }
 
-impl<'a> InBand<'a> {
+impl<'a> SwitchAuthority<'a> {
     /// For one connection, from what it was started with.
     #[must_use]
     pub fn new(
@@ -48,7 +49,7 @@ impl<'a> InBand<'a> {
         }
     }
 
-    fn judge(&mut self, request: &SwitchRequest) -> Result<Granted, Denial> {
+    fn authorize(&mut self, request: &SwitchRequest) -> Result<Granted, Denial> {
         let policy = self.gate.policy();
         let target = request
             .target(&policy.edge.rtmp_urls)
@@ -63,12 +64,13 @@ impl<'a> InBand<'a> {
             ..self.guard.permit().facts().clone()
         };
         let security = target.security.as_ref().unwrap_or(&self.security).clone();
-        let permit = permit(self.gate, &policy, &security, facts)?;
-        let id = self.guard.propose(permit.clone(), clock::now())?;
-        if let Err(denial) = still_valid(self.gate, &permit) {
-            self.guard.reject(id);
-            return Err(denial);
-        }
+        let authorization = Authorization {
+            gate: self.gate,
+            policy: &policy,
+        };
+        let permit = authorization.permit(&security, facts)?;
+        let take = || self.guard.propose(permit.clone(), clock::now());
+        let id = authorization.enter(&permit, take, |id| self.guard.reject(id))?;
         self.pending.push((id, security));
         record::switched(self.gate, self.guard.id(), &permit);
         Ok(Granted {
@@ -84,9 +86,10 @@ impl<'a> InBand<'a> {
     }
 }
 
-impl Authority for InBand<'_> {
+impl Authority for SwitchAuthority<'_> {
     fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted> {
-        self.judge(request).map_err(|denial| self.refuse(&denial))
+        self.authorize(request)
+            .map_err(|denial| self.refuse(&denial))
     }
 
     fn too_many(&mut self) -> NotGranted {
@@ -114,7 +117,7 @@ impl Authority for InBand<'_> {
         self.security = security;
         self.guard.accept(switch, clock::now());
         // One that was superseded met no revocation until now, when it is in force after all.
-        if still_valid(self.gate, &self.guard.permit()).is_err() {
+        if still_allowed(self.gate, &self.guard.permit()).is_err() {
             self.guard.revoke();
         }
     }

@@ -1,0 +1,206 @@
+//! Answers over HTTP that are the gate's own, and what any page may read of them.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
+    CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::gate::Gate;
+use crate::refusal::{Refusal, rejection};
+use crate::request::client_address::ClientAddress;
+use crate::request::handshake::Handshake;
+use crate::request::strict::Rejection;
+use crate::session::id::Receipt;
+use crate::upstream::UpstreamError;
+
+use super::body::AnswerBody;
+use super::hls::{NotAdmitted, Trouble};
+use super::refused::Refused;
+use super::{names, record};
+
+const RECEIPT: HeaderName = HeaderName::from_static("x-h5gate-receipt");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// What pages may read of an answer, beside what they always may.
+const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag, Retry-After";
+/// What the endpoints of viewers take.
+const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
+/// After how many seconds what cannot be had now is worth another try.
+const RETRY_SOON: &str = "1";
+
+/// The connection is a WebSocket from here on; with a receipt where a refusal follows.
+pub fn switching_protocols(
+    handshake: Handshake,
+    receipt: Option<Receipt>,
+) -> Response<Full<Bytes>> {
+    let mut response = with_status(StatusCode::SWITCHING_PROTOCOLS);
+    let headers = response.headers_mut();
+    if let Some(receipt) = receipt {
+        headers.insert(RECEIPT, receipt_value(receipt));
+    }
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    if let Ok(accept) = HeaderValue::try_from(handshake.accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    response
+}
+
+/// A refusal for players that understand an HTTP status.
+pub fn refused(refusal: &Refusal, receipt: Receipt) -> Response<Full<Bytes>> {
+    let body = format!("{{\"code\":{},\"receipt\":\"{receipt}\"}}", refusal.code);
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(RECEIPT, receipt_value(receipt));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if refusal.status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SOON));
+    }
+    expose(headers);
+    response
+}
+
+fn receipt_value(receipt: Receipt) -> HeaderValue {
+    // Crockford's base32 is always a header value.
+    HeaderValue::try_from(receipt.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// A request over HTTP that is not admitted to a playback.
+pub fn not_admitted(gate: &Gate, why: &NotAdmitted) -> Response<AnswerBody> {
+    match why {
+        NotAdmitted::Refused(why) => refused_media(gate, why),
+        NotAdmitted::Over {
+            session,
+            kick,
+            address,
+        } => {
+            let (refusal, receipt) = (Refusal::from(*kick), names::receipt());
+            record::refused_as_over(gate, *session, *address, &refusal, receipt);
+            refused(&refusal, receipt).map(AnswerBody::from)
+        }
+    }
+}
+
+/// A request over HTTP, from `address`, for which there is no media.
+pub fn no_content(gate: &Gate, why: Trouble, address: ClientAddress) -> Response<AnswerBody> {
+    match why {
+        Trouble::Refused(why) => refused_media(gate, &why),
+        Trouble::Upstream(error) => {
+            let (refusal, receipt) = (Refusal::from(error), names::receipt());
+            record::no_media(gate, error, address, &refusal, receipt);
+            let mut response = refused(&refusal, receipt);
+            if let UpstreamError::Busy(after) = error {
+                response.headers_mut().insert(RETRY_AFTER, after.into());
+            }
+            response.map(AnswerBody::from)
+        }
+        Trouble::Status(status, after) => nothing_there(status, after).map(AnswerBody::from),
+    }
+}
+
+fn refused_media(gate: &Gate, why: &Refused) -> Response<AnswerBody> {
+    let (refusal, receipt) = (Refusal::from(why.denial.reason()), names::receipt());
+    record::refused(gate, why, &refusal, receipt);
+    refused(&refusal, receipt).map(AnswerBody::from)
+}
+
+fn nothing_there(status: StatusCode, retry_after: Option<u32>) -> Response<Full<Bytes>> {
+    let mut response = with_status(status);
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(CACHE_CONTROL, no_store);
+    if let Some(after) = retry_after {
+        response.headers_mut().insert(RETRY_AFTER, after.into());
+    }
+    response
+}
+
+/// Counts an answer of playback over HTTP, and lets any page use it.
+pub fn for_pages(gate: &Gate, mut response: Response<AnswerBody>) -> Response<AnswerBody> {
+    record::answered(gate, response.status());
+    let headers = response.headers_mut();
+    expose(headers);
+    // A page that is isolated from others may still show what is meant for any page.
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
+    response
+}
+
+/// A page beside the endpoints, where there are any.
+pub fn page(gate: &Gate, head: &Parts) -> Response<Full<Bytes>> {
+    let page = gate.site.as_ref().and_then(|site| site.answer(head));
+    page.unwrap_or_else(|| rejected(gate, Rejection::NotFound))
+}
+
+/// The answer to a request that is not for an endpoint, or not in its form. The connection ends with it: another parser
+/// might take what follows for something else.
+pub fn rejected(gate: &Gate, error: Rejection) -> Response<Full<Bytes>> {
+    let (status, label) = rejection(error);
+    record::rejected(gate, label);
+    let mut response = Response::new(Full::from(format!("{error}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    allow_any_origin(headers);
+    match error {
+        Rejection::UpgradeRequired => {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade, close"));
+            headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        Rejection::Method => {
+            headers.insert(ALLOW, HeaderValue::from_static(VIEWER_METHODS));
+        }
+        Rejection::NotFound
+        | Rejection::OldVersion
+        | Rejection::Handshake
+        | Rejection::TargetTooLong
+        | Rejection::Target
+        | Rejection::Host
+        | Rejection::Body
+        | Rejection::Misdirected
+        | Rejection::LengthRequired => {}
+    }
+    response
+}
+
+/// What a page may send to a playback endpoint.
+pub fn preflight() -> Response<Full<Bytes>> {
+    let mut response = with_status(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static(VIEWER_METHODS);
+    headers.insert(ALLOW, methods.clone());
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    allow_any_origin(headers);
+    response
+}
+
+fn expose(headers: &mut HeaderMap) {
+    allow_any_origin(headers);
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
+}
+
+fn allow_any_origin(headers: &mut HeaderMap) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+}
+
+fn with_status(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response
+}

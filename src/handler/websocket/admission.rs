@@ -1,0 +1,154 @@
+//! Steps 2 to 5 of a WebSocket: whether a playback may start.
+
+use http::request::Parts;
+
+use crate::clock;
+use crate::config::WebSocketRefusal;
+use crate::decision::Facts;
+use crate::gate::{Gate, Policy};
+use crate::hls::pages::{OpenPage, Player};
+use crate::listener::Peer;
+use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
+use crate::relay::Farewell;
+use crate::request::referer::Referer;
+use crate::request::{Malformed, PlaybackRequest};
+use crate::session::id::{Receipt, SessionId};
+use crate::session::seats::Content;
+use crate::session::{Newcomer, Transport};
+use crate::upstream::head::{HeadParts, RequestHead};
+
+use super::super::authorization::Authorization;
+use super::super::refused::Refused;
+use super::super::{names, record};
+use super::{Admission, Playback};
+
+/// Admits a handshake, or refuses it by a close frame behind the 101; by an HTTP status (`Err`) where the operator wants that.
+/// One policy decides and says how a refusal is told.
+pub fn admit(gate: &Gate, peer: Peer, head: &Parts) -> Result<Admission, (Refusal, Receipt)> {
+    let policy = gate.policy();
+    start(gate, &policy, peer, head).or_else(|refused| refuse(gate, &policy, &refused))
+}
+
+fn refuse(
+    gate: &Gate,
+    policy: &Policy,
+    refused: &Refused,
+) -> Result<Admission, (Refusal, Receipt)> {
+    let receipt = names::receipt();
+    let refusal = Refusal::from(refused.denial.reason());
+    record::refused(gate, refused, &refusal, receipt);
+    match policy.websocket_refusal {
+        WebSocketRefusal::HttpStatus => Err((refusal, receipt)),
+        WebSocketRefusal::CloseCode => Ok(Admission::Close {
+            farewell: refusal.farewell(receipt),
+            receipt: Some(receipt),
+        }),
+    }
+}
+
+fn start(gate: &Gate, policy: &Policy, peer: Peer, head: &Parts) -> Result<Admission, Refused> {
+    let address = policy.edge.neighbours.client(peer, &head.headers);
+    let unread = |error: Malformed| Refused::unnamed(error, address);
+    let read = PlaybackRequest::read_websocket(head, peer, &policy.edge);
+    let (request, query) = read.map_err(unread)?;
+    let facts = Facts {
+        stream: request.stream.clone(),
+        url: request.url.clone(),
+        address: request.address,
+        referer: request.referer.clone(),
+        inherited: false,
+    };
+    let refused = |denial| Refused {
+        denial,
+        address,
+        request: Some(Box::new(request.clone())),
+    };
+    let authorization = Authorization { gate, policy };
+    let permit = authorization.permit(&request.security, facts);
+    let permit = permit.map_err(refused)?;
+    if request.flags.check_and_close {
+        note_page_of_check(gate, &request, !permit.claims().grant.referers.is_empty());
+        record::checked(gate, &permit);
+        return Ok(Admission::Close {
+            farewell: Farewell {
+                frame: close_frame(CHECK_PASSED, names::receipt()),
+                retried: false,
+            },
+            receipt: None,
+        });
+    }
+    let id = names::session();
+    let newcomer = newcomer(id, &request);
+    let take = || {
+        let opened = gate.hls.open_other(&newcomer, &permit);
+        record::ended_meanwhile(gate);
+        opened
+    };
+    let guard = authorization.enter(&permit, take, drop).map_err(refused)?;
+    let page = open_page(gate, &request);
+    let path = gate
+        .websocket_path
+        .as_deref()
+        .unwrap_or_else(|| head.uri.path().trim_end_matches('/'));
+    let (query, host) = (query.rebuild(&request.url), gate.upstream_host.as_deref());
+    let head = RequestHead::websocket(
+        &permit,
+        &HeadParts {
+            path,
+            query: &query,
+            headers: &head.headers,
+            host,
+            session: id,
+        },
+    );
+    record::started(gate, id, Transport::WebSocket, &permit);
+    let PlaybackRequest {
+        security, flags, ..
+    } = request;
+    Ok(Admission::Play(Box::new(Playback {
+        permit,
+        guard,
+        head,
+        security,
+        flags,
+        page,
+    })))
+}
+
+fn newcomer(id: SessionId, request: &PlaybackRequest) -> Newcomer {
+    Newcomer {
+        id,
+        player: request.player.clone(),
+        transport: Transport::WebSocket,
+        content: match request.flags.meta_stream_only {
+            true => Content::Metadata,
+            false => Content::Media,
+        },
+        now: clock::now(),
+    }
+}
+
+/// Notes on which page a player has made its check, where its token asks for one: its HLS may tell none.
+fn note_page_of_check(gate: &Gate, request: &PlaybackRequest, is_asked_for: bool) {
+    if is_asked_for
+        && let Referer::Host(page) = &request.referer
+        && let Some(player) = Player::new(&request.player, request.address)
+    {
+        gate.pages
+            .checked(player.with(&request.security.token), page);
+    }
+}
+
+/// The page of a player that has its media by HLS, for as long as its WebSocket is open.
+fn open_page(gate: &Gate, request: &PlaybackRequest) -> Option<Box<OpenPage>> {
+    let Referer::Host(page) = &request.referer else {
+        return None;
+    };
+    if !request.flags.meta_stream_only {
+        return None;
+    }
+    let player = Player::new(&request.player, request.address)?;
+    let mut page = gate.pages.open(player, page)?;
+    page.is_of(&request.security.token);
+    Some(Box::new(page))
+}
