@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,7 @@ use crate::gate::Gate;
 use crate::handler::answer_socket::AnswerSocket;
 use crate::listener::accept;
 use crate::listener::limit::ConnectionLimit;
+use crate::listener::socket::Socket;
 use crate::refusal::rejection;
 use crate::request::strict;
 use door::{Door, Place};
@@ -61,7 +62,7 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
             let (socket, _permit) = incoming.into_parts();
             tokio::select! {
                 () = place.is_over(PATIENCE) => {}
-                () = converse(&gate, &config, &place, socket) => {}
+                () = serve_connection(&gate, &config, &place, socket) => {}
             }
         });
     };
@@ -69,7 +70,7 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
 }
 
 /// Answers one connection's requests.
-async fn converse(gate: &Gate, config: &AdminConfig, place: &Place, socket: TcpStream) {
+async fn serve_connection(gate: &Gate, config: &AdminConfig, place: &Place, socket: Socket) {
     let service = service_fn(|request: Request<Incoming>| async move {
         Ok::<_, Infallible>(answer(gate, config, place, request).await)
     });

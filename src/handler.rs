@@ -22,13 +22,13 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming as Body;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ListenerConfig;
 use crate::gate::Gate;
 use crate::listener::Incoming;
+use crate::listener::socket::Socket;
 use crate::relay::closing::finish;
 use crate::relay::{Relay, Start};
 use crate::request::endpoint::Endpoint;
@@ -109,7 +109,7 @@ fn websocket(
     head: &Parts,
     handshake: Handshake,
 ) -> Response<Full<Bytes>> {
-    match websocket::admission::admit(gate, connection.peer, head) {
+    match websocket::admission::admit(gate, connection, head) {
         Ok(admission) => {
             let answer = answers::switching_protocols(handshake, admission.receipt());
             connection.upgrade(admission);
@@ -128,7 +128,7 @@ async fn hls(
 ) -> Response<AnswerBody> {
     let response = match hls::admission::admit(gate, connection, head, target).await {
         Ok((admitted, media)) => {
-            let answered = content(gate, &admitted, head, &media).await;
+            let answered = content(gate, connection.scheme, &admitted, head, &media).await;
             answered.unwrap_or_else(|why| answers::no_content(gate, why, admitted.address))
         }
         Err(why) => answers::not_admitted(gate, &why),
@@ -139,7 +139,7 @@ async fn hls(
 /// Steps 6 and 7 of a WebSocket: the media server, and then the wire.
 async fn play(
     gate: &Arc<Gate>,
-    socket: &mut TcpStream,
+    socket: &mut Socket,
     viewer_early: Vec<u8>,
     playback: Box<Playback>,
 ) {

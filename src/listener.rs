@@ -6,19 +6,21 @@
 
 pub mod limit;
 pub mod proxy_protocol;
+pub mod socket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use limit::{ConnectionLimit, ConnectionPermit};
 use proxy_protocol::ProxyError;
+use socket::Socket;
 
 /// How long the accept loop rests after an error such as having no descriptor left. The waiting connections stay in the
 /// backlog meanwhile.
@@ -40,12 +42,12 @@ pub struct SocketOptions {
     pub unsent: u32,
 }
 
-/// Who is on the other side.
+/// The other side of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Whoever opened the socket.
+    /// The one that opened the socket.
     Socket(SocketAddr),
-    /// Whoever the PROXY protocol named; `None` when it named nobody.
+    /// The one that the PROXY protocol named; `None` when its header named none.
     Proxied(Option<SocketAddr>),
 }
 
@@ -53,8 +55,8 @@ pub enum Peer {
 #[derive(Debug)]
 pub struct Accepted {
     /// The socket, its first byte being HTTP.
-    pub socket: TcpStream,
-    /// Who is on the other side.
+    pub socket: Socket,
+    /// The other side.
     pub peer: Peer,
     /// Until when the first head must be complete.
     pub head_deadline: Instant,
@@ -72,7 +74,8 @@ pub struct Incoming {
 
 impl Incoming {
     /// Reads the PROXY header where the listener has one. All that must happen before the first byte is served shares
-    /// one deadline with that head; `is_listed` says whose header is believed. Not cancel safe: dropping it loses the connection, which is what a caller wants.
+    /// one deadline with that head; `is_listed` says of which peers the header is believed. Not cancel safe: dropping it loses
+    /// the connection, which is what a caller wants.
     pub async fn prepare(
         mut self,
         is_listed: impl Fn(IpAddr) -> bool,
@@ -89,7 +92,7 @@ impl Incoming {
                 .await
                 .map_err(|_| ProxyError::TooLate)??
             {
-                // It speaks for itself: no header is read, as with everybody here.
+                // It speaks for itself: no header of HTTP is read, as always behind the PROXY protocol.
                 proxy_protocol::Header::Local => Peer::Proxied(Some(self.from)),
                 proxy_protocol::Header::Client(client) => Peer::Proxied(client),
             }
@@ -97,7 +100,7 @@ impl Incoming {
             Peer::Socket(self.from)
         };
         Ok(Accepted {
-            socket: self.socket,
+            socket: Socket::plain(self.socket),
             peer,
             head_deadline,
             permit: self.permit,
@@ -106,8 +109,8 @@ impl Incoming {
 
     /// The socket as it is, for a listener whose peers need no preparation.
     #[must_use]
-    pub fn into_parts(self) -> (TcpStream, ConnectionPermit) {
-        (self.socket, self.permit)
+    pub fn into_parts(self) -> (Socket, ConnectionPermit) {
+        (Socket::plain(self.socket), self.permit)
     }
 
     /// Where the socket came from.
@@ -136,7 +139,7 @@ fn open(
     options: SocketOptions,
     shared: bool,
 ) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
+    let socket = socket2::Socket::new(
         Domain::for_address(address),
         Type::STREAM,
         Some(Protocol::TCP),

@@ -35,12 +35,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
+use crate::listener::socket::Side;
 use crate::pace::Pace;
 use crate::session::guard::{Kick, PendingId, SessionGuard};
 use follower::Follower;
 use frame::{BrokenClose, opcode};
 use outbox::Outbox;
-use passage::Side;
 use pending::Switches;
 use switch::SwitchRequest;
 use turn::Turn;

@@ -11,13 +11,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::ListenerConfig;
 use crate::gate::Gate;
 use crate::listener::limit::ConnectionPermit;
+use crate::listener::socket::Socket;
 use crate::listener::{self, Accepted, Peer};
 use crate::pace::Pace;
 use crate::request::endpoint::Served;
@@ -32,6 +32,8 @@ use super::websocket::Admission;
 pub struct HttpConnection {
     /// The other side of the connection.
     pub peer: Peer,
+    /// The scheme of what is asked for on it.
+    pub scheme: &'static str,
     /// What its listener serves.
     pub served: Served,
     /// What its last HLS requests came to.
@@ -50,7 +52,7 @@ pub struct HttpConnection {
 #[derive(Debug)]
 pub struct Upgraded {
     /// The socket.
-    pub socket: TcpStream,
+    pub socket: Socket,
     /// What the viewer sent right behind its handshake.
     pub early: Vec<u8>,
     /// What follows the 101.
@@ -75,7 +77,7 @@ pub async fn accept(
                 playback: listener.playback,
                 token_api: listener.token_api,
             };
-            Some((HttpConnection::new(accepted.peer, served), accepted))
+            Some((HttpConnection::new(&accepted, served), accepted))
         }
         Err(error) => {
             tracing::debug!(%from, %error, "connection refused");
@@ -86,9 +88,10 @@ pub async fn accept(
 
 impl HttpConnection {
     /// A connection that has not been asked for anything yet.
-    fn new(peer: Peer, served: Served) -> Self {
+    fn new(accepted: &Accepted, served: Served) -> Self {
         Self {
-            peer,
+            peer: accepted.peer,
+            scheme: accepted.socket.scheme(),
             served,
             hls_cache: ConnectionCache::default(),
             admission: Mutex::new(None),

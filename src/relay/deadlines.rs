@@ -3,7 +3,8 @@
 
 use tokio::time::Instant;
 
-use super::passage::Side;
+use crate::listener::socket::Side;
+
 use super::{Authority, Cause, Relay, Silence, ViewerSide};
 
 /// Unanswered pings after which a quiet viewer is gone.

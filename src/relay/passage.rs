@@ -12,8 +12,9 @@ use rustix::io::retry_on_intr;
 use rustix::pipe::{
     PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice,
 };
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{Interest, ReadBuf};
+
+use crate::listener::socket::Tcp;
 
 use super::frame::{FrameHeader, HEADER_LIMIT, header_length, is_control};
 use super::outbox::Outbox;
@@ -24,18 +25,6 @@ pub(super) const LARGE: u64 = 32 * 1024;
 
 /// The pipe's size. Each page that is touched takes the room of a whole one, and frames begin anywhere.
 const PIPE_BYTES: usize = 2 * WAITING_BYTES;
-
-/// One side of a relay.
-pub trait Side: AsyncRead + AsyncWrite + Unpin {
-    /// The TCP socket that the side is; `None` where its bytes are not the socket's own, as under TLS.
-    fn tcp(&self) -> Option<&TcpStream>;
-}
-
-impl Side for TcpStream {
-    fn tcp(&self) -> Option<&TcpStream> {
-        Some(self)
-    }
-}
 
 struct Pipe {
     reader: OwnedFd,
@@ -48,7 +37,7 @@ thread_local! {
 
 /// The header of a large data frame that a server's socket has ready; what else is ready must be read.
 pub(super) fn poll_large_frame(
-    server: &TcpStream,
+    server: Tcp<'_>,
     cx: &mut Context<'_>,
     header: &mut [u8; HEADER_LIMIT],
 ) -> Poll<Option<(usize, u64)>> {
@@ -88,7 +77,7 @@ impl Passage {
     /// to be handed on first.
     pub(super) fn poll_take(
         &mut self,
-        server: &TcpStream,
+        server: Tcp<'_>,
         most: u64,
         cx: &mut Context<'_>,
     ) -> Poll<usize> {
@@ -106,7 +95,7 @@ impl Passage {
 
     /// Hands on what was taken, and what the viewer would not take to `outbox`, which is empty before; how much it was. An
     /// error is the viewer's.
-    pub(super) fn hand_on(self, viewer: &TcpStream, outbox: &mut Outbox) -> io::Result<usize> {
+    pub(super) fn hand_on(self, viewer: Tcp<'_>, outbox: &mut Outbox) -> io::Result<usize> {
         // An error leaves bytes in the pipe, which is dropped with them.
         self.pipe.empty(viewer, self.filled, outbox)?;
         PIPE.set(Some(self.pipe));
@@ -124,7 +113,7 @@ impl Pipe {
         useful.then_some(Self { reader, writer })
     }
 
-    fn fill(&self, server: &TcpStream, most: usize) -> io::Result<usize> {
+    fn fill(&self, server: Tcp<'_>, most: usize) -> io::Result<usize> {
         let filled = retry_on_intr(|| splice(server, None, &self.writer, None, most, FLAGS));
         Ok(filled?)
     }
@@ -132,7 +121,7 @@ impl Pipe {
     /// The same for an empty pipe.
     fn poll_fill(
         &self,
-        server: &TcpStream,
+        server: Tcp<'_>,
         most: usize,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
@@ -146,7 +135,7 @@ impl Pipe {
     }
 
     /// Hands all of the pipe's `filled` bytes on.
-    fn empty(&self, viewer: &TcpStream, mut filled: usize, outbox: &mut Outbox) -> io::Result<()> {
+    fn empty(&self, viewer: Tcp<'_>, mut filled: usize, outbox: &mut Outbox) -> io::Result<()> {
         while filled > 0 {
             match viewer.try_io(Interest::WRITABLE, || {
                 Ok(retry_on_intr(|| {
@@ -170,7 +159,9 @@ mod tests {
     use std::task::Waker;
 
     use tokio::io::AsyncWriteExt as _;
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use crate::listener::socket::Side as _;
 
     use super::*;
 
@@ -187,15 +178,16 @@ mod tests {
         let (viewer, _far) = pair().await;
         far.write_all(&[7; 40_000]).await.unwrap();
         server.readable().await.unwrap();
+        let (server, viewer) = (server.tcp().unwrap(), viewer.tcp().unwrap());
         let mut cx = Context::from_waker(Waker::noop());
         let (mut outbox, mut moved, mut rounds) = (Outbox::default(), 0, 0);
         while moved < 40_000 {
             let pipe = Pipe::open().unwrap();
             assert_eq!(fcntl_setpipe_size(&pipe.writer, 4096).unwrap(), 4096);
             let mut passage = Passage { pipe, filled: 0 };
-            while let Poll::Ready(1..) = passage.poll_take(&server, 100_000, &mut cx) {}
+            while let Poll::Ready(1..) = passage.poll_take(server, 100_000, &mut cx) {}
             assert!(!passage.is_empty(), "{moved} bytes, and then nothing");
-            moved += passage.hand_on(&viewer, &mut outbox).unwrap();
+            moved += passage.hand_on(viewer, &mut outbox).unwrap();
             rounds += 1;
         }
         assert!(rounds >= 10, "{rounds} rounds of a page");

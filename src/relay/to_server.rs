@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::listener::socket::Side;
 use crate::random;
 
 use super::frame::{self, opcode};
 use super::message::{Message, NotAnEvent, Playing, hides_switch};
 use super::outbox::Outbox;
-use super::passage::Side;
 use super::switch::SwitchRequest;
 use super::viewer_frames::{FromViewer, Violation};
 use super::{

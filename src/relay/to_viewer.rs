@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::follower::{Followed, ServerClose};
 use super::frame::{self, HEADER_LIMIT, opcode};
-use super::passage::{self, Passage, Side};
+use super::passage::{self, Passage};
 use super::switch::Answer;
 use super::{Authority, BUFFER, Cause, Outcome, PING, Relay, ViewerSide, poll_read};
+use crate::listener::socket::Side;
 use crate::session::guard::PendingId;
 
 impl<V, S, A> Relay<'_, V, S, A>

@@ -46,6 +46,8 @@ pub struct HeadParts<'a> {
     pub host: Option<&'a str>,
     /// The session's name.
     pub session: SessionId,
+    /// The scheme by which the viewer asks.
+    pub scheme: &'static str,
 }
 
 impl RequestHead {
@@ -75,7 +77,13 @@ impl RequestHead {
         line(&[b"Connection: Upgrade"]);
         line(&[b"Sec-WebSocket-Version: 13"]);
         let field = |name: &str, value: &[u8]| line(&[name.as_bytes(), b": ", value]);
-        say_viewer(permit, parts.headers, parts.session, &[&PASSED], field);
+        let viewer = Viewer {
+            headers: parts.headers,
+            passed: &[&PASSED],
+            scheme: parts.scheme,
+            session: parts.session,
+        };
+        viewer.say(permit, field);
         Self { head }
     }
 
@@ -92,32 +100,37 @@ impl RequestHead {
     }
 }
 
-/// Says whose request it is, field by field: what is passed of the viewer's own headers, and what the gate knows of it.
-fn say_viewer(
-    permit: &Permit,
-    headers: &HeaderMap,
+/// What a media server is told of a viewer, beside the permit.
+struct Viewer<'a> {
+    headers: &'a HeaderMap,
+    /// Which of these travel on.
+    passed: &'a [&'a [HeaderName]],
+    scheme: &'static str,
     session: SessionId,
-    passed: &[&[HeaderName]],
-    mut field: impl FnMut(&str, &[u8]),
-) {
-    for name in passed.iter().copied().flatten() {
-        // The first alone: a media server may well take the second of two.
-        if let Some(value) = headers.get(name) {
-            field(name.as_str(), value.as_bytes());
+}
+
+impl Viewer<'_> {
+    /// Says whose request it is, field by field: what is passed of the viewer's own headers, and what the gate knows of it.
+    fn say(&self, permit: &Permit, mut field: impl FnMut(&str, &[u8])) {
+        for name in self.passed.iter().copied().flatten() {
+            // The first alone: a media server may well take the second of two.
+            if let Some(value) = self.headers.get(name) {
+                field(name.as_str(), value.as_bytes());
+            }
         }
-    }
-    if let ClientAddress::Known(address) = permit.address() {
-        field("X-Forwarded-For", address.to_string().as_bytes());
-    }
-    field("X-Forwarded-Proto", b"http");
-    field("X-H5gate-Session", session.to_string().as_bytes());
-    let tag = &permit.claims().grant.tag;
-    if !tag.is_empty() {
-        field("X-H5gate-Tag", encode_component(tag.as_str()).as_bytes());
+        if let ClientAddress::Known(address) = permit.address() {
+            field("X-Forwarded-For", address.to_string().as_bytes());
+        }
+        field("X-Forwarded-Proto", self.scheme.as_bytes());
+        field("X-H5gate-Session", self.session.to_string().as_bytes());
+        let tag = &permit.claims().grant.tag;
+        if !tag.is_empty() {
+            field("X-H5gate-Tag", encode_component(tag.as_str()).as_bytes());
+        }
     }
 }
 
-/// An HTTP request for a media server, all but `Host`, which is the business of whoever chooses the server.
+/// An HTTP request for a media server, all but `Host`, which the choice of the server adds.
 #[derive(Clone, Debug)]
 pub struct FetchRequest {
     pub(super) method: Method,
@@ -136,6 +149,8 @@ pub struct ViewerParts<'a> {
     pub headers: &'a HeaderMap,
     /// The session's name.
     pub session: SessionId,
+    /// The scheme by which the viewer asks.
+    pub scheme: &'static str,
     /// A playlist is rewritten on its way: neither a part of it nor its validators mean anything to the media server.
     pub is_playlist: bool,
 }
@@ -153,18 +168,18 @@ impl FetchRequest {
             false => &[&PASSED, &CONDITIONS],
         };
         let mut headers = HeaderMap::with_capacity(16);
-        say_viewer(
-            permit,
-            parts.headers,
-            parts.session,
+        let viewer = Viewer {
+            headers: parts.headers,
             passed,
-            |name, value| {
-                let name = HeaderName::from_bytes(name.as_bytes());
-                if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
-                    headers.insert(name, value);
-                }
-            },
-        );
+            scheme: parts.scheme,
+            session: parts.session,
+        };
+        viewer.say(permit, |name, value| {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+                headers.insert(name, value);
+            }
+        });
         Self::get(parts.target, headers)
     }
 

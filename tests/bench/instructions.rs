@@ -26,9 +26,9 @@ use h5gate::decision::{Facts, decide};
 use h5gate::hls::playlist::{Context, Definitions, Signature, rewrite};
 use h5gate::hls::ticket::{Link, Seals};
 use h5gate::listener::Peer;
+use h5gate::listener::socket::{Side, Tcp};
 use h5gate::relay::follower::Follower;
 use h5gate::relay::frame::{from_server, opcode};
-use h5gate::relay::passage::Side;
 use h5gate::relay::switch::SwitchRequest;
 use h5gate::relay::{
     Authority, Cause, Farewell, Granted, NotGranted, Outcome, Relay, RelaySettings, Silence, Start,
@@ -49,7 +49,6 @@ use h5gate::token::{
     UnixSeconds,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 /// Does something so many times.
 struct Workload(&'static str, fn(usize));
@@ -283,7 +282,7 @@ struct Still {
 }
 
 impl Side for Still {
-    fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<Tcp<'_>> {
         None
     }
 }

@@ -23,7 +23,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "listener", "token", "request", "decision", "session", "random",
         ],
     ),
-    ("relay", &["token", "request", "session", "pace", "random"]),
+    (
+        "relay",
+        &["listener", "token", "request", "session", "pace", "random"],
+    ),
     (
         "refusal",
         &[
@@ -433,4 +436,41 @@ fn a_permit_is_made_by_the_decision_alone() {
     let makes = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("Permit::new(");
     let makers: Vec<_> = files(&source).into_iter().filter(makes).collect();
     assert_eq!(makers, [source.join("decision.rs")]);
+}
+
+/// The modules whose code, without its tests, holds one of these texts.
+fn modules_with(texts: &[&str]) -> BTreeSet<String> {
+    let all = modules().into_iter();
+    let with = all.filter(|(_, code)| texts.iter().any(|text| code.contains(text)));
+    with.map(|(module, _)| module).collect()
+}
+
+#[test]
+fn what_a_viewers_connection_is_made_of_is_known_to_the_listener_alone() {
+    // Those of media servers, and what stands in for viewers and media servers.
+    let may_name_it = ["listener", "upstream", "load", "demo::origin"];
+    let is_below = |module: &str, top: &str| {
+        let below = module.strip_prefix(top);
+        below.is_some_and(|below| below.is_empty() || below.starts_with("::"))
+    };
+    let mut naming = modules_with(&["TcpStream"]);
+    assert!(naming.contains("listener::socket"), "{naming:?}");
+    naming.retain(|module| !may_name_it.iter().any(|top| is_below(module, top)));
+    assert_eq!(naming, BTreeSet::new());
+}
+
+#[test]
+fn the_handler_authorises_in_one_place() {
+    let mut authorising = modules_with(&[
+        "decision::decide",
+        "decision::resume",
+        "decision::{Facts, decide",
+        "keyring.verify(",
+        ".revocations()",
+    ]);
+    authorising.retain(|module| module.starts_with("handler"));
+    assert_eq!(
+        authorising,
+        BTreeSet::from(["handler::authorization".to_owned()])
+    );
 }

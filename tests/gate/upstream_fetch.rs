@@ -58,10 +58,15 @@ async fn head_of(request: FetchRequest, host: Option<&str>) -> Vec<String> {
 }
 
 fn for_viewer(is_playlist: bool) -> FetchRequest {
+    for_viewer_by("http", is_playlist)
+}
+
+fn for_viewer_by(scheme: &'static str, is_playlist: bool) -> FetchRequest {
     let parts = ViewerParts {
         target: "/hls/a.ts?b=c%20d",
         headers: &viewers_headers(),
         session: SessionId::new(0),
+        scheme,
         is_playlist,
     };
     FetchRequest::for_viewer(&permit("abcde-one"), &parts).unwrap()
@@ -96,6 +101,18 @@ async fn of_a_viewers_request_only_what_is_listed_travels_on() {
     assert_eq!(segment, [&first[..], &all[..]].concat());
     let playlist = head_of(for_viewer(true), None).await;
     assert_eq!(playlist, [&first[..], &named[..]].concat());
+}
+
+#[tokio::test]
+async fn a_media_server_is_told_the_scheme_of_the_viewers_own_connection() {
+    for scheme in ["http", "https"] {
+        let head = head_of(for_viewer_by(scheme, false), None).await;
+        let told = head
+            .iter()
+            .filter(|line| line.starts_with("x-forwarded-proto"));
+        let told: Vec<_> = told.collect();
+        assert_eq!(told, [&format!("x-forwarded-proto: {scheme}")]);
+    }
 }
 
 #[tokio::test]

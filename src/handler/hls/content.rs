@@ -45,9 +45,10 @@ const SHARED_TRIES: usize = 2;
 /// How many segments one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
 const SHARED_AT_ONCE: u32 = 16;
 
-/// The answer to an admitted request.
+/// The answer to an admitted request, which came by `scheme`.
 pub async fn content(
     gate: &Arc<Gate>,
+    scheme: &'static str,
     admitted: &Admitted,
     head: &Parts,
     wanted: &MediaRequest,
@@ -71,7 +72,7 @@ pub async fn content(
             let tickets = shared.is_playlist.then_some(shared.tickets);
             (from_cache(answering, head, &shared, reader), tickets)
         }
-        None => alone(gate, admitted, answering, head, wanted).await?,
+        None => alone(gate, scheme, admitted, answering, head, wanted).await?,
     };
     for_viewer(admitted, response, wanted, tickets)
 }
@@ -330,6 +331,7 @@ fn is_unchanged(head: &Parts, headers: &HeaderMap) -> bool {
 /// is a playlist.
 async fn alone(
     gate: &Arc<Gate>,
+    scheme: &'static str,
     admitted: &Admitted,
     mut answering: Answering,
     head: &Parts,
@@ -345,6 +347,7 @@ async fn alone(
         target: &directives.added_to(&wanted.alone),
         headers: &head.headers,
         session: session.id(),
+        scheme,
         is_playlist: wanted.names_playlist,
     };
     let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;

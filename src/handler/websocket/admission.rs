@@ -7,7 +7,6 @@ use crate::config::WebSocketRefusal;
 use crate::decision::Facts;
 use crate::gate::{Gate, Policy};
 use crate::hls::pages::{OpenPage, Player};
-use crate::listener::Peer;
 use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::Farewell;
 use crate::request::referer::Referer;
@@ -18,15 +17,20 @@ use crate::session::{Newcomer, Transport};
 use crate::upstream::head::{HeadParts, RequestHead};
 
 use super::super::authorization::Authorization;
+use super::super::http_connection::HttpConnection;
 use super::super::refused::Refused;
 use super::super::{names, record};
 use super::{Admission, Playback};
 
 /// Admits a handshake, or refuses it by a close frame behind the 101; by an HTTP status (`Err`) where the operator wants that.
 /// One policy decides and says how a refusal is told.
-pub fn admit(gate: &Gate, peer: Peer, head: &Parts) -> Result<Admission, (Refusal, Receipt)> {
+pub fn admit(
+    gate: &Gate,
+    connection: &HttpConnection,
+    head: &Parts,
+) -> Result<Admission, (Refusal, Receipt)> {
     let policy = gate.policy();
-    start(gate, &policy, peer, head).or_else(|refused| refuse(gate, &policy, &refused))
+    start(gate, &policy, connection, head).or_else(|refused| refuse(gate, &policy, &refused))
 }
 
 fn refuse(
@@ -46,7 +50,13 @@ fn refuse(
     }
 }
 
-fn start(gate: &Gate, policy: &Policy, peer: Peer, head: &Parts) -> Result<Admission, Refused> {
+fn start(
+    gate: &Gate,
+    policy: &Policy,
+    connection: &HttpConnection,
+    head: &Parts,
+) -> Result<Admission, Refused> {
+    let peer = connection.peer;
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let unread = |error: Malformed| Refused::unnamed(error, address);
     let read = PlaybackRequest::read_websocket(head, peer, &policy.edge);
@@ -99,6 +109,7 @@ fn start(gate: &Gate, policy: &Policy, peer: Peer, head: &Parts) -> Result<Admis
             headers: &head.headers,
             host,
             session: id,
+            scheme: connection.scheme,
         },
     );
     record::started(gate, id, Transport::WebSocket, &permit);

@@ -4,11 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
+use crate::listener::socket::Socket;
 use crate::relay::Cause;
 use crate::session::guard::SessionGuard;
 use crate::upstream::{UpstreamConn, UpstreamError};
@@ -22,7 +22,7 @@ const OUTAGE_WAIT: Duration = Duration::from_millis(150);
 /// The media server for a playback, unless its session or its viewer's connection ends meanwhile.
 pub async fn dial(
     gate: &Arc<Gate>,
-    socket: &TcpStream,
+    socket: &Socket,
     playback: &Playback,
 ) -> Result<UpstreamConn, NoServer> {
     tokio::select! {
@@ -59,8 +59,8 @@ fn probe(gate: &Arc<Gate>, playback: &Playback) {
 }
 
 /// Resolves when the session is to end or the viewer has left.
-async fn interrupted(socket: &TcpStream, guard: &SessionGuard) -> Cause {
-    let mut hung_up = pin!(hung_up(socket));
+async fn interrupted(socket: &Socket, guard: &SessionGuard) -> Cause {
+    let mut hung_up = pin!(socket.hung_up());
     let mut watch = guard.watch();
     loop {
         let Some((at, kick)) = guard.end() else {
@@ -74,13 +74,5 @@ async fn interrupted(socket: &TcpStream, guard: &SessionGuard) -> Cause {
             () = watch.changed() => {}
             () = sleep_until(at) => return Cause::Kicked(kick),
         }
-    }
-}
-
-/// Resolves when the viewer's connection has ended. A viewer that has said something already is not watched: what it
-/// said waits in the socket for the relay.
-async fn hung_up(socket: &TcpStream) {
-    if matches!(socket.peek(&mut [0]).await, Ok(1..)) {
-        std::future::pending::<()>().await;
     }
 }

@@ -1,9 +1,9 @@
 //! The end of a WebSocket.
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use crate::gate::Gate;
+use crate::listener::socket::Socket;
 use crate::refusal::Refusal;
 use crate::relay::closing::finish;
 use crate::relay::{Farewell, RETRY_HOLD, RelayEnd};
@@ -41,7 +41,7 @@ pub fn note_end(gate: &Gate, guard: SessionGuard, end: &RelayEnd, receipt: Recei
 }
 
 /// Says the last word on a socket that has stood open since `opened`.
-pub async fn leave(gate: &Gate, socket: &mut TcpStream, farewell: Farewell, opened: Instant) {
+pub async fn leave(gate: &Gate, socket: &mut Socket, farewell: Farewell, opened: Instant) {
     if farewell.retried {
         sleep_until(opened + RETRY_HOLD).await;
     }

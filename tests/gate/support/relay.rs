@@ -12,9 +12,9 @@ use h5gate::decision::permit::Permit;
 use h5gate::decision::revocation::Revocations;
 use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
+use h5gate::listener::socket::{Side, Tcp};
 use h5gate::refusal::Refusal;
 use h5gate::relay::frame::{self, FrameHeader, apply_mask, header_length, opcode};
-use h5gate::relay::passage::Side;
 use h5gate::relay::switch::{SwitchRequest, Unreadable};
 use h5gate::relay::{
     Authority, Cause, Farewell, Granted, NotGranted, Outcome, Relay, RelayEnd, RelaySettings,
@@ -499,15 +499,15 @@ pub(crate) struct Counting<W> {
 }
 
 impl Side for Counting<DuplexStream> {
-    fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<Tcp<'_>> {
         None
     }
 }
 
 impl Side for Counting<TcpStream> {
-    fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<Tcp<'_>> {
         self.counts.passes.fetch_add(1, Ordering::Relaxed);
-        Some(&self.socket)
+        self.socket.tcp()
     }
 }
 
