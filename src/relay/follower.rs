@@ -70,6 +70,12 @@ impl Follower {
         self.between_frames() && !self.fragmented
     }
 
+    /// Whether media has been seen: a binary message.
+    #[must_use]
+    pub fn has_media(&self) -> bool {
+        self.media
+    }
+
     /// Starts or stops keeping text messages; those under way are not kept.
     pub fn watch(&mut self, on: bool) {
         self.watching = on;

@@ -26,6 +26,8 @@ pub(super) struct Switches {
     known: Vec<Pending>,
     /// How many the gate had a name for.
     ids: u32,
+    /// The media server's answer to the connect has come, or media has: it can come no more.
+    connect_is_over: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ struct Pending {
     id: PendingId,
     names: Names,
     state: State,
+    /// An answer came that may have been to this one or to another: what else comes by its names may be, too.
+    shares_answers: bool,
 }
 
 /// How far a switch has come.
@@ -70,6 +74,7 @@ impl Switches {
             id,
             names,
             state: State::Waiting(until),
+            shares_answers: false,
         });
     }
 
@@ -82,19 +87,43 @@ impl Switches {
         self.known.iter().filter_map(until).min()
     }
 
+    /// What is named as the answer to the connect is a switch's from here on.
+    pub(super) fn connect_is_over(&mut self) {
+        self.connect_is_over = true;
+    }
+
     /// What the media server's word means: for the switch that it names, and for those before it.
+    ///
+    /// One that may be to several of them is taken for the oldest one's when it is a success: something was taken that is
+    /// not older, and the others count like it. When it is a failure, each of them may be the one that did not fail.
     pub(super) fn answer(&mut self, answer: &Answer) -> Vec<(PendingId, Outcome)> {
-        let find = |waiting: bool| {
-            self.known.iter().position(|one| {
-                matches!(one.state, State::Waiting(_)) == waiting && one.names.are_in(answer)
-            })
-        };
-        let mut known = self.known.iter();
-        let given = known.position(|one| one.names.are_given_in(answer));
-        let Some(index) = given.or_else(|| find(true)).or_else(|| find(false)) else {
+        if answer.is_named_as_the_connects() && !self.connect_is_over {
+            self.connect_is_over = true;
+            return Vec::new();
+        }
+        let by_id = |one: &Pending| one.names.are_in(answer) && one.names.have_id_of(answer);
+        let has_id = self.known.iter().any(by_id);
+        let is_meant = |one: &Pending| if has_id { by_id(one) } else { one.names.are_in(answer) };
+        let (Some(first), Some(last)) = (
+            self.known.iter().position(is_meant),
+            self.known.iter().rposition(is_meant),
+        ) else {
             return Vec::new();
         };
-        let answered = self.known.remove(index).id;
+        if first != last {
+            let meant = self.known.iter_mut().filter(|one| is_meant(one));
+            meant.for_each(|one| one.shares_answers = true);
+        }
+        if answer.taken {
+            self.take(first)
+        } else {
+            self.fail(last)
+        }
+    }
+
+    /// The one at `index` is in force, or one behind it that shares its answers.
+    fn take(&mut self, index: usize) -> Vec<(PendingId, Outcome)> {
+        let taken = self.known.remove(index).id;
         let mut place = 0;
         let mut outcomes = Vec::new();
         self.known.retain_mut(|one| {
@@ -102,24 +131,37 @@ impl Switches {
             if place > index {
                 return true;
             }
-            let (state, outcome) = match (one.state, answer.taken) {
-                (State::Waiting(until), true) => {
-                    (Some(State::Superseded(until)), Outcome::Superseded)
+            match one.state {
+                State::Waiting(until) => {
+                    one.state = State::Superseded(until);
+                    outcomes.push((one.id, Outcome::Superseded));
+                    true
                 }
-                (State::Waiting(_), false) => (Some(State::Overdue), Outcome::Overdue),
-                (State::Overdue, true) => (None, Outcome::NotTaken),
-                (State::Overdue, false) | (State::Superseded(_), _) => return true,
-            };
-            outcomes.push((one.id, outcome));
-            one.state = state.unwrap_or(one.state);
-            state.is_some()
+                State::Overdue => {
+                    outcomes.push((one.id, Outcome::NotTaken));
+                    false
+                }
+                State::Superseded(_) => true,
+            }
         });
-        let outcome = if answer.taken {
-            Outcome::Taken
-        } else {
-            Outcome::NotTaken
-        };
-        outcomes.push((answered, outcome));
+        outcomes.push((taken, Outcome::Taken));
+        outcomes
+    }
+
+    /// The one at `index` was not taken, or one before it that shares its answers. None before it is waited for any more.
+    fn fail(&mut self, index: usize) -> Vec<(PendingId, Outcome)> {
+        let is_sure = |one: &Pending| !one.shares_answers;
+        let failed = self.known.get(index).is_some_and(is_sure);
+        let failed = failed.then(|| self.known.remove(index).id);
+        let before = if failed.is_some() { index } else { index + 1 };
+        let mut outcomes = Vec::new();
+        for one in self.known.iter_mut().take(before) {
+            if let State::Waiting(_) = one.state {
+                one.state = State::Overdue;
+                outcomes.push((one.id, Outcome::Overdue));
+            }
+        }
+        outcomes.extend(failed.map(|id| (id, Outcome::NotTaken)));
         outcomes
     }
 

@@ -268,21 +268,15 @@ pub struct Names {
 }
 
 impl Names {
-    /// Whether an answer is to this switch by the name that the gate gave it.
-    #[must_use]
-    pub fn are_given_in(&self, answer: &Answer) -> bool {
-        let [_, _, id] = names(&answer.body, answer.request_id.as_ref());
-        self.given_id.is_some() && self.given_id == id.map(digest)
-    }
-
-    /// Whether an answer of the media server can be to this switch: nothing that both carry differs, and it is not the
-    /// connect's, unless the switch has that number itself. An answer without any name is to whatever waits longest.
-    ///
-    /// Media servers call the connect itself a success, in a message of the same form, with an empty tag and zeroes for
-    /// numbers. A viewer may have asked for a switch by then.
+    /// Whether an answer of the media server can be to this switch: nothing that both carry differs, and it is not named as
+    /// the connect's, unless the switch has that number itself. One without any name can be to any switch. By the number that
+    /// the gate gave it an answer is known whatever else it carries.
     #[must_use]
     pub fn are_in(&self, answer: &Answer) -> bool {
-        let [tag, count, id] = names(&answer.body, answer.request_id.as_ref());
+        let [tag, count, id] = answer.names();
+        if self.given_id.is_some() && self.given_id == id.map(digest) {
+            return true;
+        }
         let [own_tag, own_count, own_id] = self.own;
         let (mut named, mut known) = (false, false);
         for (own, told, empty) in [
@@ -298,6 +292,14 @@ impl Names {
             known |= Some(told) != empty.as_ref();
         }
         known || !named
+    }
+
+    /// Whether an answer has the number that this switch went to the media server with.
+    #[must_use]
+    pub fn have_id_of(&self, answer: &Answer) -> bool {
+        let [_, _, own_id] = self.own;
+        let [_, _, id] = answer.names();
+        id.is_some() && self.given_id.or(own_id) == id.map(digest)
     }
 }
 
@@ -349,6 +351,22 @@ impl Answer {
             body,
             request_id,
         })
+    }
+
+    /// Whether it can be the answer to the connect: media servers call that one a success, in a message of the same form,
+    /// with an empty tag and zeroes for numbers (protocol.md 5). A viewer may have asked for a switch by then.
+    #[must_use]
+    pub fn is_named_as_the_connects(&self) -> bool {
+        let [tag, count, id] = self.names();
+        let mut told = [(tag, json!("")), (count, json!(0)), (id, json!(0))]
+            .into_iter()
+            .filter_map(|(name, empty)| name.map(|name| *name == empty))
+            .peekable();
+        told.peek().is_some() && told.all(|is_empty| is_empty)
+    }
+
+    fn names(&self) -> [Option<&Value>; 3] {
+        names(&self.body, self.request_id.as_ref())
     }
 }
 

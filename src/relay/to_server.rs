@@ -188,6 +188,9 @@ where
         };
         match decided {
             Ok(granted) => {
+                if self.follower.has_media() {
+                    self.switches.connect_is_over();
+                }
                 let until = Instant::now() + self.settings.switch_answer;
                 self.switches.push(granted.id, request.names(), until);
                 self.follower.watch(true);

@@ -63,6 +63,7 @@ mod query_properties;
 mod refusal_log;
 mod refusals_in_turn;
 mod relay_ends;
+mod relay_equal_names;
 mod relay_flood;
 mod relay_large_frames;
 mod relay_quick_switches;
