@@ -381,6 +381,9 @@ where
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
+                // First, while the task has budget: sides that always have data use it up, and without budget a timer
+                // says nothing. What is due is done behind them, since they may have put it off.
+                let mut is_due = timer.as_mut().poll(cx).is_ready();
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
                 }
@@ -397,8 +400,11 @@ where
                 let deadline = self.next_deadline();
                 if deadline < timer.deadline() {
                     timer.as_mut().reset(deadline);
+                    is_due = timer.as_mut().poll(cx).is_ready();
                 }
-                ready!(timer.as_mut().poll(cx));
+                if !is_due {
+                    return Poll::Pending;
+                }
                 if let Some(cause) = self.on_deadline(Instant::now()) {
                     return Poll::Ready(cause);
                 }

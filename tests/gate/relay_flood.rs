@@ -1,18 +1,30 @@
 //! However much a viewer sends on its WebSocket, the other tasks of its worker have their turns, and what it may ask of the
-//! gate has a rate.
+//! gate has a rate. However much both sides send, the gate meets its own deadlines.
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::atomic::Ordering;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use h5gate::relay::RelaySettings;
+use h5gate::decision::revocation::{Revocation, RevocationId, Target};
 use h5gate::relay::frame::{self, opcode};
-use h5gate::session::guard::Kick;
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink, split};
-use tokio::time::{sleep, timeout};
+use h5gate::relay::passage::Side;
+use h5gate::relay::{Cause, Outcome, Relay, RelaySettings, Silence, Start};
+use h5gate::session::Sessions;
+use h5gate::session::guard::{Kick, Playing, SessionGuard};
+use h5gate::token::{AtExpiry, UnixSeconds};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink, split,
+};
+use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::relay::{Rig, SETTINGS, Setup, switch};
+use crate::support::relay::{Log, NOW, Rig, SETTINGS, STREAM, Script, Setup, session, switch};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
@@ -178,4 +190,219 @@ async fn a_viewer_that_has_waited_is_heard_again_in_order() {
         waited > Duration::from_secs(2) && waited < Duration::from_secs(4),
         "{waited:?}"
     );
+}
+
+/// A side that always has a frame more and takes all that comes, as long as the task has budget: as a socket of the system
+/// whose peer is faster than the gate.
+struct Endless {
+    first: Vec<u8>,
+    frame: Vec<u8>,
+    /// How much of `frame` has been read.
+    at: usize,
+    /// The frame that was written to it last, if it was written alone.
+    last: Arc<Mutex<Vec<u8>>>,
+    /// Whether something was written to it.
+    heard: Arc<AtomicBool>,
+}
+
+impl Endless {
+    fn new(first: Vec<u8>, frame: Vec<u8>) -> Self {
+        Self {
+            first,
+            frame,
+            at: 0,
+            last: Arc::default(),
+            heard: Arc::default(),
+        }
+    }
+}
+
+impl Side for Endless {
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(pin!(consume_budget()).poll(cx));
+        if !self.first.is_empty() {
+            buffer.put_slice(&std::mem::take(&mut self.first));
+            return Poll::Ready(Ok(()));
+        }
+        let piece = &self.frame[self.at..];
+        let piece = &piece[..piece.len().min(buffer.remaining())];
+        buffer.put_slice(piece);
+        self.at = (self.at + piece.len()) % self.frame.len();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(pin!(consume_budget()).poll(cx));
+        self.heard.store(true, Ordering::Relaxed);
+        *self.last.lock().unwrap() = bytes.to_vec();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Longer than any deadline here; without one that is met, the relay would go on.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A relay between two sides that always have data.
+struct Flooded {
+    sessions: Arc<Sessions>,
+    guard: SessionGuard,
+    playing: Arc<Playing>,
+    log: Arc<Mutex<Log>>,
+    viewer: Endless,
+    server: Endless,
+    settings: RelaySettings,
+    opened: Instant,
+}
+
+impl Flooded {
+    fn new(first: Vec<u8>, change: impl FnOnce(&mut h5gate::token::Grant)) -> Self {
+        let (sessions, guard) = session(change);
+        Self {
+            playing: sessions.find(guard.id()).unwrap(),
+            sessions,
+            guard,
+            log: Arc::default(),
+            viewer: Endless::new(first, frame::from_client(opcode::PONG, MASK, b"x")),
+            server: Endless::new(Vec::new(), frame::from_server(opcode::BINARY, &[7; 900])),
+            settings: SETTINGS,
+            opened: Instant::now(),
+        }
+    }
+
+    /// Relays until the gate ends it: why, and the code that the viewer is told.
+    async fn run(mut self) -> (Cause, u16) {
+        let authority = Script {
+            guard: &self.guard,
+            granted: vec!["abcde-two".to_owned()],
+            log: Arc::clone(&self.log),
+        };
+        let start = Start {
+            viewer_early: Vec::new(),
+            server_early: Vec::new(),
+            opened: self.opened,
+            silence: Silence::Never,
+        };
+        let last = Arc::clone(&self.viewer.last);
+        let relay = Relay::new(
+            &mut self.viewer,
+            self.server,
+            &self.guard,
+            authority,
+            &self.settings,
+            start,
+        );
+        let end = timeout(PATIENCE, relay.run()).await;
+        let end = end.expect("an end in time");
+        assert!(end.closed);
+        let last = last.lock().unwrap();
+        assert_eq!(last[0], 0x80 | opcode::CLOSE);
+        (end.cause, u16::from_be_bytes([last[2], last[3]]))
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_the_gate_asks_for_comes_though_both_sides_always_have_data() {
+    let flooded = Flooded::new(Vec::new(), |_| {});
+    let playing = Arc::clone(&flooded.playing);
+    playing.end_in(Duration::ZERO, Kick::Operator);
+    assert_eq!(flooded.run().await, (Cause::Kicked(Kick::Operator), 4901));
+
+    let flooded = Flooded::new(Vec::new(), |_| {});
+    let playing = Arc::clone(&flooded.playing);
+    let asked = tokio::spawn(async move {
+        sleep(Duration::from_millis(20)).await;
+        playing.end_in(Duration::from_millis(20), Kick::Drain);
+    });
+    assert_eq!(flooded.run().await.0, Cause::Kicked(Kick::Drain));
+    asked.await.unwrap();
+
+    let flooded = Flooded::new(Vec::new(), |_| {});
+    let sessions = Arc::clone(&flooded.sessions);
+    let asked = tokio::spawn(async move {
+        let revocation = Revocation {
+            id: RevocationId(1),
+            owner: "abcde".parse().unwrap(),
+            target: Target::Stream(STREAM.parse().unwrap()),
+            issued_until: NOW,
+            ends: None,
+        };
+        assert_eq!(sessions.revoke(&revocation, NOW), 1);
+    });
+    assert_eq!(flooded.run().await, (Cause::Kicked(Kick::Revoked), 4901));
+    asked.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cut_comes_though_both_sides_always_have_data() {
+    let flooded = Flooded::new(Vec::new(), |grant| {
+        grant.expires = Some(UnixSeconds::new(NOW.get() + 1));
+        grant.at_expiry = AtExpiry::Cut;
+    });
+    assert_eq!(flooded.run().await, (Cause::Kicked(Kick::Expired), 4903));
+}
+
+#[tokio::test]
+async fn a_switch_is_overdue_and_a_code_is_held_back_no_longer_than_otherwise() {
+    let mut flooded = Flooded::new(text(&switch("abcde-two", 1)), |_| {});
+    flooded.settings.switch_answer = Duration::from_millis(20);
+    let (log, playing) = (Arc::clone(&flooded.log), Arc::clone(&flooded.playing));
+    let opened = flooded.opened;
+    let seen = tokio::spawn(async move {
+        while log.lock().unwrap().settled.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        playing.end_in(Duration::ZERO, Kick::Drain);
+        log
+    });
+    // Players retry after the code of a drain.
+    let (cause, code) = flooded.run().await;
+    assert_eq!((cause, code), (Cause::Kicked(Kick::Drain), 4503));
+    assert!(opened.elapsed() >= h5gate::relay::RETRY_HOLD);
+    let log = seen.await.unwrap();
+    assert_eq!(log.lock().unwrap().settled, [Outcome::Overdue]);
+}
+
+#[tokio::test]
+async fn a_viewer_that_asks_too_fast_is_heard_at_its_rate_beside_a_media_server_that_never_rests() {
+    let flooded = Flooded::new(Vec::new(), |_| {});
+    let (heard, playing) = (
+        Arc::clone(&flooded.server.heard),
+        Arc::clone(&flooded.playing),
+    );
+    let asked = tokio::spawn(async move {
+        for _ in 0..5 {
+            // What it may send at once goes on in the first turns; the rest waits for its time.
+            while !heard.swap(false, Ordering::Relaxed) {
+                tokio::task::yield_now().await;
+            }
+            sleep(Duration::from_millis(40)).await;
+        }
+        playing.end_in(Duration::ZERO, Kick::Operator);
+    });
+    assert_eq!(flooded.run().await.0, Cause::Kicked(Kick::Operator));
+    asked.await.unwrap();
 }
