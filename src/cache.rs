@@ -1,19 +1,21 @@
-//! The micro-cache of HLS playlists and segments: a thousand viewers cost the media server what one does. Pure data: it
-//! fetches nothing, decides nothing about a viewer, starts no task and reads no clock.
+//! A cache for a few seconds: a thousand equal requests cost the upstream server what one does. Pure data: it fetches
+//! nothing, knows no protocol, starts no task and reads no clock.
 //!
-//! The first one that asks for a key is given a [`Filler`] and fetches, on a task that outlives its request; all that ask
-//! meanwhile or soon after read along from the first byte ([`Reader`]). The fetch need wait for no slow reader, which is why
-//! an entry is kept whole until its last reader is gone; it can be told how far it is ahead of the fastest, and that none is
-//! left ([`Writer`](fill::Writer)).
+//! The first request for a key gets a [`Filler`] and has to fetch, in a task that outlives the request. Every request for
+//! the same key that comes during the fetch, or soon after it, gets a [`Reader`] and reads the same bytes from the first one
+//! on. The fetch does not have to wait for slow readers, since an entry is kept whole until its last reader is dropped. The
+//! fetching task can ask how far it is ahead of the fastest reader, and whether any reader is left
+//! ([`Writer`](fill::Writer)).
 //!
 //! It is shared by the worker threads. One lock guards the list of entries, and each entry has two of its own (its head, its
 //! body); none is held across an await, and no two of an entry at once.
 //!
-//! **Memory.** [`CacheSettings::bytes`] bounds all that entries hold, finished ones, those being fetched, and those that left
-//! the list while a slow viewer still reads them. Beyond it the least recently used finished entries go; one that is being
-//! read would free nothing and is passed over. One that was stale ten seconds ago and is still read is taken from its readers
-//! then, so that those who read slowly do not take all of the room. When nothing can go, whoever asks fetches for itself ([`LookUp::Alone`]).
-//! What is not shareable is remembered as a hash and a time, so that no query, however long, costs more than that.
+//! **Memory.** [`CacheSettings::bytes`] bounds what all entries hold together: finished entries, entries that are being
+//! fetched, and entries that left the list while a slow reader still reads them. When it is reached, the least recently used
+//! finished entries are dropped; an entry that is being read is passed over, since dropping it frees nothing. An entry that
+//! has been stale for ten seconds and is still read is then taken from its readers, so that slow readers cannot use up the
+//! memory. When nothing can be dropped, the request has to be fetched without sharing ([`LookUp::Alone`]). A key whose
+//! response cannot be shared is remembered as a hash and a time, so that a long key costs no more memory than a short one.
 
 pub mod fill;
 pub mod key;
@@ -66,11 +68,11 @@ pub struct Cache<H, F> {
 /// What to do about a request.
 #[derive(Debug)]
 pub enum LookUp<H, F> {
-    /// Somebody has fetched it, or does so right now: read along.
+    /// Another request has fetched it, or is fetching it now: read the same bytes.
     Share(Reader<H, F>),
-    /// Fetch it, on a task that does not end with the viewer, and read along like all others.
+    /// Fetch it, in a task that does not end with the request, and read the same bytes as all others.
     Fill(Filler<H, F>, Reader<H, F>),
-    /// Fetch it for this viewer alone: it was not shareable lately, or there is no room.
+    /// Fetch it for this request alone: it was not shareable lately, or there is no memory.
     Alone,
 }
 
@@ -93,7 +95,7 @@ pub struct CacheStats {
     pub fills: u64,
     /// Look-ups of keys that were not shareable lately.
     pub passes: u64,
-    /// Look-ups for which there was no room: the cache is too small for what is watched at once.
+    /// Look-ups for which there was no memory: the cache is too small for what is read at once.
     pub crowded: u64,
     /// Entries that left for others while they were fresh or not yet known to be stale.
     pub evicted: u64,
@@ -109,8 +111,8 @@ impl<H, F> Cache<H, F> {
         })
     }
 
-    /// Finds what to do about a request that has been decided already. Of any number of askers for a key that is not there, or
-    /// no longer fresh, exactly one is told to fill.
+    /// Finds what to do about a request. Of any number of requests for a key that is not there, or no longer fresh, exactly one
+    /// is told to fill.
     pub fn look_up(self: &Arc<Self>, key: CacheKey, now: Instant) -> LookUp<H, F> {
         let found = self.shelf().look_up(key, now);
         match found {
@@ -129,11 +131,10 @@ impl<H, F> Cache<H, F> {
         self.shelf().find_whole(key, now).map(Reader::new)
     }
 
-    /// Frees what is no longer fresh, from the least recently used on. Nothing needs it but the memory of an idle cache: call
-    /// it every few seconds. An entry that nobody asks for is gone at the first call after it could have been fresh since
-    /// its last use.
+    /// Drops stale entries, the least recently used first. To be called every few seconds; only the memory of an idle cache
+    /// depends on it. An entry without look-ups is dropped by the first call after its last use plus its lifetime.
     pub fn sweep(&self, now: Instant) {
-        // The lock is left in between, so that look-ups need not wait for all of it.
+        // The lock is released after each turn, so that look-ups do not wait for the whole sweep.
         while self.shelf().sweep(now) {}
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The sum of all charges. It is read and added to under the shelf's lock, so that nobody takes the room that another was
-/// promised; what is given back needs no lock.
+/// The sum of all charges. It is read and added to under the index's lock, so that the same memory is not promised to two
+/// entries; giving memory back needs no lock.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     used: AtomicUsize,

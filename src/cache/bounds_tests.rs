@@ -112,7 +112,7 @@ fn a_body_that_finds_no_room_is_not_shared_but_not_held_against_its_key() {
     assert_eq!(refused.err(), Some(Broken::NoRoom));
     assert_eq!(two.head().now_or_never(), Some(Err(Outcome::NotShared)));
     assert_eq!(cache.stats().marks, 0);
-    // What was charged in advance is free at once, whoever still reads.
+    // What was charged in advance is free at once, although there are readers.
     drop(first);
     assert_eq!(cache.stats().bytes, 2 * cost("0", 0));
     drop((one, two));

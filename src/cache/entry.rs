@@ -17,7 +17,7 @@ use super::watched::{Place, Watched};
 /// Measured: 1,200 to 1,350 bytes with five header fields, and another 600 for each megabyte of the body.
 pub(super) const ENTRY_BYTES: usize = 1536;
 
-/// A key's response, from the moment that somebody is told to fetch it.
+/// The response for a key, from the moment at which a request is told to fetch it.
 #[derive(Debug)]
 pub(super) struct Entry<H, F> {
     pub(super) key: CacheKey,
@@ -30,7 +30,7 @@ pub(super) struct Entry<H, F> {
 pub(super) enum Phase<H, F> {
     Waiting,
     Open(H),
-    /// There is none, or its body broke, so that a reader who comes only now can still be told.
+    /// There is no head, or the body broke: kept for readers that ask for the head only now.
     Ended(Outcome<F>),
 }
 
@@ -53,12 +53,12 @@ impl<H, F> Entry<H, F> {
         }
     }
 
-    /// Whether anybody but the one who asks holds it, so that dropping it would free nothing.
+    /// Whether it is held elsewhere than by the caller, so that dropping it would free nothing.
     pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.content) > 1
     }
 
-    /// Whether it is held by more than the list and the one who fetches.
+    /// Whether it is held elsewhere than by the list and the fetching task.
     pub(super) fn seems_read(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 2 || Arc::strong_count(&self.content) > 1
     }
@@ -74,7 +74,7 @@ impl<H, F> Entry<H, F> {
         self.content.charge.shrink_to(Self::cost(&self.key) + have);
     }
 
-    /// Ends it for those who wait for its head and for those who read its body.
+    /// Ends it for the readers that wait for its head and for those that read its body.
     pub(super) fn end(&self, outcome: Outcome<F>, broken: Broken) {
         self.phase.change(|phase| *phase = Phase::Ended(outcome));
         self.content.end(Err(broken));
@@ -87,9 +87,9 @@ impl<H, F> Entry<H, F> {
 pub(super) struct Content {
     body: Watched<Body>,
     pub(super) charge: Charge,
-    /// How far the reader is that has read the most.
+    /// How many bytes the fastest reader has read.
     read: AtomicUsize,
-    /// Tells the one who fetches that there is a reader who has read more.
+    /// Tells the fetching task that the fastest reader has read more.
     read_on: Notify,
 }
 
@@ -119,7 +119,7 @@ impl Content {
         });
     }
 
-    /// Gives the bytes of a body that is complete back, whoever still reads them: they have to do with what they have.
+    /// Frees the bytes of a complete body although it is still read: its readers' bodies break after what they have.
     pub(super) fn let_go(&self) {
         let freed = self.body.change(|body| {
             if body.end != Some(Ok(())) {
@@ -149,7 +149,7 @@ impl Content {
         })
     }
 
-    /// What comes at this place, at most so much: bytes, or the end, or why there is no end.
+    /// What stands at `at`, at most `most` bytes of it: bytes, or the end, or why the body broke.
     pub(super) fn poll_read(
         &self,
         at: usize,
@@ -170,14 +170,14 @@ impl Content {
         self.body.leave(place);
     }
 
-    /// A reader is so far.
+    /// A reader has read up to `to`.
     pub(super) fn has_read(&self, to: usize) {
         if self.read.fetch_max(to, Ordering::Relaxed) < to {
             self.read_on.notify_one();
         }
     }
 
-    /// How far the reader is that has read the most.
+    /// How many bytes the fastest reader has read.
     pub(super) fn read(&self) -> usize {
         self.read.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The side of the one who fetches. Nothing here waits for a reader but what is asked to ([`Writer::read_on`]).
+//! The fetching task's side. Only [`Writer::read_on`] waits for readers.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use super::outcome::{Broken, Outcome};
 use super::rules::{Kind, Shareable};
 use super::shelf::{STEP_BYTES, after};
 
-/// Which part of all memory a body may take at most that outgrows its own limit.
+/// A body that outgrows [`object`](super::CacheSettings::object) while it is read may take this part of all memory at most.
 const OUTGROWN_SHARE: usize = 4;
 
-/// The duty to fetch for all who wait. Dropped without a word, it tells them that the fetch was interrupted, and the next who
-/// asks fetches anew.
+/// The duty to fetch for all waiting readers. When it is dropped unused, they are told that the fetch was interrupted, and the
+/// next look-up starts a new fetch.
 #[derive(Debug)]
-#[must_use = "all who ask for the key wait for it"]
+#[must_use = "all readers of the key wait for it"]
 pub struct Filler<H, F> {
     flight: Option<Flight<H, F>>,
 }
@@ -24,9 +24,9 @@ pub struct Filler<H, F> {
 /// The body on its way in. Dropped before [`finish`](Writer::finish), it breaks the readers' bodies after what they have, and
 /// nothing stays.
 #[derive(Debug)]
-#[must_use = "all who ask for the key wait for it"]
+#[must_use = "all readers of the key wait for it"]
 pub struct Writer<H, F> {
-    /// Until it is over, one way or the other.
+    /// `None` when the fetch has ended, well or not.
     flight: Option<Flight<H, F>>,
     declared: Option<usize>,
     /// Bytes of the body so far.
@@ -43,13 +43,13 @@ struct Flight<H, F> {
 }
 
 impl<H, F> Flight<H, F> {
-    /// Out of the list first, so that whoever comes now starts anew; then whoever waits is told.
+    /// Takes it out of the list first, so that a look-up from now on starts a new fetch; then the readers are told.
     fn fail(self, outcome: Outcome<F>, broken: Broken) {
         self.cache.shelf().abandon(&self.entry);
         self.entry.end(outcome, broken);
     }
 
-    /// The same, and the key is not tried again for a while.
+    /// The same, and the key is not shared again for [`pass`](super::CacheSettings::pass).
     fn refuse(self, broken: Broken, now: Instant) {
         {
             let mut shelf = self.cache.shelf();
@@ -67,7 +67,7 @@ impl<H, F> Filler<H, F> {
         }
     }
 
-    /// Whether anybody waits for it.
+    /// Whether a reader waits for it.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         // The list has it, and this filler.
@@ -82,8 +82,8 @@ impl<H, F> Filler<H, F> {
     ///
     /// # Errors
     /// [`Broken::TooLarge`] for a declared length above [`object`](super::CacheSettings::object): as
-    /// [`refuse`](Self::refuse). [`Broken::NoRoom`] when what is being fetched and read leaves none: those who wait are told to
-    /// fetch for themselves, and the key is not held against anybody who comes later.
+    /// [`refuse`](Self::refuse). [`Broken::NoRoom`] when entries that are fetched or read take all memory: the waiting readers
+    /// are told to fetch for themselves, and a later look-up of the key may share again.
     pub fn open(
         mut self,
         head: H,
@@ -136,16 +136,16 @@ impl<H, F> Filler<H, F> {
         })
     }
 
-    /// The response is not shareable: all who wait are told to fetch for themselves, and so is whoever asks within
-    /// [`pass`](super::CacheSettings::pass) from `now`. What may be shareable in a moment, such as a 404 for a segment that is about to
-    /// appear, is better a [`failure`](Self::fail).
+    /// The response cannot be shared: all waiting readers are told to fetch for themselves, and so is every look-up within
+    /// [`pass`](super::CacheSettings::pass) from `now`. A response that may be shareable in a moment, such as a 404 for what is
+    /// about to appear, is better a [`failure`](Self::fail).
     pub fn refuse(mut self, now: Instant) {
         if let Some(flight) = self.flight.take() {
             flight.refuse(Broken::Interrupted, now);
         }
     }
 
-    /// The fetch failed: all who wait get `failure`, and nothing is remembered.
+    /// The fetch failed: all waiting readers get `failure`, and nothing is remembered.
     pub fn fail(mut self, failure: F) {
         if let Some(flight) = self.flight.take() {
             flight.fail(Outcome::Failed(failure), Broken::Interrupted);
@@ -164,15 +164,15 @@ impl<H, F> Drop for Filler<H, F> {
 impl<H, F> Writer<H, F> {
     /// Appends to the body; readers have it at once. It is copied, so the caller's buffer is free.
     ///
-    /// A body of undeclared length may turn out to be longer than [`object`](super::CacheSettings::object). Those who read it
-    /// by then read on, up to a quarter of [`bytes`](super::CacheSettings::bytes); nobody else begins to, nothing of it stays,
-    /// and its key is not tried again for [`pass`](super::CacheSettings::pass) from `now`.
+    /// A body of undeclared length may turn out to be longer than [`object`](super::CacheSettings::object). Its present readers
+    /// read on, up to a quarter of [`bytes`](super::CacheSettings::bytes); it gets no further readers, nothing of it is kept,
+    /// and its key is not shared again for [`pass`](super::CacheSettings::pass) from `now`.
     ///
     /// # Errors
-    /// After an error all is over: readers get what was there and then the same error, nothing stays, and every further call is
-    /// an error. [`Broken::NoRoom`] when a body of undeclared length grows and nothing can go for it; then the key is not tried
-    /// again for as long, so that whoever tries again gets through. [`Broken::TooLarge`] for a body that is longer than that,
-    /// or too long when nobody reads it any more. [`Broken::WrongLength`] above the declared length.
+    /// After an error the fetch has ended: readers get what was there and then the same error, nothing is kept, and every
+    /// further call is an error. [`Broken::NoRoom`] when a body of undeclared length grows and no memory can be freed for it;
+    /// then the key is not shared for as long, so that readers that try again fetch for themselves. [`Broken::TooLarge`] for a
+    /// body above the quarter, or above `object` without a reader. [`Broken::WrongLength`] above the declared length.
     pub fn push(&mut self, bytes: &[u8], now: Instant) -> Result<(), Broken> {
         let Some(flight) = &self.flight else {
             return Err(Broken::Interrupted);
@@ -201,13 +201,13 @@ impl<H, F> Writer<H, F> {
         }
     }
 
-    /// Whether it is not read any more. It is not found any more then, and what is left of it need not be fetched.
+    /// Whether it has no reader any more. Look-ups do not find it then, and the rest of it need not be fetched.
     #[must_use]
     pub fn is_in_vain(&self) -> bool {
         let Some(flight) = &self.flight else {
             return true;
         };
-        // Only what looks so without the lock is looked at with it.
+        // The counts are read without the lock first: mostly there is a reader.
         if flight.entry.seems_read() {
             return false;
         }
@@ -219,7 +219,7 @@ impl<H, F> Writer<H, F> {
         !read
     }
 
-    /// Whether there is more than so much that no reader has read.
+    /// Whether it is more than `most` bytes ahead of the fastest reader.
     #[must_use]
     pub fn is_ahead_by(&self, most: usize) -> bool {
         let flight = self.flight.as_ref();

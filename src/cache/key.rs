@@ -8,8 +8,8 @@ use std::sync::Arc;
 pub struct CacheKey(Arc<[u8]>);
 
 impl CacheKey {
-    /// The key of a request: whose stream, which stream, what else its answer depends on, and the path and query that go to the
-    /// media server, with the `_HLS_*` parameters and without anything that differs between viewers.
+    /// The key of a request: everything that its response depends on, and nothing that differs between requests that are to
+    /// share the response.
     #[must_use]
     pub fn new(parts: &[&str]) -> Self {
         let length = parts

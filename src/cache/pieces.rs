@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 /// What gives memory back when it is dropped.
 pub type Charge = Arc<dyn Debug + Send + Sync>;
 
-/// Bytes in order, shared with whoever else holds them.
+/// Bytes in order, not copied: other readers may hold the same ones.
 #[derive(Debug, Default)]
 pub struct Pieces {
     /// Empty when all are.

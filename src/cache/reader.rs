@@ -1,4 +1,4 @@
-//! The side of those who read along.
+//! The readers' side.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -14,11 +14,11 @@ use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
 use super::watched::Place;
 
-/// The longest frame of a body: what one write hands to the kernel. The larger, the cheaper is each byte, and the more of what
-/// the cache has let go of is held by a viewer who reads slowly.
+/// The longest frame of a body: what one write hands to the kernel. A larger one makes each byte cheaper, but a slow reader then
+/// holds more memory of an entry that the cache has dropped.
 pub const FRAME_BYTES: usize = 256 * 1024;
 
-/// One who reads an entry, from its first byte, at its own pace. Dropping it changes nothing for others.
+/// Reads an entry, from its first byte, at its own pace. Dropping it changes nothing for other readers.
 #[derive(Debug)]
 pub struct Reader<H, F> {
     entry: Arc<Entry<H, F>>,
@@ -36,7 +36,7 @@ impl<H, F> Reader<H, F> {
     /// The head, as soon as it is there. It can be asked for again. Cancel safe: dropping the future loses nothing.
     ///
     /// # Errors
-    /// Why there is none, or none any more: whoever asks only after the body broke is told so here.
+    /// Why there is none. A reader that asks only after the body broke is told so here.
     pub async fn head(&mut self) -> Result<H, Outcome<F>>
     where
         H: Clone,
@@ -95,9 +95,9 @@ impl<H, F> Drop for Reader<H, F> {
     }
 }
 
-/// A body that is read along: data frames alone, of at most [`FRAME_BYTES`], shared with all other readers. It ends cleanly only when
-/// the fetch did; a broken one yields what is there and then [`Broken`], at every further poll too. The size hint is exact when
-/// the length was declared or all is there.
+/// An entry's body: data frames alone, of at most [`FRAME_BYTES`], shared with all other readers. It ends cleanly only when the
+/// fetch did; a broken one yields what is there and then [`Broken`], at every further poll too. The size hint is exact when
+/// the length was declared or the body is complete.
 #[derive(Debug)]
 pub struct SharedBody {
     content: Arc<Content>,

@@ -97,7 +97,7 @@ fn a_body_that_breaks_never_ends_cleanly_and_leaves_nothing() {
     assert_eq!(drain(&mut body), (b"abc".to_vec(), broken));
     assert_eq!(drain(&mut body), (Vec::new(), broken));
     assert!(!body.is_end_stream());
-    // Who has not begun to answer need not begin with what is broken.
+    // A reader that has not sent its answer's head yet need not begin with a broken body.
     assert_eq!(head(&mut late), Poll::Ready(Err(Outcome::Interrupted)));
     assert_eq!(late.whole(), None);
     drop((late, body));

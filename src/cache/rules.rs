@@ -1,5 +1,5 @@
-//! Which responses may be shared between viewers. Pure functions: the gate has decided about the viewer before, and that a
-//! cache stands here is known to the media server's operator, who is the gate's.
+//! Which responses of a media server may be shared between viewers. Pure functions: the viewer has been decided on before. One
+//! operator runs the gate and the media server, and so knows of the cache.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const PLAYLIST_TYPES: &[&str] = &[
 /// Names of a playlist.
 const PLAYLIST_EXTENSIONS: &[&str] = &["m3u8", "m3u"];
 
-/// Names of a segment, for responses whose type says nothing.
+/// Names of a segment, for responses with a type that says nothing.
 const SEGMENT_EXTENSIONS: &[&str] = &[
     "ts", "m4s", "mp4", "m4v", "m4a", "cmfv", "cmfa", "aac", "ac3", "ec3", "mp3", "vtt", "webvtt",
     "m2ts",
@@ -52,9 +52,9 @@ pub enum Kind {
 /// (the gate sends no encoding up and writes CORS itself), that is not encoded, and that is a playlist or a segment: by its
 /// type, or by its name where it has no type that says anything. Keys (`.key`) are never shared, nor is `stream.mp4`.
 ///
-/// `no-cache`, `max-age=0` and `s-maxage=0` do not forbid it, unlike in RFC 9111: what is shared is one moment, among viewers
-/// who asked in it, and a live playlist that may not be stored is exactly what a thousand of them ask for at once. A longer
-/// lifetime bounds ours. An operator who means otherwise says `no-store`.
+/// `no-cache`, `max-age=0` and `s-maxage=0` do not forbid it, unlike in RFC 9111: only requests of the same moment share it,
+/// and a live playlist that may not be stored is exactly what a thousand viewers ask for at once. A lifetime of a second or
+/// more shortens the gate's own. An operator can forbid sharing by `no-store`.
 #[must_use]
 pub fn shareable(status: StatusCode, headers: &HeaderMap, path: &str) -> Option<Shareable> {
     let name = file_name(path);

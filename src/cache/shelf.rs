@@ -14,15 +14,15 @@ use super::key::CacheKey;
 use super::outcome::Broken;
 use super::{CacheSettings, CacheStats};
 
-/// A body of unknown length is given room in such steps: so that the lock is seldom taken, and that those who are let in
-/// rarely find none later.
+/// A body of unknown length is charged in such steps, so that the lock is seldom taken, and a fetch that was let in rarely runs
+/// out of memory later.
 pub(super) const STEP_BYTES: usize = 256 * 1024;
 
-/// How many entries that are being read are passed over in search of one that can go.
+/// How many entries that are being read are passed over in search of one that can be dropped.
 const PASSED_OVER: usize = 32;
 
-/// How long an entry that is stale is kept for those who still read it, where its room is needed: else viewers who read
-/// slowly, segment after segment, would take the room of all that is shared.
+/// How long a stale entry is kept for its readers where its memory is needed: else slow readers, entry after entry, would use
+/// up the memory of all that is shared.
 const LINGER: Duration = Duration::from_secs(10);
 
 /// How many stale entries, and marks, one turn of a sweep frees.
@@ -38,8 +38,8 @@ pub(super) struct Shelf<H, F> {
     in_flight: HashMap<CacheKey, InFlight<H, F>>,
     /// What left the list complete while it was read, the oldest first.
     lingering: VecDeque<Lingering>,
-    /// Keys that are not shareable, as their hashes, until when; the oldest first. That two keys may have one hash costs the
-    /// other its sharing for a while, and nobody outside can tell which do.
+    /// Keys that are not shareable, as their hashes, until when; the oldest first. A second key with the same hash is not shared
+    /// for a while either. The hash is seeded, so that such keys cannot be made.
     marks: LruCache<u64, Instant, RandomState>,
     hasher: RandomState,
     /// The counts alone.
@@ -104,7 +104,7 @@ impl<H, F> Shelf<H, F> {
                 self.stats.joined += 1;
                 return Found::Shared(Arc::clone(&in_flight.entry));
             }
-            // It goes on for those who read it, but is not kept.
+            // Its present readers read on, but it is not kept.
             self.in_flight.remove(&key);
         }
         if self.is_marked(&key, now) {
@@ -131,7 +131,7 @@ impl<H, F> Shelf<H, F> {
     fn start(&mut self, key: CacheKey, now: Instant) -> Option<Arc<Entry<H, F>>> {
         let cost = Entry::<H, F>::cost(&key);
         let full = self.finished.len() + self.in_flight.len() >= self.settings.keys;
-        // Room for the entry alone would only make its waiters wait for a refusal.
+        // With memory for the entry alone its readers would wait for a refusal.
         let first_step = STEP_BYTES.min(self.settings.object);
         if full && !self.evict_one() || !self.make_room(cost.saturating_add(first_step), now) {
             return None;
@@ -146,7 +146,7 @@ impl<H, F> Shelf<H, F> {
         Some(entry)
     }
 
-    /// Charges an entry for so much more.
+    /// Charges an entry for `more` bytes.
     pub(super) fn grow(
         &mut self,
         entry: &Entry<H, F>,
@@ -170,7 +170,7 @@ impl<H, F> Shelf<H, F> {
     /// All of it is there: keeps it unless a newer one is on its way.
     pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
         if self.find(entry).is_none() {
-            // It is read on, and stays no longer than what was in the list.
+            // Its readers read on, no longer than they could read an entry of the list.
             self.linger(entry, stale_at);
             return;
         }
@@ -219,20 +219,20 @@ impl<H, F> Shelf<H, F> {
             .filter(|in_flight| Arc::ptr_eq(&in_flight.entry, entry))
     }
 
-    /// Whether anybody reads an entry that is being fetched.
+    /// Whether an entry that is being fetched has a reader.
     pub(super) fn is_read(&mut self, entry: &Arc<Entry<H, F>>) -> bool {
-        // The one who fetches holds it, too, and so may the list.
+        // The fetching task holds it, too, and so may the list.
         let others = if self.find(entry).is_some() { 2 } else { 1 };
         Arc::strong_count(entry) > others || Arc::strong_count(&entry.content) > 1
     }
 
-    /// Whether so much could be charged if all that is finished went. What is being fetched cannot go.
+    /// Whether `more` could be charged if all finished entries were dropped. An entry that is being fetched cannot be.
     fn could_hold(&self, more: usize) -> bool {
         let stays = self.account.used().saturating_sub(self.finished_bytes);
         stays.saturating_add(more) <= self.settings.bytes
     }
 
-    /// Evicts until so much more can be charged. When that cannot be, nothing is evicted in vain.
+    /// Evicts until `more` can be charged. When that cannot be reached, nothing is evicted.
     fn make_room(&mut self, more: usize, now: Instant) -> bool {
         while !self.could_hold(more) {
             if !self.let_one_go(now) {
@@ -247,7 +247,7 @@ impl<H, F> Shelf<H, F> {
         true
     }
 
-    /// A stale entry leaves the list, and maybe somebody reads it on.
+    /// A stale entry leaves the list; it may still have readers.
     fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
         self.finished_bytes -= finished.charged;
         if finished.entry.is_in_use() {
@@ -262,7 +262,7 @@ impl<H, F> Shelf<H, F> {
         });
     }
 
-    /// Takes what is still read of the entry that left first, if that is long enough ago.
+    /// Takes the entry that left the list first from its readers, if it left long enough ago.
     fn let_one_go(&mut self, now: Instant) -> bool {
         let over = |one: &mut Lingering| after(one.since, LINGER) <= now;
         let Some(slow) = self.lingering.pop_front_if(over) else {
@@ -274,14 +274,14 @@ impl<H, F> Shelf<H, F> {
         true
     }
 
-    /// Drops the least recently used finished entry that nobody reads. Those that are passed over count as just used, so the
-    /// next search does not meet them again.
+    /// Drops the least recently used finished entry that has no reader. Entries that are passed over count as just used, so that
+    /// the next search does not meet them again.
     fn evict_one(&mut self) -> bool {
         for _ in 0..PASSED_OVER {
             let Some((key, finished)) = self.finished.pop_lru() else {
                 return false;
             };
-            // Nobody can begin to read it meanwhile: that needs this list.
+            // It gets no reader meanwhile: a look-up needs this list.
             if !finished.entry.is_in_use() {
                 self.finished_bytes -= finished.charged;
                 self.stats.evicted += 1;
@@ -292,8 +292,8 @@ impl<H, F> Shelf<H, F> {
         false
     }
 
-    /// One turn: whether there may be more to free. An entry has at most its freshness to live after its last use, so what is
-    /// stale does not stay behind what is fresh for long.
+    /// One turn: whether there may be more to free. An entry is fresh for at most its lifetime after its last use, so that a
+    /// stale one does not stay behind a fresh one for long.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
         self.lingering.retain(|one| one.content.strong_count() > 0);
         for _ in 0..SWEEP_TURN {
@@ -318,7 +318,7 @@ impl<H, F> Shelf<H, F> {
         true
     }
 
-    /// Whether what is kept beside the list fits to it.
+    /// Whether the sums that are kept beside the list are the list's.
     #[cfg(test)]
     pub(super) fn is_consistent(&self) -> bool {
         let charged = |finished: &Finished<H, F>| {
@@ -344,7 +344,7 @@ impl<H, F> Shelf<H, F> {
     }
 }
 
-/// A time so far away that the clock has no name for it is taken for none at all: nothing is shared by mistake.
+/// `duration` after `now`; `now` itself where the clock cannot represent that, so that nothing is shared by mistake.
 pub(super) fn after(now: Instant, duration: Duration) -> Instant {
     now.checked_add(duration).unwrap_or(now)
 }

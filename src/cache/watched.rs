@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-/// The value, and who waits for its next change. Its lock is short: no waker is called or dropped under it, since either may
-/// end a task that has a place here itself.
+/// The value, and the wakers of the tasks that wait for its next change. No waker is called or dropped while the lock is held,
+/// since either may end a task that has a slot here itself.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
     inner: Mutex<Inner<T>>,
@@ -21,12 +21,13 @@ struct Inner<T> {
     waiting: Slab<Waker>,
 }
 
-/// Where a waiter's waker is, if anywhere: its round and its slot. Whoever goes away with one must [`Watched::leave`].
+/// Where the waker of a waiting task is kept, if it is: its round and its index. It has to be given back by [`Watched::leave`]
+/// before it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Place(Option<(u64, usize)>);
 
 impl<T> Watched<T> {
-    /// Nobody waits yet.
+    /// A value that no task waits for yet.
     pub(super) fn new(value: T) -> Self {
         Self {
             inner: Mutex::new(Inner {
@@ -60,7 +61,7 @@ impl<T> Watched<T> {
         found.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Changes the value and wakes all who wait.
+    /// Changes the value and wakes all waiting tasks.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut inner = self.lock();
         let result = change(&mut inner.value);
