@@ -1,6 +1,6 @@
 //! Step 6: a [`Permit`] becomes an [`UpstreamConn`] or a [`Fetched`](fetch::Fetched). Media servers, their health, the
-//! choice by stream, the connections that are kept to them, and what goes up to them; nothing of why the viewer was
-//! allowed.
+//! choice by stream, the connections that are kept to them, and what is sent to them. Why the viewer was allowed is not
+//! known here.
 
 pub mod body;
 pub mod dial;
@@ -27,7 +27,8 @@ use head::RequestHead;
 use outage::Outage;
 use server::{Server, place};
 
-/// How many media servers may fail for one viewer. One that has no such stream has not failed: the next may have it.
+/// How many media servers may fail for one viewer. A server that does not have the stream has not failed: the next one may
+/// have it.
 const TRIES: usize = 3;
 
 /// A connection to a media server that has agreed to be a WebSocket.
@@ -40,7 +41,7 @@ pub struct UpstreamConn {
 }
 
 impl UpstreamConn {
-    /// Whether the first that it sends is something else than its close or its end.
+    /// Whether the media server's first frame is anything but a close.
     async fn speaks(&mut self) -> bool {
         while self.early.is_empty() {
             if !matches!(self.socket.read_buf(&mut self.early).await, Ok(1..)) {
@@ -52,7 +53,7 @@ impl UpstreamConn {
     }
 }
 
-/// Why no media server can be had.
+/// Why no media server serves the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
     /// Refused, unreachable, unknown name, or closed before an answer.
@@ -64,7 +65,7 @@ pub enum UpstreamError {
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
     ServerFault(u16),
-    /// It answered 503 over HTTP, and in how many seconds it can be asked again.
+    /// It answered 503 over HTTP; in how many seconds it can be asked again.
     #[error("the media server answered 503, for {0} seconds")]
     Busy(u32),
     /// None has answered for longer than `timeouts.outage_hold`, and none is dialled for this viewer.
@@ -76,7 +77,8 @@ pub enum UpstreamError {
     /// It answered a WebSocket handshake with another status than 101.
     #[error("the media server answered {0} instead of 101")]
     WrongStatus(u16),
-    /// It answered 101 wrongly or unasked, redirected away from the media servers, or it is no HTTP.
+    /// It answered a wrong 101, or a 101 to a request that asked for no upgrade; it redirected to another host than the
+    /// media servers; or its answer is not HTTP.
     #[error("the media server's answer is wrong: {0}")]
     WrongAnswer(&'static str),
 }
@@ -92,7 +94,7 @@ pub struct Patience {
     pub total: Duration,
     /// How long a server that failed is tried last.
     pub backoff: Duration,
-    /// When a peer that acknowledges nothing is given up.
+    /// After how long a peer that acknowledges nothing is given up.
     pub user_timeout: Duration,
     /// How long a server may pause inside a body.
     pub media_idle: Duration,
@@ -110,9 +112,9 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// From what is configured: the `host` that all servers are asked for (without one, HTTP requests name the server that
-    /// is asked); `dials` handshakes at once with each server, so that all viewers coming back at once do not fall on it
-    /// at once, and one that hangs holds up its own viewers alone.
+    /// From what is configured: `host` is sent as `Host` to all servers (without one, HTTP requests carry the address of the
+    /// server that is asked); at most `dials` handshakes are under way with each server, so that viewers that all come back
+    /// at once do not overload it, and a server that hangs holds up only its own viewers.
     #[must_use]
     pub fn new(
         servers: Vec<Server>,
@@ -147,7 +149,7 @@ impl Upstream {
 
     /// Whether a URL with this scheme and authority leads to the media servers: the authority is that of a server or the
     /// configured host. Letter case makes no difference, and a port may be left out where it is the scheme's own, 80 or
-    /// 443. One with a user name in it is nobody's.
+    /// 443. An authority with a user name in it does not.
     #[must_use]
     pub fn is_ours(&self, scheme: &str, authority: &str) -> bool {
         let default = match scheme {
@@ -169,8 +171,8 @@ impl Upstream {
         self.servers.iter().any(|server| server.is_at(name, port)) || is_host()
     }
 
-    /// A fresh connection to the stream's media server, or to the next one when that fails or has no such stream. Not cancel
-    /// safe: dropping it closes the connection, which is what a caller wants.
+    /// A new connection to the stream's media server, or to the next one when that fails or does not have the stream. Not
+    /// cancel safe: dropping the future closes the connection, as a caller that has lost its viewer needs.
     pub async fn connect(
         &self,
         permit: &Permit,
@@ -178,7 +180,7 @@ impl Upstream {
     ) -> Result<UpstreamConn, UpstreamError> {
         let dial = async |server| {
             let dialled = dial(server, head, &self.patience).await;
-            // It serves, though not this stream, whatever the other servers do.
+            // This server is in service, though it does not have the stream.
             if matches!(dialled, Err(UpstreamError::NoStream(_))) {
                 self.outage.ends();
             }
@@ -188,15 +190,15 @@ impl Upstream {
             .in_turn(permit, Duration::ZERO, |_| false, |_| false, dial)
             .await;
         match &connected {
-            // One that agrees and then says nothing has not answered yet.
+            // A server that answers 101 and then sends nothing may hang: it does not end the outage.
             Ok(_) | Err(UpstreamError::NoStream(_)) => {}
             Err(_) => self.outage.goes_on(),
         }
         connected
     }
 
-    /// Finds out for all viewers whether a media server serves one of them, and ends the outage when one does: it has agreed
-    /// and then said something. They greet every viewer (protocol.md 5).
+    /// Finds out, for all viewers, whether a media server is back, and ends the outage then: a server that is back answers 101
+    /// and then sends a frame, since media servers greet every viewer (protocol.md 5).
     pub async fn probe(&self, permit: &Permit, head: &RequestHead) {
         if let Ok(mut server) = self.connect(permit, head).await
             && let Ok(true) = timeout(self.patience.total, server.speaks()).await
@@ -206,8 +208,9 @@ impl Upstream {
     }
 
     /// Tries servers until one works. Each has its share of the time, but never less than `held`, the time for which a
-    /// server may hold an answer back by intent. A failure that the viewer has `provoked` is not held against the server.
-    /// What `lacks` the stream may be on the next one; it is the answer when all lack it, and when one failed, that is.
+    /// server may hold an answer back by intent. A failure that the viewer's request has `provoked` does not make the server
+    /// unhealthy. An answer that `lacks` the stream is the result only when every server was asked and lacks it; when a server
+    /// failed, its failure is the result, since that server may have the stream.
     async fn in_turn<'a, T, F>(
         &'a self,
         permit: &Permit,
@@ -253,7 +256,7 @@ impl Upstream {
                 }
                 Err(failed) => {
                     tracing::warn!(server = %server, error = %failed, "media server failed");
-                    // What a request provokes says little of the server; that it is not there says all.
+                    // A 5xx may be due to this request alone; an unreachable, late or busy server fails for every request.
                     let fault = matches!(failed, UpstreamError::ServerFault(code) if code != 503);
                     if !fault && !provoked(&failed) {
                         server.failed(self.patience.backoff);

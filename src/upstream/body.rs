@@ -1,4 +1,4 @@
-//! The body of a media server's answer, as it comes.
+//! The body of a media server's answer, piece by piece.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,16 +12,16 @@ use super::line::Line;
 use super::pool;
 use super::server::ServerId;
 
-/// The body of an answer: its pieces as they are read, never more than one ahead of whoever polls it. When it has ended
-/// the connection is kept for the next request; dropping it before closes the connection. It belongs to the thread that
-/// asked.
+/// The body of an answer: its pieces as they are read, at most one more than the reading task has polled. When the body has
+/// ended, the connection is kept for the next request; dropping the body before that closes the connection. It belongs to the
+/// thread that sent the request.
 #[derive(Debug)]
 pub struct FetchBody {
     /// `None` when it is over.
     rest: Option<Rest>,
 }
 
-/// A body that never comes to its end.
+/// Why a body ends before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
     /// Nothing came for the idle time.
@@ -42,7 +42,7 @@ struct Rest {
     kept: bool,
 }
 
-/// How long a server has let us wait. Its one timer is moved when it fires, not with each piece.
+/// Measures how long a server has sent nothing. Its one timer is moved when it fires, not with each piece.
 #[derive(Debug)]
 struct Silence {
     limit: Duration,
@@ -75,14 +75,15 @@ impl FetchBody {
         body
     }
 
-    /// For an answer whose body nobody wants: the connection is kept if the whole body is here already.
+    /// For an answer with a body that is not needed: the connection is kept if the whole body has arrived already.
     pub fn discard(mut self) {
         if let Some(rest) = self.rest.take() {
             rest.end();
         }
     }
 
-    /// Whoever hands a body of known length on may not ask again behind its last byte.
+    /// A task that passes on a body of known length may not poll again behind its last byte, so that the end is looked for
+    /// with each piece.
     fn end_if_over(&mut self) {
         if let Some(rest) = self.rest.take_if(|rest| rest.incoming.is_end_stream()) {
             rest.end();
@@ -149,7 +150,7 @@ impl Rest {
             match polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.silence.since = None;
-                    // What is no data are trailers, which mean nothing to a player.
+                    // A frame without data holds trailers, which mean nothing to a player.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
                     }
@@ -166,7 +167,7 @@ impl Rest {
 }
 
 impl Silence {
-    /// Ready when the server has been silent for too long while it was listened to.
+    /// Ready when the server has sent nothing for the limit while the gate was reading.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));

@@ -45,7 +45,7 @@ pub(super) async fn connect(
     Ok(socket)
 }
 
-/// Each address has its share of the time: one that drops what it gets must not hide the next.
+/// Each address has its share of the time, so that an address that never answers leaves time for the next.
 async fn reach(server: &Server, patience: Duration) -> Result<TcpStream, UpstreamError> {
     let addresses = server.addresses();
     let mut last = UpstreamError::Unreachable;
@@ -95,9 +95,9 @@ fn check(answer: &[u8], key: &str) -> Result<Option<usize>, UpstreamError> {
     };
     match response.code {
         Some(101) => {}
-        // Too early or too often is not for ever.
+        // Too late, too early, too often: a later try may work. Its `Retry-After` could reach no player.
         Some(code @ (408 | 425 | 429 | 500..=599)) => return Err(UpstreamError::ServerFault(code)),
-        // What stands between the gate and the stream is set up wrongly, which says nothing of the stream.
+        // A proxy in front of the media server, or the gate's own configuration, is wrong; the stream may well exist.
         Some(code @ (407 | 421 | 426)) => return Err(UpstreamError::WrongStatus(code)),
         Some(code @ 400..=499) => return Err(UpstreamError::NoStream(code)),
         Some(code) => return Err(UpstreamError::WrongStatus(code)),
@@ -121,7 +121,7 @@ fn check(answer: &[u8], key: &str) -> Result<Option<usize>, UpstreamError> {
     if !values("sec-websocket-accept").eq([derive_accept_key(key.as_bytes()).as_str()]) {
         return Err(UpstreamError::WrongAnswer("wrong Sec-WebSocket-Accept"));
     }
-    // Neither was offered, and frames under an extension could not be followed.
+    // The gate offers neither, and cannot follow frames that an extension has changed.
     if values("sec-websocket-extensions").next().is_some()
         || values("sec-websocket-protocol").next().is_some()
     {

@@ -1,4 +1,4 @@
-//! HTTP requests to media servers: the stream's server is asked, over a connection that is kept where there is one.
+//! HTTP requests to media servers: the stream's server is asked, over a kept connection where there is one.
 
 use std::time::Duration;
 
@@ -31,21 +31,20 @@ pub struct Fetched {
     pub headers: HeaderMap,
     /// Empty for HEAD, 204 and 304.
     pub body: FetchBody,
-    /// What was asked for in the end, behind all redirects.
+    /// Path and query of the last request, after all redirects.
     pub target: PathAndQuery,
 }
 
 impl Upstream {
     /// The answer of the stream's media server, or of the next one when that cannot be reached, is late, or answers 404, 410
-    /// or 5xx.
-    /// Redirects are followed inside the media servers, of which all are taken to hold the same. Not cancel safe:
-    /// dropping it closes the connection, which is what a caller wants.
+    /// or 5xx. A redirect to a media server is followed on the server that answered it, since all of them are taken to have
+    /// the same paths. Not cancel safe: dropping the future closes the connection, as a caller that has lost its viewer needs.
     pub async fn fetch(
         &self,
         permit: &Permit,
         request: FetchRequest,
     ) -> Result<Fetched, UpstreamError> {
-        // Only an answer that is held back by intent may take the time of the next server.
+        // Only an answer that is held back by intent may use up the next server's share of the time.
         let held = match request.patience > self.patience.head {
             true => request.patience,
             false => Duration::ZERO,
@@ -68,7 +67,7 @@ impl Upstream {
         self.in_turn(permit, held, provoked, lacks, follow).await
     }
 
-    /// Asks one server, and again where it redirects to.
+    /// Asks one server, and the same one again for what it redirects to.
     async fn follow(
         &self,
         server: &Server,
@@ -82,7 +81,7 @@ impl Upstream {
                 return Err(UpstreamError::WrongAnswer("its head has too many fields"));
             }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(UpstreamError::WrongAnswer("101, which nobody asked for"));
+                return Err(UpstreamError::WrongAnswer("101 without an upgrade in the request"));
             }
             if head.status == StatusCode::SERVICE_UNAVAILABLE
                 && let Some(after) = retry_after(&head.headers)
@@ -117,9 +116,9 @@ impl Upstream {
         Err(UpstreamError::WrongAnswer("too many redirects"))
     }
 
-    /// One answer. A server closes idle connections whenever it likes, even while a request is on its way: a kept
-    /// connection that ends before the answer, or on which something else comes, says nothing of this request, which is
-    /// asked once more on a fresh one, which is safe for GET and HEAD (RFC 9110 section 9.2.2).
+    /// One answer. A server may close an idle connection at any time, even while a request is on its way to it. So a kept
+    /// connection that ends before the answer, or brings something that is no answer, is not this request's fault: the request
+    /// is sent once more on a new connection, which is safe for GET and HEAD (RFC 9110 section 9.2.2).
     async fn answer(
         &self,
         server: &Server,
@@ -135,7 +134,7 @@ impl Upstream {
         if let Some(mut line) = pool::take(server) {
             match asked(&mut line).await? {
                 Ok(answer) => return Ok((line, answer)),
-                // What is no answer may have been on its way before anything was asked.
+                // These bytes may have been on their way before the request was sent.
                 Err(Unanswered::Malformed) => pool::distrust(server),
                 Err(Unanswered::Closed) => {}
             }

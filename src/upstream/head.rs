@@ -1,4 +1,4 @@
-//! What goes up to a media server: rebuilt from what was checked, and nothing else of the viewer's.
+//! The requests to media servers: built from checked values, and nothing else of the viewer's.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::request::client_address::ClientAddress;
 use crate::request::query::encode_component;
 use crate::session::id::SessionId;
 
-/// The viewer's own headers that travel on.
+/// The viewer's own headers that are forwarded.
 const PASSED: [HeaderName; 4] = [USER_AGENT, ACCEPT, ACCEPT_LANGUAGE, ORIGIN];
 
-/// Those that travel on with a request for bytes that are handed on as they are (RFC 9110 sections 13.1 and 14.2).
+/// Those that are forwarded as well where the answer's bytes are passed on unchanged (RFC 9110 sections 13.1 and 14.2).
 const CONDITIONS: [HeaderName; 6] = [
     RANGE,
     IF_RANGE,
@@ -51,7 +51,7 @@ pub struct HeadParts<'a> {
 }
 
 impl RequestHead {
-    /// Writes the handshake. Header values come from hyper, which lets no line end through.
+    /// Writes the handshake. Header values come from hyper, which refuses line ends in them.
     #[must_use]
     pub fn websocket(permit: &Permit, parts: &HeadParts<'_>) -> Self {
         let mut head = Vec::with_capacity(1024);
@@ -110,10 +110,10 @@ struct Viewer<'a> {
 }
 
 impl Viewer<'_> {
-    /// Says whose request it is, field by field: what is passed of the viewer's own headers, and what the gate knows of it.
+    /// Writes it field by field: some of the viewer's own headers, and what the gate knows of it.
     fn say(&self, permit: &Permit, mut field: impl FnMut(&str, &[u8])) {
         for name in self.passed.iter().copied().flatten() {
-            // The first alone: a media server may well take the second of two.
+            // Only the first of a name, so that no media server has two to choose from.
             if let Some(value) = self.headers.get(name) {
                 field(name.as_str(), value.as_bytes());
             }
@@ -161,7 +161,7 @@ pub struct ViewerParts<'a> {
 pub struct NotATarget;
 
 impl FetchRequest {
-    /// A GET on behalf of one viewer, who is named to the media server as with a WebSocket handshake.
+    /// A GET for one viewer, of which the media server is told the same as in a WebSocket handshake.
     pub fn for_viewer(permit: &Permit, parts: &ViewerParts<'_>) -> Result<Self, NotATarget> {
         let passed: &[&[HeaderName]] = match parts.is_playlist {
             true => &[&PASSED],
@@ -183,7 +183,7 @@ impl FetchRequest {
         Self::get(parts.target, headers)
     }
 
-    /// A GET whose answer is for many viewers: it says nothing of any.
+    /// A GET for many viewers: it carries nothing of any of them.
     pub fn shared(target: &str) -> Result<Self, NotATarget> {
         const OURS: HeaderValue =
             HeaderValue::from_static(concat!("h5gate/", env!("CARGO_PKG_VERSION")));
@@ -195,7 +195,8 @@ impl FetchRequest {
     }
 
     fn get(target: &str, mut headers: HeaderMap) -> Result<Self, NotATarget> {
-        // Without it any coding would do (RFC 9110 section 12.5.3), and a packed playlist cannot be rewritten.
+        // Without this field a server may choose any coding (RFC 9110 section 12.5.3), and a compressed playlist cannot be
+        // rewritten.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         Ok(Self {
             method: Method::GET,
@@ -215,8 +216,8 @@ impl FetchRequest {
         }
     }
 
-    /// The same, when a viewer has asked for what is not there yet: that the answer is late, or 503 in the end, says
-    /// nothing of the server then.
+    /// The same for a request that the server may hold back, since the viewer has asked for what does not exist yet: a late
+    /// answer, or a 503 in the end, does not make the server unhealthy then.
     #[must_use]
     pub fn held_back(self, held_back: bool) -> Self {
         Self { held_back, ..self }

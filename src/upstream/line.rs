@@ -1,7 +1,7 @@
 //! One connection to a media server for one HTTP request after the other.
 //!
-//! hyper's connection is a future that somebody has to poll. Here it is whoever waits for the answer or its body, so that a
-//! connection needs no task, and ends with whoever drops it.
+//! hyper's connection is a future that has to be polled for bytes to move. The task that waits for the answer or its body polls
+//! it, so that a connection needs no task of its own and is closed when that task drops it.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -44,7 +44,7 @@ pub(super) enum Unanswered {
 }
 
 impl Line {
-    /// Connects, as soon as the server's turn comes.
+    /// Connects, as soon as fewer than the allowed handshakes are under way with the server.
     pub(super) async fn open(
         server: &Server,
         patience: &Patience,
@@ -65,7 +65,7 @@ impl Line {
         }))
     }
 
-    /// Asks, and waits for the answer's head. Not cancel safe: what is dropped midway must not be asked again.
+    /// Sends a request and waits for the answer's head. Not cancel safe: after a drop the connection must not be used again.
     pub(super) async fn ask(
         &mut self,
         request: Request<Empty<Bytes>>,
@@ -112,15 +112,15 @@ impl Line {
         self.socket.has_strayed()
     }
 
-    /// Whether it stands ready for a next request: the last answer is over, and the server has not closed it. Nobody is
-    /// woken by it from now on.
+    /// Whether it is ready for a next request: the last answer is over, and the server has not closed it. No task is woken by
+    /// it until the next request.
     pub(super) fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.connection.is_some() && self.sender.is_ready()
     }
 }
 
-/// An ended connection is dropped at once: that is what tells those who wait for its answer or its body.
+/// An ended connection is dropped at once, by which hyper tells the waiting request or body.
 fn drive(connection: &mut Option<Wire>, cx: &mut Context<'_>) {
     if let Some(alive) = connection
         && let Poll::Ready(_) = Pin::new(alive).poll(cx)

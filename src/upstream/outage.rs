@@ -1,10 +1,11 @@
 //! Since when no media server has answered.
 //!
-//! A player's retry counter resets when its socket stood open for a moment, so the gate holds retried closes back: a short
-//! outage must not use the retries up (protocol.md 3). In a long one that would never let a player give up, and a page
-//! never turn to another source. So an outage is hidden for a time, which is counted for all viewers together. In a longer
-//! one viewers dial no more, since a media server that hangs would hold them for longer than that moment, too: one probe at a
-//! time finds out whether a media server is back, and viewers wait for it as long as a player counts on.
+//! A player's retry counter resets when its socket stood open for 200 ms (protocol.md 3), so the gate delays retried closes: a
+//! short outage must not use the retries up. In a long outage that delay would keep every player retrying for ever, and no
+//! page would turn to another source. So the delay ends when the outage has lasted for a configured time, counted for all
+//! viewers together. From then on viewers no longer dial, since a media server that hangs would also hold them for longer
+//! than those 200 ms. Instead one probe at a time finds out whether a media server is back, and a viewer waits for its result
+//! for less than the 200 ms.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,7 @@ pub struct Outage {
 }
 
 impl Outage {
-    /// None yet; one is hidden for `hold`.
+    /// No outage yet; one will be hidden from players for `hold`.
     #[must_use]
     pub fn new(hold: Duration) -> Self {
         Self {
@@ -45,26 +46,26 @@ impl Outage {
         self.since.send_if_modified(|since| since.take().is_some());
     }
 
-    /// Whether it is to be hidden from players as yet.
+    /// Whether an outage, if there is one, is still to be hidden from players.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
         !self.hold.is_zero() && !self.is_long()
     }
 
-    /// Whether there is one that is hidden no more.
+    /// Whether there is an outage that is no longer hidden.
     #[must_use]
     pub fn is_long(&self) -> bool {
         let since = *self.since.borrow();
         since.is_some_and(|since| since.elapsed() >= self.hold)
     }
 
-    /// The one place of a probe, until it is dropped; `None` while it is taken.
+    /// The right to probe, until it is dropped; `None` while another probe has it.
     #[must_use]
     pub fn probe(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.probe).try_acquire_owned().ok()
     }
 
-    /// Resolves when there is none. Cancel safe.
+    /// Resolves when there is no outage. Cancel safe.
     pub async fn over(&self) {
         // The sender lives as long as this borrow of it.
         let _ = self.since.subscribe().wait_for(Option::is_none).await;

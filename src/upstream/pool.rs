@@ -1,11 +1,11 @@
 //! Connections between two requests. Each thread keeps its own, because a connection belongs to its thread's runtime: no
 //! lock, and no wake-up of another thread.
 //!
-//! HTTP/1.1 does not say which request an answer is for. What a server sends though nothing asked for it must not become the
-//! answer to the next request: a connection is looked at when it is kept and again when it is taken, and one on which
-//! something has come is closed. So is one behind an answer that has no body by definition (to HEAD, 204, 304), for servers
-//! that send one all the same send it late. A server that was caught is asked on fresh connections for a while. What remains
-//! is an answer that nothing asked for and that comes between the request and the answer to it.
+//! HTTP/1.1 does not say which request an answer is for. Bytes that a server sends without a request must not become the
+//! answer to the next request. So a connection is checked when it is kept and again when it is taken, and closed if unrequested
+//! bytes have come. A connection is also closed after an answer that has no body by definition (to HEAD, 204, 304), since a
+//! server that sends a body all the same sends it late. A server that has sent unrequested bytes is asked on new connections
+//! for a while. One case remains: unrequested bytes that come between a request and the answer to it.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ const IDLE_LIMIT: usize = 64;
 /// The longest that a connection idles; common servers close after 60 s and more.
 const IDLE_TIME: Duration = Duration::from_secs(30);
 
-/// How long no connection is kept to a server that has sent what nothing asked for.
+/// How long no connection is kept to a server that has sent unrequested bytes.
 const DISTRUST: Duration = Duration::from_secs(60);
 
 thread_local! {
@@ -36,7 +36,8 @@ struct Idle {
     since: Instant,
 }
 
-/// The connection to a server that idles the shortest, if one is left that the server has neither closed nor used unasked.
+/// The connection to a server that has idled the shortest, if one is left that the server has not closed and on which no
+/// unrequested bytes have come.
 pub(super) fn take(server: &Server) -> Option<Box<Line>> {
     let id = server.id();
     loop {
@@ -54,7 +55,7 @@ pub(super) fn take(server: &Server) -> Option<Box<Line>> {
     }
 }
 
-/// A server has sent what nothing asked for: no connection to it is used a second time for a while.
+/// A server has sent unrequested bytes: no connection to it is used a second time for [`DISTRUST`].
 pub(super) fn distrust(server: &Server) {
     let id = server.id();
     IDLE.with_borrow_mut(|idle| idle.remove(&id));
@@ -91,8 +92,8 @@ pub(super) fn put(server: ServerId, mut line: Box<Line>) {
     });
 }
 
-/// Closes this thread's connections that have idled for too long or were closed by their servers, even where nothing is
-/// asked for any more. A worker does this every few seconds.
+/// Closes this thread's connections that have idled for too long or were closed by their servers, also those of a server that
+/// gets no requests any more. A worker does this every few seconds.
 pub fn tidy() {
     IDLE.with_borrow_mut(|idle| {
         for lines in idle.values_mut() {

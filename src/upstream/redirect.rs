@@ -6,12 +6,13 @@ use http::{HeaderMap, StatusCode};
 
 use super::head::parse_target;
 
-/// Whether a status sends whoever asked on to another place.
+/// Whether a status redirects to another URL.
 pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// What to ask for next, or what is wrong with the redirect. Only http leads anywhere, to an authority that `is_ours`.
+/// What to ask for next, or what is wrong with the redirect. Only a URL with scheme http and an authority that `is_ours` is
+/// followed.
 pub(super) fn next(
     asked: &PathAndQuery,
     headers: &HeaderMap,
@@ -51,7 +52,7 @@ fn scheme_and_rest(location: &str) -> Option<(&str, &str)> {
     rest.strip_prefix(':').map(|rest| (scheme, rest))
 }
 
-/// A reference without authority in the place of what it refers to (RFC 3986 section 5.2.2).
+/// A reference without authority, resolved against what was asked for (RFC 3986 section 5.2.2).
 fn joined(asked: &PathAndQuery, reference: &str) -> String {
     let path = asked.path();
     let directory = path.rfind('/').and_then(|slash| path.get(..=slash));

@@ -20,7 +20,7 @@ pub struct Server {
     id: ServerId,
     host: String,
     port: u16,
-    /// By which name it is drawn for a stream: the same for both sides of a media server.
+    /// The name that its streams are chosen by: the same for the WebSocket and the HTTP side of a media server.
     drawn_as: (String, u16),
     /// What `Host` says when this server is asked for itself.
     authority: HeaderValue,
@@ -37,7 +37,7 @@ struct State {
     failing_until: Option<Instant>,
 }
 
-/// Unique in this process: what is kept for a server is found by it.
+/// Unique in this process: the key of what is kept for a server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct ServerId(u64);
 
@@ -49,7 +49,8 @@ impl ServerId {
 }
 
 impl fmt::Debug for ServerId {
-    /// Its number depends on how many servers were read before: it would make two readings of one configuration differ.
+    /// Without the number, which depends on how many servers were parsed before: with it the same configuration would look
+    /// different when it is read twice.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServerId")
     }
@@ -131,14 +132,14 @@ impl fmt::Display for Server {
 }
 
 impl Server {
-    /// Another side of the same media server: both have the same streams.
+    /// The other side of the media server `other`: both are chosen for the same streams.
     #[must_use]
     pub fn beside(mut self, other: &Self) -> Self {
         self.drawn_as.clone_from(&other.drawn_as);
         self
     }
 
-    /// Where it is now; empty when its name was never found.
+    /// Its addresses at present; empty when its name was never resolved.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.state().addresses.clone()
@@ -179,7 +180,7 @@ impl Server {
         self.dials.add_permits(count.min(Semaphore::MAX_PERMITS));
     }
 
-    /// Waits for a turn to dial.
+    /// Waits until fewer than the allowed handshakes are under way with it.
     pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
         self.dials.acquire().await.ok()
     }

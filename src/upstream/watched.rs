@@ -1,5 +1,5 @@
-//! A socket to a media server, at which the gate looks past hyper: whether it is quiet where nothing was asked, and whether
-//! an answer's head has an end.
+//! A socket to a media server that checks what hyper does not: that nothing comes without a request, and that an answer's head
+//! comes to an end.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::MaybeUninit;
@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 /// what is read behind it at once is part of this.
 const BEFORE_BODY: usize = 256 * 1024;
 
-/// One socket, in hyper's hands and in those of the line.
+/// One socket, shared by hyper and the connection.
 #[derive(Clone, Debug)]
 pub(super) struct Watched(Arc<Mutex<State>>);
 
@@ -23,7 +23,7 @@ pub(super) struct Watched(Arc<Mutex<State>>);
 struct State {
     socket: TcpStream,
     phase: Phase,
-    /// Something came that nothing had asked for.
+    /// Bytes came without a request.
     strayed: bool,
 }
 
@@ -32,9 +32,9 @@ struct State {
 enum Phase {
     /// Nothing is asked.
     Idle,
-    /// A request is on its way, and so much may still be read before the answer's head is whole.
+    /// A request is on its way; so many bytes may still be read before the answer's head is whole.
     Asked(usize),
-    /// The body comes.
+    /// The body is being read.
     Answered,
 }
 
@@ -62,18 +62,18 @@ impl Watched {
         self.state().phase = Phase::Idle;
     }
 
-    /// Whether there was no end of what came before the body.
+    /// Whether more than [`BEFORE_BODY`] came before the body.
     pub(super) fn has_run_over(&self) -> bool {
         self.state().phase == Phase::Asked(0)
     }
 
-    /// Whether something came that nothing had asked for.
+    /// Whether bytes came without a request.
     pub(super) fn has_strayed(&self) -> bool {
         self.state().strayed
     }
 
-    /// Whether nothing has come, and the server has not closed: as the system knows it now. What the runtime knows may be
-    /// older.
+    /// Whether nothing has come, and the server has not closed it: asked of the system, since the runtime's own knowledge may
+    /// be older.
     pub(super) fn is_quiet(&self) -> bool {
         let mut state = self.state();
         let peeked = SockRef::from(&state.socket).peek(&mut [MaybeUninit::uninit()]);
