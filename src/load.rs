@@ -1,4 +1,4 @@
-//! A load test of one's own gate: many viewers with tokens of their own, and what each of them noticed.
+//! A load test of a gate: many viewers with tokens of their own, and what each of them has seen.
 //!
 //! The viewers are cheap: a task and a socket each, frames are followed by their headers, and nothing of what they carry
 //! is kept. Every connection goes to one address that was looked up once, and a test is bounded in viewers and in time
@@ -72,7 +72,7 @@ pub struct Job {
     pub target: Target,
     /// The source that viewers name.
     pub source: String,
-    /// Who mints.
+    /// Where the tokens come from.
     pub minter: Minter,
     /// How long each token is good for.
     pub lifetime: Duration,
@@ -87,13 +87,13 @@ pub enum LoadError {
     /// There are no tokens.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A thread, a runtime or a signal handler cannot be had.
+    /// The system gives no thread, runtime or signal handler.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
 
-/// Runs a test to its end, or to Ctrl-C or SIGTERM. `progress` hears of the counts every `every`; a token for each stream is minted
-/// before the first viewer comes, so that a wrong key is told at once.
+/// Runs a test to its end, or to Ctrl-C or SIGTERM. `progress` is called with the counts every `every`. A token for each stream
+/// is minted before the first viewer connects, so that a wrong key is reported at once.
 pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<Report, LoadError> {
     machine::provide_descriptors(job.plan.viewers)?;
     if let Some(warning) = machine::port_warning(job.plan.viewers) {
@@ -105,7 +105,7 @@ pub fn run(job: Job, every: Duration, mut progress: impl FnMut(&str)) -> Result<
     let (before, began) = (machine::cpu_time(), machine::monotonic());
     let stop = CancellationToken::new();
     let (workers, ended_early) = runtime.block_on(async {
-        // Before the first viewer, or a Ctrl-C that comes at once would end the process.
+        // Before the first viewer: a Ctrl-C until here ends the process at once.
         let mut interrupt = Interrupt::new()?;
         let begin = Instant::now();
         let workers = (0..job.plan.workers.get())

@@ -203,7 +203,7 @@ fn test(command: &Load, url: &str) -> ExitCode {
     };
     let target = match Target::find(url, command.allow_host.as_deref()) {
         Ok(target) => target,
-        Err(error @ (TargetError::Nobody { .. } | TargetError::LookUp { .. })) => {
+        Err(error @ (TargetError::NoGate { .. } | TargetError::LookUp { .. })) => {
             return fail(&error.to_string());
         }
         Err(error) => return usage(&error.to_string()),
@@ -256,7 +256,7 @@ fn minter(command: &Load) -> Result<(Minter, Option<String>), ExitCode> {
             ))),
         };
     }
-    Ok((Minter::Nobody, None))
+    Ok((Minter::None, None))
 }
 
 fn load_config(path: &Path) -> Result<Config, ExitCode> {

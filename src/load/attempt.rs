@@ -41,7 +41,7 @@ pub struct Context {
 pub struct Attempt<'a> {
     /// What it shares with others.
     pub context: &'a Context,
-    /// The masking key of its frames: nobody between it and the gate is to be kept from reading them.
+    /// The masking key of its frames. It need not be random: a load test carries nothing that a proxy could be misled by.
     pub mask: [u8; 4],
     /// Which viewer it is.
     pub index: u32,

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::io;
 
-/// Why something is not there. The text is the key in the report.
+/// Why something could not be loaded or opened. The text is the key in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The token API gave no token.
     Token,
-    /// Nobody listens any more.
+    /// The connection was refused: the gate listens no more.
     ConnectionRefused,
     /// This machine has no descriptor or port left.
     NoSocket,

@@ -106,7 +106,7 @@ impl Fetcher {
             .await
             .map_err(|_| Failure::Connection)?;
         self.tasks.spawn(async move {
-            // Its end is seen by whoever reads the answer.
+            // The request that reads the answer sees the connection's end.
             let _ = connection.await;
         });
         Ok(sender)

@@ -81,7 +81,7 @@ async fn watch(
         }),
         target,
         source: String::new(),
-        tokens: Tokens::new(Minter::Nobody, hour, api),
+        tokens: Tokens::new(Minter::None, hour, api),
         tally: Arc::default(),
         stop: stop.clone(),
         tasks,

@@ -3,7 +3,7 @@
 //! | path | what |
 //! |---|---|
 //! | any that ends in `stream`, `stream.mp4` or `authstream`, as a WebSocket | a greeting and a small fragment at once, then stamped fragments |
-//! | `…/playlist.m3u8?stream=NAME` | multivariant playlist, whose one variant is `NAME/media.m3u8` |
+//! | `…/playlist.m3u8?stream=NAME` | multivariant playlist with one variant, `NAME/media.m3u8` |
 //! | `…/media.m3u8`, `…/init.mp4`, `…/N.m4s` | live media playlist, initialisation, stamped segments |
 //!
 //! Every thread has one buffer for all its viewers and one timer: a viewer's own task wakes only when the viewer says
@@ -103,7 +103,7 @@ pub enum OriginError {
         /// What the system says.
         source: io::Error,
     },
-    /// A thread, a runtime or a signal handler cannot be had.
+    /// The system gives no thread, runtime or signal handler.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
 }
@@ -200,7 +200,7 @@ pub fn run(plan: OriginPlan, mut say: impl FnMut(&str)) -> Result<(), OriginErro
     Ok(())
 }
 
-/// One thread: accepts, and sends to whom it has accepted. Returns at `stop`, which ends its connections.
+/// One thread: accepts connections and sends to them. Returns at `stop`, which ends its connections.
 async fn serve(listener: TcpListener, origin: Arc<Origin>, stop: CancellationToken) {
     let interval = Duration::from_secs(1) / origin.plan.rate;
     let phases = u32::try_from(interval.as_millis())

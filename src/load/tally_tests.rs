@@ -85,5 +85,5 @@ fn all_are_served_when_nobody_failed_and_somebody_played() {
     assert!(!tally(3, 2, 1).all_served(false), "one waited in vain");
     assert!(tally(3, 2, 1).all_served(true), "one was cut short");
     assert!(!tally(3, 2, 0).all_served(true));
-    assert!(!tally(0, 0, 0).all_served(true), "nobody came");
+    assert!(!tally(0, 0, 0).all_served(true), "no viewer");
 }

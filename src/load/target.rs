@@ -47,9 +47,9 @@ pub enum TargetError {
         /// One of its addresses.
         address: SocketAddr,
     },
-    /// Nobody listens.
+    /// Nothing listens there.
     #[error("no gate at {address}: {source}; is it started, and is this its playback listener?")]
-    Nobody {
+    NoGate {
         /// The last address tried.
         address: SocketAddr,
         /// What the system says.
@@ -85,7 +85,7 @@ impl Target {
                         prefix,
                     });
                 }
-                Err(source) => last = Some(TargetError::Nobody { address, source }),
+                Err(source) => last = Some(TargetError::NoGate { address, source }),
             }
         }
         Err(last.unwrap_or_else(|| TargetError::LookUp {

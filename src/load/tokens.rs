@@ -19,14 +19,14 @@ use super::HANDSHAKE_LIMIT;
 use super::end::Failure;
 use super::fetch::Fetcher;
 
-/// The most of an answer of the token API.
+/// The longest answer of the token API that is read.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// Who mints.
+/// Where tokens come from.
 #[derive(Clone)]
 pub enum Minter {
-    /// Nobody: a media server asks for no tokens.
-    Nobody,
+    /// There are none: a media server asks for no tokens.
+    None,
     /// The first active key of the stream's owner.
     Keys(Arc<Keyring>),
     /// The gate's token API, with this API key.
@@ -36,7 +36,7 @@ pub enum Minter {
 impl fmt::Debug for Minter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Nobody => "Nobody",
+            Self::None => "None",
             Self::Keys(_) => "Keys",
             Self::Api(_) => "Api",
         })
@@ -101,7 +101,7 @@ struct Fields {
     options: String,
 }
 
-/// Mints for one worker, whose requests to the API share one connection.
+/// Mints for one worker. All its requests to the API share one connection.
 #[derive(Debug)]
 pub struct Tokens {
     minter: Minter,
@@ -124,7 +124,7 @@ impl Tokens {
     pub async fn mint(&self, stream: &StreamName) -> Result<Minted, TokenError> {
         let mut asked = None;
         let security = match &self.minter {
-            Minter::Nobody => Security {
+            Minter::None => Security {
                 expires: String::new(),
                 tag: String::new(),
                 token: String::new(),
@@ -226,7 +226,7 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(200);
 
-    /// A gate whose token API takes [`TIME`].
+    /// A gate with a token API that takes [`TIME`].
     async fn slow_api() -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

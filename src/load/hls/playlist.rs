@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The most segments that are looked at.
 const SEGMENTS: usize = 10_000;
 
-/// The longest segment, and the longest target duration: a player adds these up, and nobody's are longer.
+/// The longest segment, and the longest target duration. A player adds these up; the limit keeps the sum representable.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The highest number of a first segment: those after it are to have a number, too.

@@ -50,7 +50,7 @@ pub(super) fn segment(size: u64) -> Vec<u8> {
     bytes
 }
 
-/// A WebSocket frame that is sent to everybody, stamped anew each time.
+/// A WebSocket frame that is sent to all viewers, stamped anew each time.
 #[derive(Debug)]
 pub(super) struct Fragment {
     frame: Vec<u8>,

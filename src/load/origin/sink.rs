@@ -1,4 +1,4 @@
-//! Those who are sent to, spread over the interval between two fragments.
+//! The viewers' connections that fragments are sent to, spread over the interval between two fragments.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,12 +48,12 @@ impl Sink {
         })
     }
 
-    /// Nothing more is sent; `farewell` is, when it does not stand within a frame.
+    /// Ends the sending. `farewell` is still sent, unless it would stand within a frame.
     pub(super) fn end(&self, farewell: &[u8]) {
         let rest = lock(&self.rest);
         self.gone.store(true, Ordering::Relaxed);
         if rest.partial.is_none() && rest.own.is_empty() {
-            // Whoever is ending may not be reading any more.
+            // A viewer that is closing may read no more: an error does not matter.
             let _ = self.socket.try_write(farewell);
         }
     }
@@ -66,7 +66,7 @@ impl Sink {
             rest.own.extend_from_slice(frames);
         }
         if rest.partial.is_none() {
-            // The thread's timer finds out what the socket has against it.
+            // If the write fails, the thread's timer finds that out.
             let _ = self.write_own(&mut rest.own);
         }
     }
