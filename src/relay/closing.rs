@@ -1,7 +1,8 @@
-//! The end of a viewer's connection, so that the code arrives.
+//! Closes a viewer's connection so that the close code arrives.
 //!
-//! Closing a socket with unread bytes sends a reset, which overtakes the close frame: the player would see 1006 instead
-//! of the code. So writing is shut down first, and what the viewer still sends is read and thrown away until its FIN.
+//! The system resets a connection that is closed with unread bytes, and a reset overtakes the close frame: the player would
+//! see 1006 instead of the code. So writing is shut down first, and what the viewer still sends is read and dropped until its
+//! FIN.
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use tokio::time::timeout;
 /// How much a viewer may still send.
 const DISCARD_LIMIT: usize = 16 * 1024;
 
-/// Sends `last`, shuts down writing, and waits for the viewer's end: for at most `linger` in all and 16 KiB. Errors do
-/// not matter any more.
+/// Sends `last`, shuts down writing, and waits for the viewer's FIN, for at most `linger` in all and at most 16 KiB. Errors are
+/// ignored, since the connection ends anyway.
 pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut S,
     last: &[u8],
@@ -31,6 +32,6 @@ pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
             }
         }
     };
-    // The deadline is the answer: whoever does not end by then is cut off.
+    // A viewer that has not ended its side by then is cut off.
     let _ = timeout(linger, ending).await;
 }

@@ -62,8 +62,8 @@ where
         None
     }
 
-    /// How long whom we wait for may be silent. While the viewer takes nothing the media server is not read: its silence
-    /// is not the server's.
+    /// Until when the peer that is waited for may be silent. That peer is the viewer while it takes nothing, since the media
+    /// server is not read then, and while a ping of a quiet viewer is due; otherwise it is the media server.
     fn patience(&self) -> Instant {
         match self.stall_deadline() {
             Some(stall) => stall,

@@ -84,7 +84,7 @@ impl Follower {
         }
     }
 
-    /// How much of a large frame is still to come, when nobody has to look at it.
+    /// How much of a large frame is still to come, unless its payload has to be read.
     #[must_use]
     pub fn rest_of_large(&self) -> u64 {
         let large = self.frame.filter(|frame| frame.length >= LARGE);
@@ -93,13 +93,13 @@ impl Follower {
             .map_or(0, |_| self.remaining)
     }
 
-    /// Whether the next frame is probably large, too, and need not be looked at.
+    /// Whether the next frame is probably large, too, and its payload need not be read.
     #[must_use]
     pub fn expects_large(&self) -> bool {
         self.last_was_large && !self.watching && self.between_frames() && self.close.is_none()
     }
 
-    /// Follows payload of a large frame that nobody has looked at, at most [`rest_of_large`](Self::rest_of_large).
+    /// Follows `count` bytes of a large frame's payload that were not read, at most [`rest_of_large`](Self::rest_of_large).
     pub fn skip(&mut self, count: usize) {
         self.remaining = self.remaining.saturating_sub(count as u64);
         if self.remaining == 0 {

@@ -272,7 +272,7 @@ fn a_text_under_way_when_watching_begins_is_not_kept() {
     );
     follower.follow(&Sent::new(0x01, b"la").bytes());
     follower.watch(false);
-    assert_eq!(follower.text, None, "nothing is held when nobody listens");
+    assert_eq!(follower.text, None, "nothing is kept while not watching");
     follower.watch(true);
     assert_eq!(
         follower.follow(&Sent::new(0x80, b"te").bytes()).messages,

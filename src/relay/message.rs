@@ -31,7 +31,7 @@ pub enum Playing {
     Pause,
 }
 
-/// A message that is no JSON object, or not read the same by everybody.
+/// A message that is no JSON object, or one that two JSON readers could understand differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnEvent;
 

@@ -106,8 +106,8 @@ impl Passage {
 impl Pipe {
     fn open() -> Option<Self> {
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-        // As it comes it holds 64 KiB, and less of what does not begin with a page. Without the right to more it stays so,
-        // and for who has used up its pages it is so small that copying costs less.
+        // A new pipe holds 64 KiB, and less when the data does not begin at a page's start. Without the right to a larger one it
+        // stays so. A user that has used up its pages for pipes gets one that is so small that copying costs less.
         let size = fcntl_setpipe_size(&writer, PIPE_BYTES).or_else(|_| fcntl_getpipe_size(&writer));
         let useful = size.is_ok_and(|size| size >= BUFFER_BYTES);
         useful.then_some(Self { reader, writer })
