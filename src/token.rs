@@ -1,4 +1,4 @@
-//! The playback token: minted by whoever holds a key, verified by the gate, four strings in both directions.
+//! The playback token: minted by a holder of a key, verified by the gate, four strings in both directions.
 //!
 //! ```text
 //! token = "h1." kid "." base64url(P) "." base64url(T)      no padding, at most 2,048 characters

@@ -108,7 +108,7 @@ pub struct Grant {
     pub referers: Vec<RefererPattern>,
     /// The customer's own string.
     pub tag: Tag,
-    /// Who it was minted for.
+    /// The user that it was minted for, as the issuer names it.
     pub user: Option<User>,
     /// How many viewers may play at once: counted by user where one is named, else by token.
     pub sessions: Option<NonZeroU16>,
@@ -140,7 +140,7 @@ impl Grant {
 pub struct Claims {
     /// The key that signed it.
     pub key: KeyId,
-    /// Who the key belongs to; every stream of the scope is this owner's.
+    /// The key's owner; every stream of the scope belongs to it.
     pub owner: Owner,
     /// What it grants.
     pub grant: Grant,

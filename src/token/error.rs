@@ -1,4 +1,4 @@
-//! What can be wrong with a token, sorted by whose fault it is.
+//! What can be wrong with a token: errors of a presented one, and errors of minting.
 
 use super::{KeyId, OrgaHash, Owner, StreamName};
 
@@ -79,7 +79,7 @@ pub enum MalformedToken {
     Text,
 }
 
-/// What is wrong with claims whose signature holds.
+/// What is wrong with claims that are signed rightly.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimError {
     /// The bytes end within a claim.
@@ -111,7 +111,7 @@ pub enum ClaimError {
     /// To be cut at expiry, but it never expires.
     #[error("cut at expiry without expires")]
     CutWithoutExpiry,
-    /// A stream of somebody else.
+    /// A stream of another owner.
     #[error("stream {stream} is not one of the key's owner {owner}")]
     ForeignStream {
         /// The stream.

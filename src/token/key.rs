@@ -1,4 +1,4 @@
-//! Keys, who they belong to, and what that lets them sign.
+//! Keys, their owners, and what they may sign.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -55,7 +55,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Who a key belongs to.
+/// The owner of a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
     /// One organisation: its streams, and organisation tokens for it.
@@ -225,7 +225,7 @@ impl Keyring {
         }
     }
 
-    /// Who a stream belongs to: its listed organisation, else [`Owner::Unlisted`].
+    /// The owner of a stream: its listed organisation, else [`Owner::Unlisted`].
     #[must_use]
     pub fn owner_of(&self, stream: &StreamName) -> Owner {
         match stream

@@ -130,7 +130,7 @@ name!(
 );
 
 name!(
-    /// Who a token was minted for, in the issuer's terms: 1 to 128 bytes of UTF-8 without control characters.
+    /// The user that a token was minted for, as the issuer names it: 1 to 128 bytes of UTF-8 without control characters.
     User,
     |text| {
         length(text, 1, 128)?;

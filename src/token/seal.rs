@@ -1,22 +1,22 @@
-//! Seals: MACs over what the gate itself says and has to know again when a viewer brings it back.
+//! Seals: MACs over what the gate hands to a viewer and has to recognise when the viewer sends it back.
 //!
-//! Their keys are derived from the token keys, so that gates with the same configuration know each other's seals and a
-//! restart changes nothing; each purpose has keys of its own, so that no seal is good for anything else:
+//! Their keys are derived from the token keys, so that gates with the same configuration accept each other's seals, and seals
+//! stay valid over a restart. Each purpose has keys of its own, so that a seal is valid for its purpose alone:
 //!
 //! ```text
 //! key  = HMAC-SHA-256(key[kid], "h5gate-seal/" purpose)
 //! seal = the first 16 bytes of HMAC-SHA-256(key, L(part) | L(part) | …)     L(x) = length as four bytes, big-endian | x
 //! ```
 //!
-//! An organisation may hold its keys itself, to mint. What it must not be able to seal, such as a path on the media
-//! servers that all share, is sealed by a key that it has but half of. The other half is a key of the first other owner
-//! in the configuration:
+//! An organisation may hold its own keys, to mint. What it must not be able to seal, such as a path on media servers that all
+//! organisations share, is sealed with a key of two halves. One half is the organisation's; the other half is made from a key
+//! of the first other owner in the configuration:
 //!
 //! ```text
 //! key  = HMAC-SHA-256(HMAC-SHA-256(key[kid], "h5gate-seal/" purpose), HMAC-SHA-256(key[other], "h5gate-seal/half of " purpose))
 //! ```
 //!
-//! An owner that is alone has whole keys. Two owners who tell each other their keys can seal what the gate can.
+//! With a single owner there is no other half, and that owner can seal. So can two owners that tell each other their keys.
 //!
 //! A token's signed message begins with `h5gate-token/`, so that no derivation is a token's signature.
 
@@ -40,7 +40,7 @@ impl SealKey {
         Self::keyed_with(&half(key, "", purpose))
     }
 
-    /// Of two halves, each of which says nothing of the seals without the other.
+    /// Of two halves: neither makes a seal without the other.
     fn derive_joined(key: &Key, other: &Key, purpose: &str) -> Self {
         let mut mac = Self::derive(key, purpose).mac;
         mac.update(&half(other, "half of ", purpose));
@@ -104,8 +104,8 @@ impl Keyring {
         })
     }
 
-    /// Keys for `purpose` that no owner but the only one has whole: for each key of the ring, in the order in which they
-    /// sign, those that it makes with the keys of another owner. The first one is to seal with.
+    /// Keys of two halves for `purpose`: for each key of the ring, in the order in which they sign, those that it makes with
+    /// the keys of another owner. With a single owner they have one half. The first one is to seal with.
     pub fn joined_seal_keys(&self, purpose: &str) -> impl Iterator<Item = (KeyId, Vec<SealKey>)> {
         self.in_signing_order().map(move |key| {
             let others = self.other_owners_keys(&key.owner);
@@ -170,7 +170,7 @@ mod tests {
         };
         let [a, a2, b, c] = [("a", "abcde"), ("a2", "abcde"), ("b", "fghij"), ("c", "*")]
             .map(|(id, owner)| key(id, owner));
-        // What each key of a ring seals with, and then what else it knows.
+        // The key that each key of a ring seals with, and then those that it accepts as well.
         let seals = |keys: &[&Key]| -> Vec<Vec<_>> {
             let ring = Keyring::new([], keys.iter().copied().cloned()).unwrap();
             let keys = ring.joined_seal_keys("link");
@@ -179,7 +179,7 @@ mod tests {
         };
         let all = seals(&[&a, &b, &c]);
         assert!(all.iter().all(|one| one.len() == 1));
-        // Alone, or with the key of a third, nobody makes what was made with the first other owner's.
+        // With its own key alone, or with that of a third owner, no owner makes a seal.
         for (mine, known) in [
             (0, &[&a][..]),
             (0, &[&a, &c]),

@@ -37,7 +37,7 @@ impl<'a> From<&'a Security> for Presented<'a> {
 }
 
 impl fmt::Debug for Presented<'_> {
-    /// Without the token: whoever reads it in a log can play it.
+    /// Without the token, which could be played by a reader of the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Security")
             .field("expires", &self.expires)
@@ -66,7 +66,7 @@ impl Keyring {
         if !signed {
             return Err(TokenError::Signature(key.id.clone()));
         }
-        // From here on the strings are the issuer's own.
+        // The MAC is right: the strings are as the issuer made them.
         let grant = wire::decode(&fields.token.claims, fields.expires, fields.tag)?;
         check_consistency(&grant)?;
         let actual = Options::of(&grant);
@@ -83,8 +83,8 @@ impl Keyring {
     }
 }
 
-/// What a token says of itself, **unverified**: for an operator's eyes, never for a decision. `expires` and `tag` travel
-/// beside the token, so they are empty in `grant`.
+/// A token's claims, **unverified**: to be shown to an operator, never for a decision. `expires` and `tag` travel beside the
+/// token, so they are empty in `grant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
     /// The key that it names.
@@ -147,7 +147,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Rules between claims that hold whoever signs.
+/// Rules between claims, for verifying and for minting.
 pub(super) fn check_consistency(grant: &Grant) -> Result<(), ClaimError> {
     if grant.at_expiry == AtExpiry::Cut && grant.expires.is_none() {
         return Err(ClaimError::CutWithoutExpiry);
