@@ -1,13 +1,13 @@
-//! What media servers and H5Live players say to each other in text messages, `{"eventType":E,E:{…}}` in both directions
-//! (protocol.md 5): the media servers' part, for the two that the project brings along.
+//! The text messages between media servers and H5Live players, `{"eventType":E,E:{…}}` in both directions (protocol.md 5):
+//! the media server's side, for the origins of the demo and of the load test.
 //!
-//! Published players read the fields of a message without asking whether they are there: where `videoInfo` is missing, they
-//! throw and show no picture. So every message here has all of its fields, always.
+//! Published players read the fields of a message without checking that they exist: where `videoInfo` is missing, they throw
+//! and show no picture. So every message here always has all of its fields.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// The code of a switch to what is not there: the stream's parameters are wrong.
+/// The code for a switch to a stream that does not exist: the stream's parameters are wrong.
 const BAD_REQUEST: u16 = 4400;
 
 /// What a viewer can ask for.
@@ -53,7 +53,7 @@ struct Source {
     stream: String,
 }
 
-/// Why a switch is not made though nothing is wrong with it.
+/// Why a switch is not made although its parameters are right.
 #[derive(Clone, Copy, Debug)]
 pub enum Abort {
     /// The stream plays already.
@@ -108,7 +108,7 @@ impl Switch {
         self.answer("onUpdateSourceError", why)
     }
 
-    /// An answer, and what it is known by; what the viewer left out of that is as in [`connected`].
+    /// An answer with the switch's tag, count and number; those that the viewer left out are as in [`connected`].
     fn answer<const N: usize>(&self, name: &str, more: [(&str, Value); N]) -> String {
         let own = [
             ("tag", &self.tag, "".into()),

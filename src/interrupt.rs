@@ -1,5 +1,5 @@
-//! What ends a gate, a test or an origin: Ctrl-C, or the SIGTERM of whoever started it. And what does not end a gate though
-//! it would end most processes.
+//! The signals that end a gate, a test or an origin: SIGINT (Ctrl-C) and SIGTERM. And those that do not end a gate though they
+//! end a process by default.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,7 +8,7 @@ use std::task::Poll;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Both signals; from its making on neither ends the process by itself.
+/// SIGINT and SIGTERM. Once this exists, neither ends the process by itself.
 #[derive(Debug)]
 pub struct Interrupt {
     interrupt: Signal,
@@ -33,9 +33,9 @@ impl Interrupt {
     }
 }
 
-/// Signals that an operator's tool, a timer or a limit may send, that mean nothing to a gate, and whose default is to end
-/// the process. SIGHUP, SIGINT, SIGTERM and SIGUSR2 mean something; SIGQUIT and SIGABRT ask for a core dump, and those of
-/// faults tell one.
+/// Signals without a meaning for a gate that end a process by default, and that an operator's tool, a timer or a limit may
+/// send. SIGHUP, SIGINT, SIGTERM and SIGUSR2 have a meaning; SIGQUIT and SIGABRT ask for a core dump, and the signals of
+/// faults, such as SIGSEGV, are left to their default.
 const MEANINGLESS: [(Number, &str); 9] = [
     (Number::USR1, "SIGUSR1"),
     (Number::PIPE, "SIGPIPE"),
@@ -51,7 +51,7 @@ const MEANINGLESS: [(Number, &str); 9] = [
 /// The real-time signals that are free for applications; the system's library keeps the first ones to itself.
 const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
-/// Keeps the signals that mean nothing from ending the process, from its making until the process ends.
+/// Keeps these signals from ending the process, from its creation until the process ends.
 #[derive(Debug)]
 pub struct Meaningless(Vec<(&'static str, Signal)>);
 
@@ -62,7 +62,7 @@ impl Meaningless {
         for (number, name) in MEANINGLESS {
             signals.push((name, signal(SignalKind::from_raw(number.as_raw()))?));
         }
-        // Which of these there are differs between systems; those that cannot be had are left as they are.
+        // Which real-time signals exist differs between systems; those that cannot be caught are left as they are.
         let real_time = REAL_TIME.filter_map(|number| signal(SignalKind::from_raw(number)).ok());
         signals.extend(real_time.map(|signal| ("a real-time signal", signal)));
         Ok(Self(signals))

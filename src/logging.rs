@@ -1,7 +1,7 @@
 //! The log: events with fields on standard error, as text or JSON.
 //!
-//! Lines are written by a thread of their own, so that a blocked or closed pipe holds up no viewer; lines that find no
-//! room, or that the system does not take, are lost and counted.
+//! Lines are written by a thread of their own, so that a blocked or closed pipe holds up no viewer. Lines that come while too
+//! many wait, or that the system does not take, are lost and counted.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub enum LogLevel {
     Debug,
 }
 
-/// How long the end of the process waits for a log that nobody reads.
+/// How long the end of the process waits for a log that is not read.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 /// The running log. Dropping it writes what waits, for at most a second and a half.
@@ -51,7 +51,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         let writer = self.writer.take();
         let (done, ended) = std::sync::mpsc::channel();
-        // A pipe that is full and not read blocks whoever writes to it: a thread that nobody waits for.
+        // A write to a pipe that is full and not read blocks. Nothing waits for this thread without a limit.
         let flush = move || {
             drop(writer);
             let _ = done.send(());
@@ -63,7 +63,7 @@ impl Drop for Log {
 }
 
 impl Log {
-    /// Starts the log of this process. Libraries are not heard: what they log is not ours to keep free of tokens.
+    /// Starts the log of this process. Events of libraries are left out: they may hold tokens.
     #[must_use]
     pub fn start(format: LogFormat, level: LogLevel) -> Self {
         let builder = NonBlockingBuilder::default()
@@ -90,7 +90,7 @@ impl Log {
             LogFormat::Text => log.with_ansi(false).init(),
             LogFormat::Json => log.json().flatten_event(true).init(),
         }
-        // The default hook writes to standard error itself, and would stop a worker when nobody reads it.
+        // The default hook writes to standard error itself, and would block a worker while that is not read.
         std::panic::set_hook(Box::new(|panic| {
             let place = panic.location().map(ToString::to_string);
             let message = panic.payload_as_str().unwrap_or_default();
@@ -153,7 +153,7 @@ impl<W: Write> LineWriter<W> {
 }
 
 impl<W: Write> Write for LineWriter<W> {
-    /// Takes every line: what becomes of it is counted here, and one that is lost says nothing of the next.
+    /// Never fails: a line that is lost is counted here, and the next one may be written again.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let whole = match self.torn {
             true => self.write_line(b"\n").and_then(|()| self.write_line(line)),

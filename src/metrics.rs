@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::cache::CacheStats;
 use crate::hls::playbacks::Counts;
 
-/// A verdict's labels. All values are from fixed lists, so that no viewer can make a new series.
+/// A verdict's labels. All values are from fixed lists, so that nothing that a viewer sends makes a new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Verdict {
     /// `granted`, `checked` (a `checkandclose` that passed), `probe` (a check without a token) or `refused`.
@@ -71,7 +71,7 @@ pub struct Metrics {
     pub token_api: Family<Why, Counter>,
     /// Answers to viewers over HTTP, by status.
     pub http_answers: Family<Answered, Counter>,
-    /// Media servers that could not be had, by why.
+    /// Requests that no media server served, by reason.
     pub upstream_errors: Family<Why, Counter>,
     /// From our 101 to the media server's.
     pub upstream_connect: Histogram,
@@ -89,7 +89,7 @@ pub struct Metrics {
     pub bytes_to_servers: Counter,
 }
 
-/// What is read when somebody looks, instead of being counted.
+/// Values that are read when the metrics are asked for, instead of being counted.
 #[derive(Debug)]
 pub struct Readings {
     /// Sessions now, by the name of their transport.
@@ -100,13 +100,13 @@ pub struct Readings {
     pub connections: usize,
     /// Connections turned away at the limit.
     pub connections_refused: usize,
-    /// Log lines that found no room, or that could not be written.
+    /// Log lines that were dropped because too many waited, or that could not be written.
     pub log_lines_dropped: usize,
     /// Media servers, and whether each is healthy.
     pub servers: Vec<(String, bool)>,
     /// Memory of playlists that are not shared.
     pub playlists: usize,
-    /// What viewers over HTTP share, when they do.
+    /// The cache of what viewers over HTTP share; `None` when sharing is off.
     pub cache: Option<CacheStats>,
 }
 

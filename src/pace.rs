@@ -1,10 +1,10 @@
-//! How much a peer may ask in a time: what it asks costs time, and time pays for it.
+//! A rate limit: everything that a peer asks for costs it some time, and it may be at most a second ahead.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How far a peer may be ahead of its time: what it does at once may cost as much.
+/// How far a peer may be ahead: what it asks for at once may cost as much.
 const AHEAD: Duration = Duration::from_secs(1);
 
 /// One peer's account. A thing that may be done ten times a second costs 100 ms.

@@ -32,7 +32,7 @@ pub fn bytes<const N: usize>() -> Option<[u8; N]> {
         }
         let fresh = drawn.bytes.get_mut(drawn.used..drawn.used + N)?;
         let taken = <[u8; N]>::try_from(&*fresh).ok()?;
-        // What was handed out is a secret of whoever has it now.
+        // Bytes that were handed out may be a secret by now.
         fresh.fill(0);
         drawn.used += N;
         Some(taken)

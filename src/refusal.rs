@@ -1,8 +1,8 @@
 //! The one map from what went wrong to what the outside is told: a close code, an HTTP status, a label for the metrics,
 //! and whose fault it is. Exhaustive: a new denial does not compile until it has all four.
 //!
-//! The codes are those that make a player do the right thing (protocol.md 3): 4500 and 4503 are retried, the others are
-//! final. The reason text is `code NNNN RECEIPT` and never says more: it would help whoever forges.
+//! Each code makes a player do the right thing (protocol.md 3): 4500 and 4503 are retried, the others are final. The reason
+//! text is `code NNNN RECEIPT` and never says more, since more would help a forger.
 
 use http::StatusCode;
 
@@ -26,13 +26,13 @@ const WRONG_UPSTREAM: u16 = 4500;
 const UNAVAILABLE: u16 = 4503;
 const DENIED: u16 = 4901;
 const EXPIRED_OR_MISSING: u16 = 4903;
-/// We failed.
+/// The gate failed.
 pub const OUR_FAULT: u16 = 4900;
 
-/// Who has to mend it. Only ours pages somebody.
+/// Which side has to mend it. Only [`Ours`](Fault::Ours) is worth an alert to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The viewer, its page, or whoever issued its token.
+    /// The viewer, its page, or the issuer of its token.
     Client,
     /// A media server.
     Upstream,
@@ -49,7 +49,7 @@ pub struct Refusal {
     pub status: StatusCode,
     /// The reason in metrics and logs.
     pub label: &'static str,
-    /// Who has to mend it.
+    /// Which side has to mend it.
     pub fault: Fault,
 }
 
@@ -121,7 +121,7 @@ impl From<&Reason> for Refusal {
             },
             Reason::Restless { .. } => denied("restless"),
             Reason::TooManySessions { .. } => denied("sessions"),
-            // Heard in band alone, where what plays goes on: the code of what is worth another try.
+            // Only ever sent in band, where the present stream plays on: the code says that another try is worth it.
             Reason::TooManySwitches => Self {
                 fault: Client,
                 ..busy("switches")
@@ -184,7 +184,7 @@ impl From<UpstreamError> for Refusal {
 }
 
 impl From<Cause> for Refusal {
-    /// What a viewer is told at the end of a relay. For ends in which nobody listens any more the code does not matter.
+    /// What a viewer is told at the end of a relay. Where the viewer is gone or closed first, the code is only for the log.
     fn from(cause: Cause) -> Self {
         use Fault::{Client, Upstream};
         let end = |code, label, fault| Self::new(code, StatusCode::OK, label, fault);
@@ -208,7 +208,7 @@ impl From<Cause> for Refusal {
 }
 
 impl From<Kick> for Refusal {
-    /// What a viewer is told whose playback the gate has ended.
+    /// What a viewer is told when the gate ends its playback.
     fn from(kick: Kick) -> Self {
         use Fault::{Client, Ours};
         let denied = |label, fault| Self::new(DENIED, StatusCode::FORBIDDEN, label, fault);
@@ -229,7 +229,7 @@ impl From<Kick> for Refusal {
     }
 }
 
-/// What a request is told that is not answered by its endpoint.
+/// The status and the label for a request that no endpoint answers.
 #[must_use]
 pub fn rejection(rejection: Rejection) -> (StatusCode, &'static str) {
     match rejection {
