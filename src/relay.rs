@@ -20,8 +20,8 @@ pub mod frame;
 pub mod json;
 pub mod message;
 pub mod outbox;
-pub mod passage;
 mod source_keys;
+pub mod splice;
 pub mod switch;
 pub mod viewer_frames;
 
@@ -42,6 +42,7 @@ use follower::Follower;
 use frame::{BrokenClose, opcode};
 use outbox::Outbox;
 use pending::Switches;
+use splice::Side;
 use switch::SwitchRequest;
 use turn::Turn;
 use viewer_frames::ViewerFrames;

@@ -4,7 +4,7 @@
 use super::frame::{
     CONTROL_LIMIT, FrameHeader, HEADER_LIMIT, apply_mask, header_length, is_control, opcode,
 };
-use super::passage::LARGE;
+use super::splice::LARGE;
 
 /// The longest text message that is looked at for the answer to a switch; longer ones are no answer.
 const WATCH_LIMIT: usize = 16 * 1024;

@@ -103,7 +103,13 @@ impl Switches {
         }
         let by_id = |one: &Pending| one.names.are_in(answer) && one.names.have_id_of(answer);
         let has_id = self.known.iter().any(by_id);
-        let is_meant = |one: &Pending| if has_id { by_id(one) } else { one.names.are_in(answer) };
+        let is_meant = |one: &Pending| {
+            if has_id {
+                by_id(one)
+            } else {
+                one.names.are_in(answer)
+            }
+        };
         let (Some(first), Some(last)) = (
             self.known.iter().position(is_meant),
             self.known.iter().rposition(is_meant),

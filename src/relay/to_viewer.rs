@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::follower::{Followed, ServerClose};
 use super::frame::{self, HEADER_LIMIT, opcode};
-use super::passage::{self, Passage};
+use super::splice::{self, Splice};
 use super::switch::Answer;
 use super::{Authority, BUFFER, Cause, Outcome, PING, Relay, ViewerSide, poll_read};
 use crate::listener::socket::Side;
@@ -53,7 +53,7 @@ where
             if self.server_done {
                 return Poll::Pending;
             }
-            match ready!(self.poll_pass(cx)) {
+            match ready!(self.poll_splice(cx)) {
                 Ok(0) => {}
                 Ok(_) => continue,
                 Err(_) => return Poll::Ready(self.viewer_lost()),
@@ -82,17 +82,17 @@ where
     }
 
     /// Lets large frames pass unseen, but for their headers; ready with 0 when the media server has to be read.
-    fn poll_pass(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Most frames are small: they cost nothing here.
         if self.follower.rest_of_large() == 0 && !self.follower.expects_large() {
             return Poll::Ready(Ok(0));
         }
-        let Some(mut passage) = self.viewer.tcp().and_then(|_| Passage::begin()) else {
+        let Some(mut splice) = self.viewer.tcp().and_then(|_| Splice::begin()) else {
             return Poll::Ready(Ok(0));
         };
         // What is there of several frames leaves at once: handing it on is what costs most.
         let stopped = loop {
-            let taken = self.poll_take(&mut passage, cx);
+            let taken = self.poll_take(&mut splice, cx);
             if taken.is_pending() || taken == Poll::Ready(0) {
                 break taken;
             }
@@ -100,7 +100,7 @@ where
         let Some(viewer) = self.viewer.tcp() else {
             return Poll::Ready(Ok(0));
         };
-        let moved = passage.hand_on(viewer, &mut self.to_viewer)?;
+        let moved = splice.hand_on(viewer, &mut self.to_viewer)?;
         if moved == 0 {
             return stopped.map(Ok);
         }
@@ -110,18 +110,18 @@ where
     }
 
     /// Takes what is there of the large frame under way, or of the next one where nothing of ours is to come first.
-    fn poll_take(&mut self, passage: &mut Passage, cx: &mut Context<'_>) -> Poll<usize> {
+    fn poll_take(&mut self, splice: &mut Splice, cx: &mut Context<'_>) -> Poll<usize> {
         let rest = self.follower.rest_of_large();
         let begins_next =
             self.follower.expects_large() && !self.has_own(self.follower.between_messages());
-        let Some(server) = self.server.tcp().filter(|_| passage.room() > 0) else {
+        let Some(server) = self.server.tcp().filter(|_| splice.room() > 0) else {
             return Poll::Ready(0);
         };
         let mut header = [0; HEADER_LIMIT];
         let (header_length, payload) = if rest > 0 {
             (0, rest)
         } else if begins_next
-            && let Some(frame) = ready!(passage::poll_large_frame(server, cx, &mut header))
+            && let Some(frame) = ready!(splice::poll_large_frame(server, cx, &mut header))
         {
             frame
         } else {
@@ -129,10 +129,10 @@ where
         };
         let most = payload.saturating_add(header_length as u64);
         // A frame's beginning waits for the rest of it: what is left alone would be a packet of its own.
-        if rest == 0 && !passage.is_empty() && most > passage.room() as u64 {
+        if rest == 0 && !splice.is_empty() && most > splice.room() as u64 {
             return Poll::Ready(0);
         }
-        let taken = ready!(passage.poll_take(server, most, cx));
+        let taken = ready!(splice.poll_take(server, most, cx));
         if taken > 0 {
             let seen = header_length.min(taken);
             self.follow(header.get(..seen).unwrap_or_default());

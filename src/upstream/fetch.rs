@@ -81,7 +81,9 @@ impl Upstream {
                 return Err(UpstreamError::WrongAnswer("its head has too many fields"));
             }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(UpstreamError::WrongAnswer("101 without an upgrade in the request"));
+                return Err(UpstreamError::WrongAnswer(
+                    "101 without an upgrade in the request",
+                ));
             }
             if head.status == StatusCode::SERVICE_UNAVAILABLE
                 && let Some(after) = retry_after(&head.headers)

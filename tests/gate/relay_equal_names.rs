@@ -66,8 +66,16 @@ fn shared_names() -> Vec<(Value, Value, Value)> {
     let all = json!({ "tag": "x", "count": 1, "requestId": 1 });
     vec![
         (all.clone(), all.clone(), all.clone()),
-        (json!({ "tag": "x" }), json!({ "tag": "x" }), json!({ "tag": "x", "count": 0, "requestId": 0 })),
-        (json!({ "count": 7 }), json!({ "count": 7 }), json!({ "tag": "", "count": 7 })),
+        (
+            json!({ "tag": "x" }),
+            json!({ "tag": "x" }),
+            json!({ "tag": "x", "count": 0, "requestId": 0 }),
+        ),
+        (
+            json!({ "count": 7 }),
+            json!({ "count": 7 }),
+            json!({ "tag": "", "count": 7 }),
+        ),
         // Of different names only what the media server repeats counts.
         (
             json!({ "tag": "x", "count": 1, "requestId": 1 }),
@@ -79,7 +87,11 @@ fn shared_names() -> Vec<(Value, Value, Value)> {
             json!({ "tag": "b", "requestId": 5 }),
             json!({ "requestId": 5 }),
         ),
-        (all.clone(), json!({ "tag": "y", "count": 2, "requestId": 2 }), json!({})),
+        (
+            all.clone(),
+            json!({ "tag": "y", "count": 2, "requestId": 2 }),
+            json!({}),
+        ),
         // The viewer's own number is the one that the gate gave to a switch without any.
         (
             json!({}),

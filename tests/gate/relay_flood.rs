@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use h5gate::decision::revocation::{Revocation, RevocationId, Target};
 use h5gate::relay::frame::{self, opcode};
-use h5gate::relay::passage::Side;
+use h5gate::relay::splice::Side;
 use h5gate::relay::{Cause, Outcome, Relay, RelaySettings, Silence, Start};
 use h5gate::session::Sessions;
 use h5gate::session::guard::{Kick, Playing, SessionGuard};

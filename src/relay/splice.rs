@@ -50,12 +50,12 @@ pub(super) fn poll_large_frame(
 }
 
 /// The thread's pipe while it is borrowed.
-pub(super) struct Passage {
+pub(super) struct Splice {
     pipe: Pipe,
     filled: usize,
 }
 
-impl Passage {
+impl Splice {
     /// Borrows the pipe; `None` without a descriptor for one, when everything has to be copied.
     pub(super) fn begin() -> Option<Self> {
         let pipe = PIPE.take().or_else(Pipe::open)?;
@@ -184,10 +184,10 @@ mod tests {
         while moved < 40_000 {
             let pipe = Pipe::open().unwrap();
             assert_eq!(fcntl_setpipe_size(&pipe.writer, 4096).unwrap(), 4096);
-            let mut passage = Passage { pipe, filled: 0 };
-            while let Poll::Ready(1..) = passage.poll_take(server, 100_000, &mut cx) {}
-            assert!(!passage.is_empty(), "{moved} bytes, and then nothing");
-            moved += passage.hand_on(viewer, &mut outbox).unwrap();
+            let mut splice = Splice { pipe, filled: 0 };
+            while let Poll::Ready(1..) = splice.poll_take(server, 100_000, &mut cx) {}
+            assert!(!splice.is_empty(), "{moved} bytes, and then nothing");
+            moved += splice.hand_on(viewer, &mut outbox).unwrap();
             rounds += 1;
         }
         assert!(rounds >= 10, "{rounds} rounds of a page");
