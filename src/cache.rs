@@ -27,7 +27,7 @@ pub mod rules;
 mod account;
 mod chunks;
 mod entry;
-mod shelf;
+mod index;
 mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,9 +36,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use fill::Filler;
+use index::{Found, Index};
 use key::CacheKey;
 use reader::Reader;
-use shelf::{Found, Shelf};
 
 /// How much is kept, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ pub struct CacheSettings {
 #[derive(Debug)]
 pub struct Cache<H, F> {
     settings: CacheSettings,
-    shelf: Mutex<Shelf<H, F>>,
+    index: Mutex<Index<H, F>>,
 }
 
 /// What to do about a request.
@@ -107,14 +107,14 @@ impl<H, F> Cache<H, F> {
     pub fn new(settings: CacheSettings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            shelf: Mutex::new(Shelf::new(settings)),
+            index: Mutex::new(Index::new(settings)),
         })
     }
 
     /// Finds what to do about a request. Of any number of requests for a key that is not there, or no longer fresh, exactly one
     /// is told to fill.
     pub fn look_up(self: &Arc<Self>, key: CacheKey, now: Instant) -> LookUp<H, F> {
-        let found = self.shelf().look_up(key, now);
+        let found = self.index().look_up(key, now);
         match found {
             Found::Shared(entry) => LookUp::Share(Reader::new(entry)),
             Found::Started(entry) => LookUp::Fill(
@@ -128,25 +128,25 @@ impl<H, F> Cache<H, F> {
     /// What is there whole and fresh. Looking for it starts nothing.
     #[must_use]
     pub fn find_whole(&self, key: &CacheKey, now: Instant) -> Option<Reader<H, F>> {
-        self.shelf().find_whole(key, now).map(Reader::new)
+        self.index().find_whole(key, now).map(Reader::new)
     }
 
     /// Drops stale entries, the least recently used first. To be called every few seconds; only the memory of an idle cache
     /// depends on it. An entry without look-ups is dropped by the first call after its last use plus its lifetime.
     pub fn sweep(&self, now: Instant) {
         // The lock is released after each turn, so that look-ups do not wait for the whole sweep.
-        while self.shelf().sweep(now) {}
+        while self.index().sweep(now) {}
     }
 
     /// The state at this moment.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
-        self.shelf().stats()
+        self.index().stats()
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf<H, F>> {
-        // Every change of the shelf is complete before anything that could panic.
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn index(&self) -> MutexGuard<'_, Index<H, F>> {
+        // Every change of the index is complete before anything that could panic.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::entry::{Content, ENTRY_BYTES};
 use super::fill::{Filler, Writer};
+use super::index::STEP_BYTES;
 use super::outcome::{Broken, Outcome};
 use super::reader::{Reader, SharedBody};
-use super::shelf::STEP_BYTES;
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, put, share};
 use super::{Cache, CacheSettings, LookUp};
 
@@ -424,7 +424,7 @@ proptest! {
             prop_assert!(real <= charged && charged <= settings.bytes);
             prop_assert!(stats.entries + stats.in_flight <= settings.keys);
             prop_assert!(stats.marks <= settings.keys);
-            prop_assert!(cache.shelf().is_consistent());
+            prop_assert!(cache.index().is_consistent());
         }
         drop((held.fillers, held.writers));
         prop_assert_eq!(cache.stats().in_flight, 0);

@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::Cache;
 use super::entry::{Entry, Phase};
+use super::index::{STEP_BYTES, after};
 use super::outcome::{Broken, Outcome};
 use super::rules::{Kind, Shareable};
-use super::shelf::{STEP_BYTES, after};
 
 /// A body that outgrows [`object`](super::CacheSettings::object) while it is read may take this part of all memory at most.
 const OUTGROWN_SHARE: usize = 4;
@@ -45,16 +45,16 @@ struct Flight<H, F> {
 impl<H, F> Flight<H, F> {
     /// Takes it out of the list first, so that a look-up from now on starts a new fetch; then the readers are told.
     fn fail(self, outcome: Outcome<F>, broken: Broken) {
-        self.cache.shelf().abandon(&self.entry);
+        self.cache.index().abandon(&self.entry);
         self.entry.end(outcome, broken);
     }
 
     /// The same, and the key is not shared again for [`pass`](super::CacheSettings::pass).
     fn refuse(self, broken: Broken, now: Instant) {
         {
-            let mut shelf = self.cache.shelf();
-            shelf.abandon(&self.entry);
-            shelf.mark(&self.entry.key, now);
+            let mut index = self.cache.index();
+            index.abandon(&self.entry);
+            index.mark(&self.entry.key, now);
         }
         self.entry.end(Outcome::NotShared, broken);
     }
@@ -111,10 +111,10 @@ impl<H, F> Filler<H, F> {
         let room = declared.unwrap_or(STEP_BYTES.min(settings.object));
         let stale_at = after(now, fresh_for);
         let grown = {
-            let mut shelf = flight.cache.shelf();
-            let grown = shelf.grow(&flight.entry, room, now);
+            let mut index = flight.cache.index();
+            let grown = index.grow(&flight.entry, room, now);
             if grown.is_ok() {
-                shelf.opened(&flight.entry, stale_at);
+                index.opened(&flight.entry, stale_at);
             }
             grown
         };
@@ -211,10 +211,10 @@ impl<H, F> Writer<H, F> {
         if flight.entry.seems_read() {
             return false;
         }
-        let mut shelf = flight.cache.shelf();
-        let read = shelf.is_read(&flight.entry);
+        let mut index = flight.cache.index();
+        let read = index.is_read(&flight.entry);
         if !read {
-            shelf.abandon(&flight.entry);
+            index.abandon(&flight.entry);
         }
         !read
     }
@@ -249,7 +249,7 @@ impl<H, F> Writer<H, F> {
         // Complete before it is found as such.
         flight.entry.content.end(Ok(()));
         flight.entry.settle();
-        flight.cache.shelf().finish(&flight.entry, self.stale_at);
+        flight.cache.index().finish(&flight.entry, self.stale_at);
         Ok(())
     }
 }
@@ -277,19 +277,19 @@ fn make_room<H, F>(
     if have <= room {
         return Ok(room);
     }
-    let mut shelf = flight.cache.shelf();
+    let mut index = flight.cache.index();
     let mut most = object;
     if have > object {
         most = flight.cache.settings.bytes / OUTGROWN_SHARE;
-        shelf.abandon(&flight.entry);
-        shelf.mark(&flight.entry.key, now);
-        if have > most || !shelf.is_read(&flight.entry) {
+        index.abandon(&flight.entry);
+        index.mark(&flight.entry.key, now);
+        if have > most || !index.is_read(&flight.entry) {
             return Err(Broken::TooLarge);
         }
     }
     let ample = have.max(room.saturating_add(STEP_BYTES).min(most));
-    if shelf.grow(&flight.entry, ample - room, now).is_ok() {
+    if index.grow(&flight.entry, ample - room, now).is_ok() {
         return Ok(ample);
     }
-    shelf.grow(&flight.entry, have - room, now).map(|()| have)
+    index.grow(&flight.entry, have - room, now).map(|()| have)
 }

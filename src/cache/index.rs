@@ -29,7 +29,7 @@ const LINGER: Duration = Duration::from_secs(10);
 const SWEEP_TURN: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct Shelf<H, F> {
+pub(super) struct Index<H, F> {
     settings: CacheSettings,
     account: Arc<Account>,
     finished: LruCache<CacheKey, Finished<H, F>, RandomState>,
@@ -74,7 +74,7 @@ pub(super) enum Found<H, F> {
     Nothing,
 }
 
-impl<H, F> Shelf<H, F> {
+impl<H, F> Index<H, F> {
     pub(super) fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
