@@ -7,11 +7,11 @@
 //! fetching task can ask how far it is ahead of the fastest reader, and whether any reader is left
 //! ([`Writer`](fill::Writer)).
 //!
-//! It is shared by the worker threads. One lock guards the list of entries, and each entry has two of its own (its head, its
+//! It is shared by the worker threads. One lock guards the index of entries, and each entry has two of its own (its head, its
 //! body); none is held across an await, and no two of an entry at once.
 //!
 //! **Memory.** [`CacheSettings::bytes`] bounds what all entries hold together: finished entries, entries that are being
-//! fetched, and entries that left the list while a slow reader still reads them. When it is reached, the least recently used
+//! fetched, and entries that left the index while a slow reader still reads them. When it is reached, the least recently used
 //! finished entries are dropped; an entry that is being read is passed over, since dropping it frees nothing. An entry that
 //! has been stale for ten seconds and is still read is then taken from its readers, so that slow readers cannot use up the
 //! memory. When nothing can be dropped, the request has to be fetched without sharing ([`LookUp::Alone`]). A key whose
@@ -79,13 +79,13 @@ pub enum LookUp<H, F> {
 /// The state of a cache, for metrics. The counts only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheStats {
-    /// Finished entries in the list.
+    /// Finished entries in the index.
     pub entries: usize,
-    /// Entries in the list that are being fetched.
+    /// Entries in the index that are being fetched.
     pub in_flight: usize,
     /// Keys that are remembered as not shareable.
     pub marks: usize,
-    /// Bytes that all entries hold, those included that left the list but are still being read.
+    /// Bytes that all entries hold, those included that left the index but are still being read.
     pub bytes: usize,
     /// Look-ups that found a finished entry.
     pub hits: u64,

@@ -11,9 +11,9 @@ use super::chunks::Chunks;
 use super::key::CacheKey;
 use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
-use super::watched::{Place, Watched};
+use super::watched::{Slot, Watched};
 
-/// What an entry costs beside its key and its body: the list's node, the locks, the chunks' places, and a head of usual size.
+/// What an entry costs beside its key and its body: the index's node, the locks, the chunks' places, and a head of usual size.
 /// Measured: 1,200 to 1,350 bytes with five header fields, and another 600 for each megabyte of the body.
 pub(super) const ENTRY_BYTES: usize = 1536;
 
@@ -58,7 +58,7 @@ impl<H, F> Entry<H, F> {
         Arc::strong_count(self) > 1 || Arc::strong_count(&self.content) > 1
     }
 
-    /// Whether it is held elsewhere than by the list and the fetching task.
+    /// Whether it is held elsewhere than by the index and the fetching task.
     pub(super) fn seems_read(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) > 2 || Arc::strong_count(&self.content) > 1
     }
@@ -154,10 +154,10 @@ impl Content {
         &self,
         at: usize,
         most: usize,
-        place: &mut Place,
+        slot: &mut Slot,
         cx: &Context<'_>,
     ) -> Poll<Result<Option<Pieces>, Broken>> {
-        self.body.poll(place, cx, |body| {
+        self.body.poll(slot, cx, |body| {
             let bytes = body.chunks.read(at, most);
             if bytes.is_some() {
                 return Some(Ok(bytes));
@@ -166,8 +166,8 @@ impl Content {
         })
     }
 
-    pub(super) fn leave(&self, place: &mut Place) {
-        self.body.leave(place);
+    pub(super) fn leave(&self, slot: &mut Slot) {
+        self.body.leave(slot);
     }
 
     /// A reader has read up to `to`.

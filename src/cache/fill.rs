@@ -43,7 +43,7 @@ struct Flight<H, F> {
 }
 
 impl<H, F> Flight<H, F> {
-    /// Takes it out of the list first, so that a look-up from now on starts a new fetch; then the readers are told.
+    /// Takes it out of the index first, so that a look-up from now on starts a new fetch; then the readers are told.
     fn fail(self, outcome: Outcome<F>, broken: Broken) {
         self.cache.index().abandon(&self.entry);
         self.entry.end(outcome, broken);
@@ -70,7 +70,7 @@ impl<H, F> Filler<H, F> {
     /// Whether a reader waits for it.
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        // The list has it, and this filler.
+        // The index has it, and this filler.
         let own = 2;
         let flight = self.flight.as_ref();
         flight.is_some_and(|flight| Arc::strong_count(&flight.entry) > own)

@@ -1,4 +1,4 @@
-//! The list of entries, all of it under one lock: what is finished, what is being fetched, what is not shareable.
+//! All entries, under one lock: what is finished, what is being fetched, what is not shareable.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -36,7 +36,7 @@ pub(super) struct Index<H, F> {
     /// What the finished entries are charged.
     finished_bytes: usize,
     in_flight: HashMap<CacheKey, InFlight<H, F>>,
-    /// What left the list complete while it was read, the oldest first.
+    /// What left the index complete while it was read, the oldest first.
     lingering: VecDeque<Lingering>,
     /// Keys that are not shareable, as their hashes, until when; the oldest first. A second key with the same hash is not shared
     /// for a while either. The hash is seeded, so that such keys cannot be made.
@@ -170,7 +170,7 @@ impl<H, F> Index<H, F> {
     /// All of it is there: keeps it unless a newer one is on its way.
     pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
         if self.find(entry).is_none() {
-            // Its readers read on, no longer than they could read an entry of the list.
+            // Its readers read on, no longer than they could read an entry of the index.
             self.linger(entry, stale_at);
             return;
         }
@@ -212,7 +212,7 @@ impl<H, F> Index<H, F> {
         lasts
     }
 
-    /// The entry in the list, unless another has taken its place.
+    /// The entry in the index, unless another has taken its place.
     fn find(&mut self, entry: &Arc<Entry<H, F>>) -> Option<&mut InFlight<H, F>> {
         self.in_flight
             .get_mut(&entry.key)
@@ -221,7 +221,7 @@ impl<H, F> Index<H, F> {
 
     /// Whether an entry that is being fetched has a reader.
     pub(super) fn is_read(&mut self, entry: &Arc<Entry<H, F>>) -> bool {
-        // The fetching task holds it, too, and so may the list.
+        // The fetching task holds it, too, and so may the index.
         let others = if self.find(entry).is_some() { 2 } else { 1 };
         Arc::strong_count(entry) > others || Arc::strong_count(&entry.content) > 1
     }
@@ -247,7 +247,7 @@ impl<H, F> Index<H, F> {
         true
     }
 
-    /// A stale entry leaves the list; it may still have readers.
+    /// A stale entry leaves the index; it may still have readers.
     fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
         self.finished_bytes -= finished.charged;
         if finished.entry.is_in_use() {
@@ -262,7 +262,7 @@ impl<H, F> Index<H, F> {
         });
     }
 
-    /// Takes the entry that left the list first from its readers, if it left long enough ago.
+    /// Takes the entry that left the index first from its readers, if it left long enough ago.
     fn let_one_go(&mut self, now: Instant) -> bool {
         let over = |one: &mut Lingering| after(one.since, LINGER) <= now;
         let Some(slow) = self.lingering.pop_front_if(over) else {
@@ -281,7 +281,7 @@ impl<H, F> Index<H, F> {
             let Some((key, finished)) = self.finished.pop_lru() else {
                 return false;
             };
-            // It gets no reader meanwhile: a look-up needs this list.
+            // It gets no reader meanwhile: a look-up needs the index.
             if !finished.entry.is_in_use() {
                 self.finished_bytes -= finished.charged;
                 self.stats.evicted += 1;
@@ -318,7 +318,7 @@ impl<H, F> Index<H, F> {
         true
     }
 
-    /// Whether the sums that are kept beside the list are the list's.
+    /// Whether the sums that are kept beside the index are the index's.
     #[cfg(test)]
     pub(super) fn is_consistent(&self) -> bool {
         let charged = |finished: &Finished<H, F>| {

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::entry::{Content, Entry, Phase};
 use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
-use super::watched::Place;
+use super::watched::Slot;
 
 /// The longest frame of a body: what one write hands to the kernel. A larger one makes each byte cheaper, but a slow reader then
 /// holds more memory of an entry that the cache has dropped.
@@ -22,14 +22,14 @@ pub const FRAME_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub struct Reader<H, F> {
     entry: Arc<Entry<H, F>>,
-    place: Place,
+    slot: Slot,
 }
 
 impl<H, F> Reader<H, F> {
     pub(super) fn new(entry: Arc<Entry<H, F>>) -> Self {
         Self {
             entry,
-            place: Place::default(),
+            slot: Slot::default(),
         }
     }
 
@@ -42,9 +42,9 @@ impl<H, F> Reader<H, F> {
         H: Clone,
         F: Clone,
     {
-        let Self { entry, place } = self;
+        let Self { entry, slot } = self;
         poll_fn(|cx| {
-            entry.phase.poll(place, cx, |phase| match phase {
+            entry.phase.poll(slot, cx, |phase| match phase {
                 Phase::Waiting => None,
                 Phase::Open(head) => Some(Ok(head.clone())),
                 Phase::Ended(outcome) => Some(Err(outcome.clone())),
@@ -82,7 +82,7 @@ impl<H, F> Reader<H, F> {
     fn body(self, at: usize, end: Option<usize>) -> SharedBody {
         SharedBody {
             content: Arc::clone(&self.entry.content),
-            place: Place::default(),
+            slot: Slot::default(),
             at,
             end,
         }
@@ -91,7 +91,7 @@ impl<H, F> Reader<H, F> {
 
 impl<H, F> Drop for Reader<H, F> {
     fn drop(&mut self) {
-        self.entry.phase.leave(&mut self.place);
+        self.entry.phase.leave(&mut self.slot);
     }
 }
 
@@ -101,7 +101,7 @@ impl<H, F> Drop for Reader<H, F> {
 #[derive(Debug)]
 pub struct SharedBody {
     content: Arc<Content>,
-    place: Place,
+    slot: Slot,
     at: usize,
     /// Where a range ends.
     end: Option<usize>,
@@ -122,7 +122,7 @@ impl Body for SharedBody {
         let most = this
             .end
             .map_or(FRAME_BYTES, |end| FRAME_BYTES.min(end - this.at));
-        let read = this.content.poll_read(this.at, most, &mut this.place, cx);
+        let read = this.content.poll_read(this.at, most, &mut this.slot, cx);
         read.map(|read| match (read, this.end) {
             (Ok(Some(pieces)), _) => {
                 this.at += pieces.remaining();
@@ -156,7 +156,7 @@ impl Body for SharedBody {
 
 impl Drop for SharedBody {
     fn drop(&mut self) {
-        self.content.leave(&mut self.place);
+        self.content.leave(&mut self.slot);
     }
 }
 

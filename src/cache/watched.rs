@@ -16,7 +16,7 @@ pub(super) struct Watched<T> {
 #[derive(Debug)]
 struct Inner<T> {
     value: T,
-    /// Counts the times that all were woken, so that a place of an earlier round is known to be void.
+    /// Counts the times that all were woken, so that a slot of an earlier round is known to be void.
     round: u64,
     waiting: Slab<Waker>,
 }
@@ -24,7 +24,7 @@ struct Inner<T> {
 /// Where the waker of a waiting task is kept, if it is: its round and its index. It has to be given back by [`Watched::leave`]
 /// before it is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Place(Option<(u64, usize)>);
+pub(super) struct Slot(Option<(u64, usize)>);
 
 impl<T> Watched<T> {
     /// A value that no task waits for yet.
@@ -43,19 +43,19 @@ impl<T> Watched<T> {
         look(&self.lock().value)
     }
 
-    /// Looks, and is woken at the next change when there is nothing yet. One place holds one waker, the last one's.
+    /// Looks, and is woken at the next change when there is nothing yet. One slot holds one waker, the last one's.
     pub(super) fn poll<R>(
         &self,
-        place: &mut Place,
+        slot: &mut Slot,
         cx: &Context<'_>,
         look: impl FnOnce(&T) -> Option<R>,
     ) -> Poll<R> {
         let mut inner = self.lock();
         let found = look(&inner.value);
         let _old = if found.is_some() {
-            inner.remove(place)
+            inner.remove(slot)
         } else {
-            inner.enter(place, cx.waker())
+            inner.enter(slot, cx.waker())
         };
         drop(inner);
         found.map_or(Poll::Pending, Poll::Ready)
@@ -78,10 +78,10 @@ impl<T> Watched<T> {
         result
     }
 
-    /// Gives a place back.
-    pub(super) fn leave(&self, place: &mut Place) {
-        if place.0.is_some() {
-            let _old = self.lock().remove(place);
+    /// Gives a slot back.
+    pub(super) fn leave(&self, slot: &mut Slot) {
+        if slot.0.is_some() {
+            let _old = self.lock().remove(slot);
         }
     }
 
@@ -91,23 +91,23 @@ impl<T> Watched<T> {
 }
 
 impl<T> Inner<T> {
-    /// Takes the place out; its waker is the caller's to drop, after the lock.
-    fn remove(&mut self, place: &mut Place) -> Option<Waker> {
-        let (round, slot) = place.0.take()?;
+    /// Takes the slot out; its waker is the caller's to drop, after the lock.
+    fn remove(&mut self, slot: &mut Slot) -> Option<Waker> {
+        let (round, index) = slot.0.take()?;
         (round == self.round)
-            .then(|| self.waiting.try_remove(slot))
+            .then(|| self.waiting.try_remove(index))
             .flatten()
     }
 
     /// Puts a waker in; the one that it replaces is the caller's to drop, after the lock.
-    fn enter(&mut self, place: &mut Place, waker: &Waker) -> Option<Waker> {
-        if let Some((round, slot)) = place.0
+    fn enter(&mut self, slot: &mut Slot, waker: &Waker) -> Option<Waker> {
+        if let Some((round, index)) = slot.0
             && round == self.round
-            && let Some(present) = self.waiting.get_mut(slot)
+            && let Some(present) = self.waiting.get_mut(index)
         {
             return (!present.will_wake(waker)).then(|| mem::replace(present, waker.clone()));
         }
-        place.0 = Some((self.round, self.waiting.insert(waker.clone())));
+        slot.0 = Some((self.round, self.waiting.insert(waker.clone())));
         None
     }
 }
