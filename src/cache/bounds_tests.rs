@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Collected};
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::entry::{Content, ENTRY_BYTES};
+use super::entry::{Buffer, ENTRY_BYTES};
 use super::fill::{Filler, Writer};
 use super::index::STEP_BYTES;
 use super::outcome::{Broken, Outcome};
@@ -333,7 +333,7 @@ struct Held {
     writers: Vec<Writer<&'static str, u16>>,
     readers: Vec<Reader<&'static str, u16>>,
     bodies: Vec<SharedBody>,
-    contents: Vec<Weak<Content>>,
+    contents: Vec<Weak<Buffer>>,
 }
 
 impl Held {
@@ -342,7 +342,7 @@ impl Held {
             Step::LookUp(n) => match cache.look_up(key(&n.to_string()), *now) {
                 LookUp::Share(reader) => self.readers.push(reader),
                 LookUp::Fill(filler, reader) => {
-                    self.contents.push(reader.content());
+                    self.contents.push(reader.buffer());
                     self.fillers.push(filler);
                     self.readers.push(reader);
                 }
@@ -384,14 +384,14 @@ impl Held {
     /// What is really held by all that is alive, and what they are charged: the same for what is finished.
     fn truth(&mut self) -> (usize, usize) {
         let mut sums = (0, 0);
-        self.contents.retain(|content| {
-            let Some(content) = content.upgrade() else {
+        self.contents.retain(|buffer| {
+            let Some(buffer) = buffer.upgrade() else {
                 return false;
             };
-            let held = ENTRY_BYTES + key("0").size() + content.lengths().1;
-            let charged = content.charge.bytes();
+            let held = ENTRY_BYTES + key("0").size() + buffer.lengths().1;
+            let charged = buffer.charge.bytes();
             assert!(held <= charged);
-            if content.whole().is_some() {
+            if buffer.whole().is_some() {
                 // The keys are of one or two digits.
                 assert!(charged - held <= 1);
             }

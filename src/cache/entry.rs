@@ -22,7 +22,7 @@ pub(super) const ENTRY_BYTES: usize = 1536;
 pub(super) struct Entry<H, F> {
     pub(super) key: CacheKey,
     pub(super) phase: Watched<Phase<H, F>>,
-    pub(super) content: Arc<Content>,
+    pub(super) buffer: Arc<Buffer>,
 }
 
 /// How far the head is.
@@ -44,7 +44,7 @@ impl<H, F> Entry<H, F> {
         Self {
             key,
             phase: Watched::new(Phase::Waiting),
-            content: Arc::new(Content {
+            buffer: Arc::new(Buffer {
                 body: Watched::new(body),
                 charge,
                 read: AtomicUsize::new(0),
@@ -55,12 +55,12 @@ impl<H, F> Entry<H, F> {
 
     /// Whether it is held elsewhere than by the caller, so that dropping it would free nothing.
     pub(super) fn is_in_use(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1 || Arc::strong_count(&self.content) > 1
+        Arc::strong_count(self) > 1 || Arc::strong_count(&self.buffer) > 1
     }
 
     /// Whether it is held elsewhere than by the index and the fetching task.
     pub(super) fn seems_read(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 2 || Arc::strong_count(&self.content) > 1
+        Arc::strong_count(self) > 2 || Arc::strong_count(&self.buffer) > 1
     }
 
     /// What an entry with this key costs without a body.
@@ -70,21 +70,21 @@ impl<H, F> Entry<H, F> {
 
     /// Nothing more comes: gives back what was charged in advance.
     pub(super) fn settle(&self) {
-        let (_, have) = self.content.lengths();
-        self.content.charge.shrink_to(Self::cost(&self.key) + have);
+        let (_, have) = self.buffer.lengths();
+        self.buffer.charge.shrink_to(Self::cost(&self.key) + have);
     }
 
     /// Ends it for the readers that wait for its head and for those that read its body.
     pub(super) fn end(&self, outcome: Outcome<F>, broken: Broken) {
         self.phase.change(|phase| *phase = Phase::Ended(outcome));
-        self.content.end(Err(broken));
+        self.buffer.end(Err(broken));
         self.settle();
     }
 }
 
 /// The body, which lives as long as its last reader, and what is charged for the entry.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct Buffer {
     body: Watched<Body>,
     pub(super) charge: Charge,
     /// How many bytes the fastest reader has read.
@@ -101,7 +101,7 @@ struct Body {
     end: Option<Result<(), Broken>>,
 }
 
-impl Content {
+impl Buffer {
     /// Notes the declared length.
     pub(super) fn declare(&self, length: Option<usize>) {
         self.body.change(|body| body.length = length);

@@ -122,7 +122,7 @@ impl<H, F> Filler<H, F> {
             flight.fail(Outcome::NotShared, broken);
             return Err(broken);
         }
-        flight.entry.content.declare(declared);
+        flight.entry.buffer.declare(declared);
         flight
             .entry
             .phase
@@ -185,7 +185,7 @@ impl<H, F> Writer<H, F> {
             Ok(room) => {
                 self.room = room;
                 self.have = have;
-                flight.entry.content.push(bytes);
+                flight.entry.buffer.push(bytes);
                 Ok(())
             }
             Err(broken) => {
@@ -223,13 +223,13 @@ impl<H, F> Writer<H, F> {
     #[must_use]
     pub fn is_ahead_by(&self, most: usize) -> bool {
         let flight = self.flight.as_ref();
-        flight.is_some_and(|flight| self.have.saturating_sub(flight.entry.content.read()) > most)
+        flight.is_some_and(|flight| self.have.saturating_sub(flight.entry.buffer.read()) > most)
     }
 
     /// Resolves when a reader has read more since this was asked last. Cancel safe.
     pub async fn read_on(&self) {
         if let Some(flight) = &self.flight {
-            flight.entry.content.read_on().await;
+            flight.entry.buffer.read_on().await;
         }
     }
 
@@ -247,7 +247,7 @@ impl<H, F> Writer<H, F> {
             return Err(Broken::WrongLength);
         }
         // Complete before it is found as such.
-        flight.entry.content.end(Ok(()));
+        flight.entry.buffer.end(Ok(()));
         flight.entry.settle();
         flight.cache.index().finish(&flight.entry, self.stale_at);
         Ok(())

@@ -9,7 +9,7 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::account::{Account, Charge};
-use super::entry::{Content, Entry};
+use super::entry::{Buffer, Entry};
 use super::key::CacheKey;
 use super::outcome::Broken;
 use super::{CacheSettings, CacheStats};
@@ -62,7 +62,7 @@ struct InFlight<H, F> {
 
 #[derive(Debug)]
 struct Lingering {
-    content: Weak<Content>,
+    buffer: Weak<Buffer>,
     since: Instant,
 }
 
@@ -156,7 +156,7 @@ impl<H, F> Index<H, F> {
         if !self.make_room(more, now) {
             return Err(Broken::NoRoom);
         }
-        entry.content.charge.grow(more);
+        entry.buffer.charge.grow(more);
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl<H, F> Index<H, F> {
         let finished = Finished {
             entry: Arc::clone(entry),
             stale_at,
-            charged: entry.content.charge.bytes(),
+            charged: entry.buffer.charge.bytes(),
         };
         self.finished_bytes += finished.charged;
         self.finished.put(entry.key.clone(), finished);
@@ -223,7 +223,7 @@ impl<H, F> Index<H, F> {
     pub(super) fn is_read(&mut self, entry: &Arc<Entry<H, F>>) -> bool {
         // The fetching task holds it, too, and so may the index.
         let others = if self.find(entry).is_some() { 2 } else { 1 };
-        Arc::strong_count(entry) > others || Arc::strong_count(&entry.content) > 1
+        Arc::strong_count(entry) > others || Arc::strong_count(&entry.buffer) > 1
     }
 
     /// Whether `more` could be charged if all finished entries were dropped. An entry that is being fetched cannot be.
@@ -257,7 +257,7 @@ impl<H, F> Index<H, F> {
 
     fn linger(&mut self, entry: &Arc<Entry<H, F>>, since: Instant) {
         self.lingering.push_back(Lingering {
-            content: Arc::downgrade(&entry.content),
+            buffer: Arc::downgrade(&entry.buffer),
             since,
         });
     }
@@ -268,8 +268,8 @@ impl<H, F> Index<H, F> {
         let Some(slow) = self.lingering.pop_front_if(over) else {
             return false;
         };
-        if let Some(content) = slow.content.upgrade() {
-            content.let_go();
+        if let Some(buffer) = slow.buffer.upgrade() {
+            buffer.let_go();
         }
         true
     }
@@ -295,7 +295,7 @@ impl<H, F> Index<H, F> {
     /// One turn: whether there may be more to free. An entry is fresh for at most its lifetime after its last use, so that a
     /// stale one does not stay behind a fresh one for long.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
-        self.lingering.retain(|one| one.content.strong_count() > 0);
+        self.lingering.retain(|one| one.buffer.strong_count() > 0);
         for _ in 0..SWEEP_TURN {
             let stale = self
                 .finished
@@ -322,7 +322,7 @@ impl<H, F> Index<H, F> {
     #[cfg(test)]
     pub(super) fn is_consistent(&self) -> bool {
         let charged = |finished: &Finished<H, F>| {
-            assert_eq!(finished.charged, finished.entry.content.charge.bytes());
+            assert_eq!(finished.charged, finished.entry.buffer.charge.bytes());
             finished.charged
         };
         let sum: usize = self.finished.iter().map(|(_, one)| charged(one)).sum();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Buf as _;
 use hyper::body::{Body, Frame, SizeHint};
 
-use super::entry::{Content, Entry, Phase};
+use super::entry::{Buffer, Entry, Phase};
 use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
 use super::watched::Slot;
@@ -56,7 +56,7 @@ impl<H, F> Reader<H, F> {
     /// The body's length in bytes when all of it is there, so that a range of it can be answered.
     #[must_use]
     pub fn whole(&self) -> Option<u64> {
-        self.entry.content.whole().map(to_u64)
+        self.entry.buffer.whole().map(to_u64)
     }
 
     /// The whole body, whether it is there yet or not. Without a head it waits for that too.
@@ -75,13 +75,13 @@ impl<H, F> Reader<H, F> {
     }
 
     #[cfg(test)]
-    pub(super) fn content(&self) -> std::sync::Weak<Content> {
-        Arc::downgrade(&self.entry.content)
+    pub(super) fn buffer(&self) -> std::sync::Weak<Buffer> {
+        Arc::downgrade(&self.entry.buffer)
     }
 
     fn body(self, at: usize, end: Option<usize>) -> SharedBody {
         SharedBody {
-            content: Arc::clone(&self.entry.content),
+            buffer: Arc::clone(&self.entry.buffer),
             slot: Slot::default(),
             at,
             end,
@@ -100,7 +100,7 @@ impl<H, F> Drop for Reader<H, F> {
 /// the length was declared or the body is complete.
 #[derive(Debug)]
 pub struct SharedBody {
-    content: Arc<Content>,
+    buffer: Arc<Buffer>,
     slot: Slot,
     at: usize,
     /// Where a range ends.
@@ -122,12 +122,12 @@ impl Body for SharedBody {
         let most = this
             .end
             .map_or(FRAME_BYTES, |end| FRAME_BYTES.min(end - this.at));
-        let read = this.content.poll_read(this.at, most, &mut this.slot, cx);
+        let read = this.buffer.poll_read(this.at, most, &mut this.slot, cx);
         read.map(|read| match (read, this.end) {
             (Ok(Some(pieces)), _) => {
                 this.at += pieces.remaining();
-                this.content.has_read(this.at);
-                let charge = Arc::clone(&this.content);
+                this.buffer.has_read(this.at);
+                let charge = Arc::clone(&this.buffer);
                 Some(Ok(Frame::data(pieces.charged(charge))))
             }
             (Ok(None), None) => None,
@@ -138,12 +138,12 @@ impl Body for SharedBody {
 
     fn is_end_stream(&self) -> bool {
         self.end
-            .or_else(|| self.content.whole())
+            .or_else(|| self.buffer.whole())
             .is_some_and(|end| end == self.at)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (length, have) = self.content.lengths();
+        let (length, have) = self.buffer.lengths();
         let left = |end: usize| to_u64(end.saturating_sub(self.at));
         if let Some(end) = self.end.or(length) {
             return SizeHint::with_exact(left(end));
@@ -156,7 +156,7 @@ impl Body for SharedBody {
 
 impl Drop for SharedBody {
     fn drop(&mut self) {
-        self.content.leave(&mut self.slot);
+        self.buffer.leave(&mut self.slot);
     }
 }
 
