@@ -17,9 +17,9 @@
 //! memory. When nothing can be dropped, the request has to be fetched without sharing ([`LookUp::Alone`]). A key whose
 //! response cannot be shared is remembered as a hash and a time, so that a long key costs no more memory than a short one.
 
+pub mod error;
 pub mod fill;
 pub mod key;
-pub mod outcome;
 pub mod pieces;
 pub mod reader;
 pub mod rules;

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::entry::{Buffer, ENTRY_BYTES};
+use super::error::{Broken, Unshared};
 use super::fill::{Filler, Writer};
 use super::index::STEP_BYTES;
-use super::outcome::{Broken, Outcome};
 use super::reader::{Reader, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, put, share};
 use super::{Cache, CacheSettings, LookUp};
@@ -110,7 +110,7 @@ fn a_body_that_finds_no_room_is_not_shared_but_not_held_against_its_key() {
     let first = first.open("head", Some(500), SEGMENT, now).unwrap();
     let refused = second.open("head", Some(500), SEGMENT, now);
     assert_eq!(refused.err(), Some(Broken::NoRoom));
-    assert_eq!(two.head().now_or_never(), Some(Err(Outcome::NotShared)));
+    assert_eq!(two.head().now_or_never(), Some(Err(Unshared::NotShared)));
     assert_eq!(cache.stats().marks, 0);
     // What was charged in advance is free at once, although there are readers.
     drop(first);

@@ -7,9 +7,9 @@ use std::time::Duration;
 use hyper::body::Body as _;
 use tokio::time::Instant;
 
+use super::error::{Broken, Unshared};
 use super::fill::Filler;
 use super::key::CacheKey;
-use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
 use super::reader::{Reader, SharedBody};
 use super::rules::{Kind, Shareable};
@@ -73,7 +73,7 @@ fn once<T>(future: impl Future<Output = T>) -> Poll<T> {
 
 pub(super) fn head(
     reader: &mut Reader<&'static str, u16>,
-) -> Poll<Result<&'static str, Outcome<u16>>> {
+) -> Poll<Result<&'static str, Unshared<u16>>> {
     once(reader.head())
 }
 
@@ -148,7 +148,7 @@ fn a_failure_reaches_those_who_wait_and_nobody_after() {
     assert!(head(&mut second).is_pending());
     filler.fail(502);
     for reader in [&mut first, &mut second] {
-        assert_eq!(head(reader), Poll::Ready(Err(Outcome::Failed(502))));
+        assert_eq!(head(reader), Poll::Ready(Err(Unshared::Failed(502))));
     }
     assert_eq!(
         drain(&mut impatient),
@@ -164,7 +164,7 @@ fn a_filler_that_is_dropped_interrupts_those_who_wait() {
     let (filler, mut reader) = fill(&cache, "a", now);
     assert!(head(&mut reader).is_pending());
     drop(filler);
-    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::Interrupted)));
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Unshared::Interrupted)));
     drop(reader);
     assert_eq!(cache.stats().bytes, 0);
     let _ = fill(&cache, "a", now);
@@ -175,7 +175,7 @@ fn a_refused_key_is_left_alone_for_a_while() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, mut reader) = fill(&cache, "a", now);
     filler.refuse(now);
-    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::NotShared)));
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Unshared::NotShared)));
     assert!(is_alone(&cache, "a", now));
     assert!(is_alone(
         &cache,
@@ -195,7 +195,7 @@ fn what_is_declared_too_large_is_not_shared() {
         let (filler, mut reader) = fill(&cache, target, now);
         let opened = filler.open("head", Some(length), SEGMENT, now);
         assert_eq!(opened.err(), Some(Broken::TooLarge));
-        assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::NotShared)));
+        assert_eq!(head(&mut reader), Poll::Ready(Err(Unshared::NotShared)));
         assert!(is_alone(&cache, target, now));
     }
     let (filler, _reader) = fill(&cache, "c", now);
@@ -326,7 +326,7 @@ fn what_a_superseded_fetch_does_not_say_about_the_newer_one() {
     // The newer one is still found.
     let mut reader = share(&cache, "a", later);
     drop(filler);
-    assert_eq!(head(&mut reader), Poll::Ready(Err(Outcome::Interrupted)));
+    assert_eq!(head(&mut reader), Poll::Ready(Err(Unshared::Interrupted)));
 }
 
 #[test]

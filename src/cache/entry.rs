@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use super::account::Charge;
 use super::chunks::Chunks;
+use super::error::{Broken, Unshared};
 use super::key::CacheKey;
-use super::outcome::{Broken, Outcome};
 use super::pieces::Pieces;
 use super::watched::{Slot, Watched};
 
@@ -31,7 +31,7 @@ pub(super) enum Phase<H, F> {
     Waiting,
     Open(H),
     /// There is no head, or the body broke: kept for readers that ask for the head only now.
-    Ended(Outcome<F>),
+    Ended(Unshared<F>),
 }
 
 impl<H, F> Entry<H, F> {
@@ -75,7 +75,7 @@ impl<H, F> Entry<H, F> {
     }
 
     /// Ends it for the readers that wait for its head and for those that read its body.
-    pub(super) fn end(&self, outcome: Outcome<F>, broken: Broken) {
+    pub(super) fn end(&self, outcome: Unshared<F>, broken: Broken) {
         self.phase.change(|phase| *phase = Phase::Ended(outcome));
         self.buffer.end(Err(broken));
         self.settle();

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use super::Cache;
 use super::entry::{Entry, Phase};
+use super::error::{Broken, Unshared};
 use super::index::{STEP_BYTES, after};
-use super::outcome::{Broken, Outcome};
 use super::rules::{Kind, Shareable};
 
 /// A body that outgrows [`object`](super::CacheSettings::object) while it is read may take this part of all memory at most.
@@ -44,7 +44,7 @@ struct Flight<H, F> {
 
 impl<H, F> Flight<H, F> {
     /// Takes it out of the index first, so that a look-up from now on starts a new fetch; then the readers are told.
-    fn fail(self, outcome: Outcome<F>, broken: Broken) {
+    fn fail(self, outcome: Unshared<F>, broken: Broken) {
         self.cache.index().abandon(&self.entry);
         self.entry.end(outcome, broken);
     }
@@ -56,7 +56,7 @@ impl<H, F> Flight<H, F> {
             index.abandon(&self.entry);
             index.mark(&self.entry.key, now);
         }
-        self.entry.end(Outcome::NotShared, broken);
+        self.entry.end(Unshared::NotShared, broken);
     }
 }
 
@@ -119,7 +119,7 @@ impl<H, F> Filler<H, F> {
             grown
         };
         if let Err(broken) = grown {
-            flight.fail(Outcome::NotShared, broken);
+            flight.fail(Unshared::NotShared, broken);
             return Err(broken);
         }
         flight.entry.buffer.declare(declared);
@@ -148,7 +148,7 @@ impl<H, F> Filler<H, F> {
     /// The fetch failed: all waiting readers get `failure`, and nothing is remembered.
     pub fn fail(mut self, failure: F) {
         if let Some(flight) = self.flight.take() {
-            flight.fail(Outcome::Failed(failure), Broken::Interrupted);
+            flight.fail(Unshared::Failed(failure), Broken::Interrupted);
         }
     }
 }
@@ -156,7 +156,7 @@ impl<H, F> Filler<H, F> {
 impl<H, F> Drop for Filler<H, F> {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
-            flight.fail(Outcome::Interrupted, Broken::Interrupted);
+            flight.fail(Unshared::Interrupted, Broken::Interrupted);
         }
     }
 }
@@ -191,7 +191,7 @@ impl<H, F> Writer<H, F> {
             Err(broken) => {
                 if let Some(flight) = self.flight.take() {
                     if broken == Broken::WrongLength {
-                        flight.fail(Outcome::Interrupted, broken);
+                        flight.fail(Unshared::Interrupted, broken);
                     } else {
                         flight.refuse(broken, now);
                     }
@@ -243,7 +243,7 @@ impl<H, F> Writer<H, F> {
             return Err(Broken::Interrupted);
         };
         if self.declared.is_some_and(|declared| declared != self.have) {
-            flight.fail(Outcome::Interrupted, Broken::WrongLength);
+            flight.fail(Unshared::Interrupted, Broken::WrongLength);
             return Err(Broken::WrongLength);
         }
         // Complete before it is found as such.
@@ -257,7 +257,7 @@ impl<H, F> Writer<H, F> {
 impl<H, F> Drop for Writer<H, F> {
     fn drop(&mut self) {
         if let Some(flight) = self.flight.take() {
-            flight.fail(Outcome::Interrupted, Broken::Interrupted);
+            flight.fail(Unshared::Interrupted, Broken::Interrupted);
         }
     }
 }

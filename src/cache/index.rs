@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::account::{Account, Charge};
 use super::entry::{Buffer, Entry};
+use super::error::Broken;
 use super::key::CacheKey;
-use super::outcome::Broken;
 use super::{CacheSettings, CacheStats};
 
 /// A body of unknown length is charged in such steps, so that the lock is seldom taken, and a fetch that was let in rarely runs

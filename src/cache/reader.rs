@@ -10,7 +10,7 @@ use bytes::Buf as _;
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::entry::{Buffer, Entry, Phase};
-use super::outcome::{Broken, Outcome};
+use super::error::{Broken, Unshared};
 use super::pieces::Pieces;
 use super::watched::Slot;
 
@@ -37,7 +37,7 @@ impl<H, F> Reader<H, F> {
     ///
     /// # Errors
     /// Why there is none. A reader that asks only after the body broke is told so here.
-    pub async fn head(&mut self) -> Result<H, Outcome<F>>
+    pub async fn head(&mut self) -> Result<H, Unshared<F>>
     where
         H: Clone,
         F: Clone,

@@ -7,8 +7,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::time::Instant;
 
+use super::error::{Broken, Unshared};
 use super::fill::Writer;
-use super::outcome::{Broken, Outcome};
 use super::reader::{FRAME_BYTES, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, drain, fill, frame, head, put, share};
 use super::{Cache, CacheSettings};
@@ -98,7 +98,7 @@ fn a_body_that_breaks_never_ends_cleanly_and_leaves_nothing() {
     assert_eq!(drain(&mut body), (Vec::new(), broken));
     assert!(!body.is_end_stream());
     // A reader that has not sent its answer's head yet need not begin with a broken body.
-    assert_eq!(head(&mut late), Poll::Ready(Err(Outcome::Interrupted)));
+    assert_eq!(head(&mut late), Poll::Ready(Err(Unshared::Interrupted)));
     assert_eq!(late.whole(), None);
     drop((late, body));
     assert_eq!(cache.stats().bytes, 0);

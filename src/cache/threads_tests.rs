@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, timeout};
 
-use super::outcome::Broken;
+use super::error::Broken;
 use super::reader::{Reader, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, share};
 use super::{Cache, CacheSettings, LookUp};

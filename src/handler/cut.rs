@@ -1,6 +1,6 @@
 //! How the body of an answer fails.
 
-use crate::cache::outcome::Broken;
+use crate::cache::error::Broken;
 use crate::upstream::body::BodyError;
 
 /// Why a body ends before its end. The connection ends with it, so that nobody takes a part for the whole.

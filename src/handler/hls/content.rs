@@ -13,8 +13,8 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 
 use crate::cache::LookUp;
+use crate::cache::error::Unshared;
 use crate::cache::key::CacheKey;
-use crate::cache::outcome::Outcome;
 use crate::cache::pieces::Pieces;
 use crate::cache::reader::Reader;
 use crate::decision::denial::Reason;
@@ -202,9 +202,9 @@ async fn share_one(
         };
         match reader.head().await {
             Ok(head) => return Ok(Some((head, reader))),
-            Err(Outcome::NotShared) => return Ok(None),
-            Err(Outcome::Interrupted) => {}
-            Err(Outcome::Failed(failure)) => return Err(troubled(failure, admitted)),
+            Err(Unshared::NotShared) => return Ok(None),
+            Err(Unshared::Interrupted) => {}
+            Err(Unshared::Failed(failure)) => return Err(troubled(failure, admitted)),
         }
     }
     Ok(None)

@@ -2,7 +2,7 @@
 
 /// Why there is no head to share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Outcome<F> {
+pub enum Unshared<F> {
     /// The response is this viewer's alone: fetch it for this viewer.
     #[error("the response is not to be shared")]
     NotShared,
