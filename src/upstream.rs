@@ -3,10 +3,10 @@
 //! known here.
 
 pub mod body;
+mod connection;
 pub mod dial;
 pub mod fetch;
 pub mod head;
-mod line;
 pub mod outage;
 pub mod pool;
 mod redirect;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::line::Line;
+use super::connection::HttpConnection;
 use super::pool;
 use super::server::ServerId;
 
@@ -35,7 +35,7 @@ pub enum BodyError {
 #[derive(Debug)]
 struct Rest {
     incoming: Incoming,
-    line: Box<Line>,
+    connection: Box<HttpConnection>,
     server: ServerId,
     silence: Silence,
     /// Whether the connection may serve another request behind this answer.
@@ -53,7 +53,7 @@ struct Silence {
 impl FetchBody {
     pub(super) fn new(
         server: ServerId,
-        line: Box<Line>,
+        connection: Box<HttpConnection>,
         incoming: Incoming,
         idle_limit: Duration,
         kept: bool,
@@ -65,7 +65,7 @@ impl FetchBody {
         };
         let rest = Rest {
             incoming,
-            line,
+            connection,
             server,
             silence,
             kept,
@@ -136,7 +136,7 @@ impl Rest {
         // Without its receiver hyper reads over what has arrived.
         drop(self.incoming);
         if self.kept {
-            pool::put(self.server, self.line);
+            pool::put(self.server, self.connection);
         }
     }
 
@@ -144,7 +144,7 @@ impl Rest {
         loop {
             let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
             if polled.is_pending() {
-                self.line.drive(cx);
+                self.connection.drive(cx);
                 polled = Pin::new(&mut self.incoming).poll_frame(cx);
             }
             match polled {

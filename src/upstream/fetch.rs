@@ -13,9 +13,9 @@ use tokio::time::timeout;
 use crate::decision::permit::Permit;
 
 use super::body::FetchBody;
+use super::connection::{HttpConnection, Unanswered};
 use super::dial::FIELD_LIMIT;
 use super::head::FetchRequest;
-use super::line::{Line, Unanswered};
 use super::server::Server;
 use super::{Upstream, UpstreamError, pool, redirect};
 
@@ -75,7 +75,7 @@ impl Upstream {
     ) -> Result<Fetched, UpstreamError> {
         let mut target = request.target.clone();
         for _ in 0..=REDIRECTS {
-            let (line, answer) = self.answer(server, request, &target).await?;
+            let (connection, answer) = self.answer(server, request, &target).await?;
             let (head, incoming) = answer.into_parts();
             if head.headers.len() > FIELD_LIMIT {
                 return Err(UpstreamError::WrongAnswer("its head has too many fields"));
@@ -100,7 +100,7 @@ impl Upstream {
                     StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
                 );
             let idle = self.patience.media_idle;
-            let body = FetchBody::new(server.id(), line, incoming, idle, !bodiless);
+            let body = FetchBody::new(server.id(), connection, incoming, idle, !bodiless);
             if !redirect::is_redirect(head.status) {
                 return Ok(Fetched {
                     status: head.status,
@@ -126,24 +126,24 @@ impl Upstream {
         server: &Server,
         request: &FetchRequest,
         target: &PathAndQuery,
-    ) -> Result<(Box<Line>, Response<Incoming>), UpstreamError> {
+    ) -> Result<(Box<HttpConnection>, Response<Incoming>), UpstreamError> {
         let wait = self.patience.head.max(request.patience);
-        let asked = async |line: &mut Line| {
-            let asking = line.ask(self.request(server, request, target));
+        let asked = async |connection: &mut HttpConnection| {
+            let asking = connection.ask(self.request(server, request, target));
             let asked = timeout(wait, asking).await;
             asked.map_err(|_| UpstreamError::TooLate)
         };
-        if let Some(mut line) = pool::take(server) {
-            match asked(&mut line).await? {
-                Ok(answer) => return Ok((line, answer)),
+        if let Some(mut connection) = pool::take(server) {
+            match asked(&mut connection).await? {
+                Ok(answer) => return Ok((connection, answer)),
                 // These bytes may have been on their way before the request was sent.
                 Err(Unanswered::Malformed) => pool::distrust(server),
                 Err(Unanswered::Closed) => {}
             }
         }
-        let mut line = Line::open(server, &self.patience).await?;
-        match asked(&mut line).await? {
-            Ok(answer) => Ok((line, answer)),
+        let mut connection = HttpConnection::open(server, &self.patience).await?;
+        match asked(&mut connection).await? {
+            Ok(answer) => Ok((connection, answer)),
             Err(Unanswered::Malformed) => Err(UpstreamError::WrongAnswer("not HTTP")),
             Err(Unanswered::Closed) => Err(UpstreamError::Unreachable),
         }

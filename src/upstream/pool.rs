@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::line::Line;
+use super::connection::HttpConnection;
 use super::server::{Server, ServerId};
 
 /// The most connections that idle, for each server and thread.
@@ -32,24 +32,24 @@ thread_local! {
 
 /// A connection that idles; in a server's queue the oldest comes first.
 struct Idle {
-    line: Box<Line>,
+    connection: Box<HttpConnection>,
     since: Instant,
 }
 
 /// The connection to a server that has idled the shortest, if one is left that the server has not closed and on which no
 /// unrequested bytes have come.
-pub(super) fn take(server: &Server) -> Option<Box<Line>> {
+pub(super) fn take(server: &Server) -> Option<Box<HttpConnection>> {
     let id = server.id();
     loop {
         let mut idle = IDLE.with_borrow_mut(|idle| {
-            let lines = idle.get_mut(&id)?;
-            sweep(lines);
-            lines.pop_back()
+            let connections = idle.get_mut(&id)?;
+            sweep(connections);
+            connections.pop_back()
         })?;
-        if idle.line.is_quiet() && idle.line.is_ready() {
-            return Some(idle.line);
+        if idle.connection.is_quiet() && idle.connection.is_ready() {
+            return Some(idle.connection);
         }
-        if idle.line.has_strayed() {
+        if idle.connection.has_strayed() {
             distrust(server);
         }
     }
@@ -74,21 +74,21 @@ fn is_distrusted(server: ServerId) -> bool {
 }
 
 /// Keeps a connection to a server for the next request, if it can be used again.
-pub(super) fn put(server: ServerId, mut line: Box<Line>) {
-    line.rest();
-    if !line.is_ready() || is_distrusted(server) {
+pub(super) fn put(server: ServerId, mut connection: Box<HttpConnection>) {
+    connection.rest();
+    if !connection.is_ready() || is_distrusted(server) {
         return;
     }
     let since = Instant::now();
     // A thread that ends keeps nothing any more.
     let _ = IDLE.try_with(|idle| {
         let mut idle = idle.borrow_mut();
-        let lines = idle.entry(server).or_default();
-        if lines.len() >= IDLE_LIMIT {
-            lines.pop_front();
+        let connections = idle.entry(server).or_default();
+        if connections.len() >= IDLE_LIMIT {
+            connections.pop_front();
         }
-        lines.push_back(Idle { line, since });
-        sweep(lines);
+        connections.push_back(Idle { connection, since });
+        sweep(connections);
     });
 }
 
@@ -96,18 +96,18 @@ pub(super) fn put(server: ServerId, mut line: Box<Line>) {
 /// gets no requests any more. A worker does this every few seconds.
 pub fn tidy() {
     IDLE.with_borrow_mut(|idle| {
-        for lines in idle.values_mut() {
-            sweep(lines);
-            lines.retain_mut(|idle| idle.line.is_quiet() && idle.line.is_ready());
+        for connections in idle.values_mut() {
+            sweep(connections);
+            connections.retain_mut(|idle| idle.connection.is_quiet() && idle.connection.is_ready());
         }
     });
 }
 
-fn sweep(lines: &mut VecDeque<Idle>) {
-    while lines
+fn sweep(connections: &mut VecDeque<Idle>) {
+    while connections
         .front()
         .is_some_and(|idle| idle.since.elapsed() >= IDLE_TIME)
     {
-        lines.pop_front();
+        connections.pop_front();
     }
 }

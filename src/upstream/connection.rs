@@ -25,14 +25,14 @@ const READ_LIMIT: usize = 64 * 1024;
 
 /// A connection, between two requests or under one.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct HttpConnection {
     sender: SendRequest<Empty<Bytes>>,
     /// `None` when it has ended.
-    connection: Option<Wire>,
+    driver: Option<Driver>,
     socket: Watched,
 }
 
-type Wire = Connection<TokioIo<Watched>, Empty<Bytes>>;
+type Driver = Connection<TokioIo<Watched>, Empty<Bytes>>;
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) enum Unanswered {
     Malformed,
 }
 
-impl Line {
+impl HttpConnection {
     /// Connects, as soon as fewer than the allowed handshakes are under way with the server.
     pub(super) async fn open(
         server: &Server,
@@ -52,7 +52,7 @@ impl Line {
         let turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
         let socket = Watched::new(connect(server, patience).await?);
         drop(turn);
-        let (sender, connection) = Builder::new()
+        let (sender, driver) = Builder::new()
             .max_header_size(HEAD_LIMIT)
             .max_buf_size(READ_LIMIT)
             .handshake(TokioIo::new(socket.clone()))
@@ -60,7 +60,7 @@ impl Line {
             .map_err(|_| UpstreamError::Unreachable)?;
         Ok(Box::new(Self {
             sender,
-            connection: Some(connection),
+            driver: Some(driver),
             socket,
         }))
     }
@@ -72,13 +72,13 @@ impl Line {
     ) -> Result<Response<Incoming>, Unanswered> {
         let Self {
             sender,
-            connection,
+            driver,
             socket,
         } = self;
         socket.ask();
         let mut answer = pin!(sender.send_request(request));
         let answered = poll_fn(|cx| {
-            drive(connection, cx);
+            drive(driver, cx);
             answer.as_mut().poll(cx)
         });
         let answered =
@@ -94,7 +94,7 @@ impl Line {
 
     /// Lets the connection read and write what it can.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
+        drive(&mut self.driver, cx);
     }
 
     /// The answer is over: what comes from now on was not asked for.
@@ -116,15 +116,15 @@ impl Line {
     /// it until the next request.
     pub(super) fn is_ready(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
-        self.connection.is_some() && self.sender.is_ready()
+        self.driver.is_some() && self.sender.is_ready()
     }
 }
 
 /// An ended connection is dropped at once, by which hyper tells the waiting request or body.
-fn drive(connection: &mut Option<Wire>, cx: &mut Context<'_>) {
-    if let Some(alive) = connection
+fn drive(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if let Some(alive) = driver
         && let Poll::Ready(_) = Pin::new(alive).poll(cx)
     {
-        *connection = None;
+        *driver = None;
     }
 }
