@@ -3,6 +3,7 @@
 //! known here.
 
 pub mod body;
+mod checked_socket;
 mod connection;
 pub mod dial;
 pub mod fetch;
@@ -11,7 +12,6 @@ pub mod outage;
 pub mod pool;
 mod redirect;
 pub mod server;
-mod watched;
 
 use std::time::Duration;
 

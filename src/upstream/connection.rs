@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 
+use super::checked_socket::CheckedSocket;
 use super::dial::{HEAD_LIMIT, connect};
 use super::server::Server;
-use super::watched::Watched;
 use super::{Patience, UpstreamError};
 
 /// The most that is read at once; hyper begins with 8 KiB and doubles it while reads fill it. Measured with bodies of
@@ -29,10 +29,10 @@ pub(super) struct HttpConnection {
     sender: SendRequest<Empty<Bytes>>,
     /// `None` when it has ended.
     driver: Option<Driver>,
-    socket: Watched,
+    socket: CheckedSocket,
 }
 
-type Driver = Connection<TokioIo<Watched>, Empty<Bytes>>;
+type Driver = Connection<TokioIo<CheckedSocket>, Empty<Bytes>>;
 
 /// Why a request has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl HttpConnection {
         patience: &Patience,
     ) -> Result<Box<Self>, UpstreamError> {
         let turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
-        let socket = Watched::new(connect(server, patience).await?);
+        let socket = CheckedSocket::new(connect(server, patience).await?);
         drop(turn);
         let (sender, driver) = Builder::new()
             .max_header_size(HEAD_LIMIT)

@@ -17,7 +17,7 @@ const BEFORE_BODY: usize = 256 * 1024;
 
 /// One socket, shared by hyper and the connection.
 #[derive(Clone, Debug)]
-pub(super) struct Watched(Arc<Mutex<State>>);
+pub(super) struct CheckedSocket(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -38,7 +38,7 @@ enum Phase {
     Answered,
 }
 
-impl Watched {
+impl CheckedSocket {
     pub(super) fn new(socket: TcpStream) -> Self {
         Self(Arc::new(Mutex::new(State {
             socket,
@@ -86,7 +86,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for CheckedSocket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -108,7 +108,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for CheckedSocket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
