@@ -37,14 +37,14 @@ struct Rest {
     incoming: Incoming,
     connection: Box<HttpConnection>,
     server: ServerId,
-    silence: Silence,
+    idle: IdleTimer,
     /// Whether the connection may serve another request behind this answer.
     kept: bool,
 }
 
 /// Measures how long a server has sent nothing. Its one timer is moved when it fires, not with each piece.
 #[derive(Debug)]
-struct Silence {
+struct IdleTimer {
     limit: Duration,
     since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
@@ -58,7 +58,7 @@ impl FetchBody {
         idle_limit: Duration,
         kept: bool,
     ) -> Self {
-        let silence = Silence {
+        let idle = IdleTimer {
             limit: idle_limit,
             since: None,
             timer: None,
@@ -67,7 +67,7 @@ impl FetchBody {
             incoming,
             connection,
             server,
-            silence,
+            idle,
             kept,
         };
         let mut body = Self { rest: Some(rest) };
@@ -149,7 +149,7 @@ impl Rest {
             }
             match polled {
                 Poll::Ready(Some(Ok(frame))) => {
-                    self.silence.since = None;
+                    self.idle.since = None;
                     // A frame without data holds trailers, which mean nothing to a player.
                     if let Ok(data) = frame.into_data() {
                         return Poll::Ready(Some(Ok(data)));
@@ -158,7 +158,7 @@ impl Rest {
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(BodyError::Cut))),
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
-                    ready!(self.silence.poll_over(cx));
+                    ready!(self.idle.poll_over(cx));
                     return Poll::Ready(Some(Err(BodyError::Idle)));
                 }
             }
@@ -166,7 +166,7 @@ impl Rest {
     }
 }
 
-impl Silence {
+impl IdleTimer {
     /// Ready when the server has sent nothing for the limit while the gate was reading.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
