@@ -14,7 +14,7 @@ pub enum Message {
         /// The message, serialised by us.
         text: String,
         /// What it asks for.
-        playing: Playing,
+        asks: PlayPause,
     },
     /// A new decision is needed.
     Switch(Box<SwitchRequest>),
@@ -24,7 +24,7 @@ pub enum Message {
 
 /// What a forwarded message means for the silence that follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Playing {
+pub enum PlayPause {
     /// Media will flow.
     Play,
     /// Media will pause, for minutes maybe.
@@ -39,9 +39,9 @@ impl Message {
     /// Reads one text message.
     pub fn read(text: &[u8]) -> Result<Self, NotAnEvent> {
         let mut object = strict_object(text).ok_or(NotAnEvent)?;
-        let (event, playing) = match object.get("eventType").and_then(Value::as_str) {
-            Some("onPlay") => ("onPlay", Playing::Play),
-            Some("onPause") => ("onPause", Playing::Pause),
+        let (event, asks) = match object.get("eventType").and_then(Value::as_str) {
+            Some("onPlay") => ("onPlay", PlayPause::Play),
+            Some("onPause") => ("onPause", PlayPause::Pause),
             Some(switch::EVENT) => {
                 return Ok(Self::Switch(Box::new(SwitchRequest::new(object))));
             }
@@ -56,7 +56,7 @@ impl Message {
         }
         Ok(Self::Forward {
             text: Value::Object(fresh).to_string(),
-            playing,
+            asks,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::listener::socket::Side;
 use crate::random;
 
 use super::frame::{self, opcode};
-use super::message::{Message, NotAnEvent, Playing, hides_switch};
+use super::message::{Message, NotAnEvent, PlayPause, hides_switch};
 use super::outbox::Outbox;
 use super::switch::SwitchRequest;
 use super::viewer_frames::{FromViewer, Violation};
@@ -143,16 +143,16 @@ where
     fn on_message(&mut self, opcode: u8, message: &[u8]) -> Result<(), Violation> {
         match Message::read(message) {
             Ok(Message::Switch(request)) => self.on_switch(*request),
-            Ok(Message::Forward { text, playing }) => {
-                match (self.silence, playing) {
-                    (Silence::Never, Playing::Pause) => self.silence = Silence::Paused,
-                    (Silence::Paused, Playing::Play) => {
+            Ok(Message::Forward { text, asks }) => {
+                match (self.silence, asks) {
+                    (Silence::Never, PlayPause::Pause) => self.silence = Silence::Paused,
+                    (Silence::Paused, PlayPause::Play) => {
                         self.silence = Silence::Never;
                         self.last_media = Instant::now();
                     }
                     // Asking again does not excuse a media server that is silent.
-                    (Silence::Never, Playing::Play)
-                    | (Silence::Paused, Playing::Pause)
+                    (Silence::Never, PlayPause::Play)
+                    | (Silence::Paused, PlayPause::Pause)
                     | (Silence::Always, _) => {}
                 }
                 self.send_to_server(opcode::TEXT, text.as_bytes())
