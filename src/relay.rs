@@ -10,6 +10,7 @@
 
 mod deadlines;
 mod pending;
+mod splice;
 mod to_server;
 mod to_viewer;
 mod turn;
@@ -21,7 +22,6 @@ pub mod json;
 pub mod message;
 pub mod outbox;
 mod source_keys;
-pub mod splice;
 pub mod switch;
 pub mod viewer_frames;
 
@@ -42,7 +42,6 @@ use follower::Follower;
 use frame::{BrokenClose, opcode};
 use outbox::Outbox;
 use pending::Switches;
-use splice::Side;
 use switch::SwitchRequest;
 use turn::Turn;
 use viewer_frames::ViewerFrames;

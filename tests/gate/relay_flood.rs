@@ -11,8 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use h5gate::decision::revocation::{Revocation, RevocationId, Target};
+use h5gate::listener::socket::{Side, Tcp};
 use h5gate::relay::frame::{self, opcode};
-use h5gate::relay::splice::Side;
 use h5gate::relay::{Cause, Outcome, Relay, RelaySettings, Silence, Start};
 use h5gate::session::Sessions;
 use h5gate::session::guard::{Kick, Playing, SessionGuard};
@@ -20,7 +20,6 @@ use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink, split,
 };
-use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -218,7 +217,7 @@ impl Endless {
 }
 
 impl Side for Endless {
-    fn tcp(&self) -> Option<&TcpStream> {
+    fn tcp(&self) -> Option<Tcp<'_>> {
         None
     }
 }
