@@ -24,7 +24,7 @@ use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target}
 use crate::decision::rules::Rules;
 use crate::hls::pages::Pages;
 use crate::hls::playbacks::HlsSessions;
-use crate::hls::ticket::Seals;
+use crate::hls::seals::Seals;
 use crate::listener::limit::ConnectionLimit;
 use crate::logging::LostLines;
 use crate::metrics::{Metrics, Readings};

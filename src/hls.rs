@@ -1,12 +1,14 @@
 //! Step 7 over HTTP: HLS. Links and tickets, playlists and their rewriting, and the playbacks that many requests are.
 
 pub mod identity;
+pub mod link;
 mod over;
 pub mod pages;
 pub mod playback;
 pub mod playbacks;
 pub mod playlist;
 pub mod saved;
+pub mod seals;
 pub mod ticket;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod client_address;
 pub mod endpoint;
 pub mod handshake;
 pub mod http_playback;
+pub mod percent;
 pub mod query;
 pub mod referer;
 pub mod rtmp_url;

@@ -32,15 +32,12 @@
 
 mod attributes;
 mod definitions;
-mod encoding;
 mod link;
 mod query;
 mod reload;
 mod resolve;
 
 pub use definitions::{DEFINITIONS_LIMIT, Definitions};
-pub use link::{Signature, link_target};
-pub use query::for_server;
 pub use reload::{Directives, Reach, Reload};
 
 use std::ops::Range;
@@ -49,6 +46,8 @@ use std::time::Duration;
 use attributes::{Meaning, Says, TagLine, find};
 use definitions::Substituted;
 use link::Links;
+
+use super::link::Signature;
 
 /// The longest URI that becomes a link, variables filled in; about what a request line may have.
 pub const URI_LIMIT: usize = 8 * 1024;
@@ -81,7 +80,7 @@ pub struct Context<'a> {
     pub url: &'a str,
     /// What came with this playlist's own link; for IMPORT.
     pub imported: &'a Definitions,
-    /// The MAC over a link: over its definitions, encoded (empty when there are none), and its [`link_target`]. It must
+    /// The MAC over a link: over its definitions, encoded (empty when there are none), and its [`link_target`](super::link::link_target). It must
     /// keep the two apart.
     pub sign: &'a dyn Fn(&str, &str) -> Signature,
 }

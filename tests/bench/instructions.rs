@@ -23,8 +23,9 @@ use std::time::Duration;
 use h5gate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
-use h5gate::hls::playlist::{Context, Definitions, Signature, rewrite};
-use h5gate::hls::ticket::{Link, Seals};
+use h5gate::hls::link::{Link, Signature};
+use h5gate::hls::playlist::{Context, Definitions, rewrite};
+use h5gate::hls::seals::Seals;
 use h5gate::listener::Peer;
 use h5gate::listener::socket::{Side, Tcp};
 use h5gate::relay::follower::Follower;
@@ -365,12 +366,13 @@ fn playlist(turns: usize, text: &str, signed: bool) {
         if !signed {
             return Signature::new([7; 16]);
         }
-        Signature::new(seals.sign(&Link {
+        let link = Link {
             owner: &owner,
             stream: &stream,
             definitions,
             target,
-        }))
+        };
+        link.sign(&seals)
     };
     let context = Context {
         path: "/live/abcde-a1b2c/720p/index.m3u8",

@@ -52,6 +52,7 @@ mod hls_stall;
 mod hls_unknown_address;
 mod hls_upstream;
 mod hostile_connections;
+mod link_format;
 mod load;
 mod log_loss;
 mod outage;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::support::edge::{Edge, Piece, Place, links, open, pieces, request};
-use h5gate::hls::playlist::{Definitions, Signature, link_target};
+use h5gate::hls::link::{Signature, link_target};
+use h5gate::hls::playlist::Definitions;
 use h5gate::request::query::guarded;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

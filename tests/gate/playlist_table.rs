@@ -11,9 +11,8 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use h5gate::hls::playlist::{
-    Context, Definitions, Kind, PlaylistError, Rewritten, Signature, rewrite,
-};
+use h5gate::hls::link::Signature;
+use h5gate::hls::playlist::{Context, Definitions, Kind, PlaylistError, Rewritten, rewrite};
 
 #[derive(Debug, Default)]
 struct Case {

@@ -12,11 +12,12 @@ use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::{Gate, Policy};
 use crate::hls::identity::{FirstUrl, Identity};
+use crate::hls::link::LinkPath;
 use crate::hls::playback::{HlsSession, Standing};
 use crate::hls::playbacks::Known;
 use crate::hls::ticket::{OpenTicket, Ticket};
 use crate::listener::Peer;
-use crate::request::http_playback::{HttpTarget, LinkPath};
+use crate::request::http_playback::HttpTarget;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
 use crate::session::guard::Kick;
@@ -81,7 +82,11 @@ pub async fn admit(
             let media = MediaRequest::progressive(gate, &entry.admitted, &entry.query());
             Ok((entry.admitted, Media::Other(media)))
         }
-        HttpTarget::Link(link) => {
+        HttpTarget::Link(path) => {
+            let link = LinkPath::read(path).ok_or_else(|| {
+                let address = gate.policy().edge.neighbours.client(peer, &head.headers);
+                Refused::unnamed(Reason::Link, address)
+            })?;
             let (admitted, media) = follow(gate, peer, head, link, cache).await?;
             Ok((admitted, Media::Other(media)))
         }

@@ -21,17 +21,18 @@ use crate::gate::Gate;
 use crate::gate::memory::Held;
 use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
+use crate::hls::link::LinkContext;
 use crate::hls::playlist::{
-    self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, Signature, rewrite,
+    self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, rewrite,
 };
-use crate::hls::ticket::{Link, Seals};
+use crate::hls::seals::Seals;
 use crate::upstream::UpstreamError;
 use crate::upstream::body::FetchBody;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
 use super::super::first_playlist::places;
-use super::media_request::{LinkContext, TICKET_HERE};
+use super::media_request::TICKET_HERE;
 
 /// A playlist that is longer is rewritten beside the workers: with this many bytes it takes about a millisecond.
 const LONG: usize = 64 << 10;
@@ -200,14 +201,7 @@ impl Rewriting {
             stream: links.stream.as_str(),
             url: &links.url,
             imported: &imported,
-            sign: &|definitions, target| {
-                Signature::new(seals.sign(&Link {
-                    owner: &links.owner,
-                    stream: &links.stream,
-                    definitions,
-                    target,
-                }))
-            },
+            sign: &|definitions, target| links.sign(&seals, definitions, target),
         };
         rewrite(&text, &context)
     }

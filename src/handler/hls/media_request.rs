@@ -7,13 +7,13 @@ use crate::cache::key::CacheKey;
 use crate::cache::rules::is_playlist;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
-use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::hls::playlist::{Directives, for_server, link_target};
-use crate::hls::ticket::{Link, Seals};
-use crate::request::http_playback::{LinkPath, PROGRESSIVE};
+use crate::hls::link::{Link, LinkContext, LinkPath, Named};
+use crate::hls::playlist::Directives;
+use crate::hls::seals::Seals;
+use crate::request::http_playback::PROGRESSIVE;
 use crate::request::query::Query;
-use crate::token::{Owner, StreamName};
+use crate::token::Owner;
 
 use super::super::names;
 use super::admitted::Admitted;
@@ -43,37 +43,6 @@ pub struct MediaRequest {
     pub links: LinkContext,
     /// The ticket that a playlist's links lead to, where it is not in the request.
     pub ticket: Option<String>,
-}
-
-/// What the links of a playlist depend on, beside its text.
-#[derive(Clone, Debug)]
-pub struct LinkContext {
-    /// Whose stream.
-    pub owner: Owner,
-    /// The stream.
-    pub stream: StreamName,
-    /// The source.
-    pub url: String,
-    /// What leads from the playlist to the ticket.
-    pub to_ticket: String,
-    /// The definitions that came with its own link, encoded.
-    pub definitions: String,
-    /// Whether a viewer wrote the query: a playlist that depends on it is then this viewer's alone.
-    pub from_viewer: bool,
-}
-
-impl LinkContext {
-    /// Of a playback that begins.
-    fn of(permit: &Permit) -> Self {
-        Self {
-            owner: permit.claims().owner.clone(),
-            stream: permit.stream().clone(),
-            url: permit.url().to_string(),
-            to_ticket: String::new(),
-            definitions: String::new(),
-            from_viewer: true,
-        }
-    }
 }
 
 impl MediaRequest {
@@ -125,37 +94,33 @@ impl MediaRequest {
         query: Option<&str>,
         asked: LinkPath<'_>,
     ) -> Result<Self, Denial> {
+        let named = asked.open(query, |target| {
+            let link = Link {
+                owner,
+                stream: &facts.stream,
+                definitions: asked.definitions,
+                target,
+            };
+            link.is_signed(seals, asked.signature)
+        });
+        let Named {
+            asked: target,
+            target: common,
+        } = named.ok_or(Reason::Link)?;
         let LinkPath {
-            signature,
             definitions,
             path,
             depth,
             ..
         } = asked;
-        let target = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
-        let signed = link_target(&target);
-        let link = Link {
-            owner,
-            stream: &facts.stream,
-            definitions,
-            target: &signed,
-        };
-        if !seals.is_signed(&link, signature) {
-            return Err(Reason::Link.into());
-        }
-        let asked = query.unwrap_or_default();
-        let target = match for_server(asked) {
-            query if query.is_empty() => format!("/{path}"),
-            query => format!("/{path}?{query}"),
-        };
-        let parameters = asked.split('&');
+        let parameters = query.unwrap_or_default().split('&');
         let parameters = parameters.map(|one| one.split_once('=').unwrap_or((one, "")));
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
         let names_playlist = is_playlist(None, path);
         Ok(Self {
             shared: (!is_progressive).then(|| target.clone()),
             alone: target,
-            common: signed.into_owned(),
+            common,
             asked: Directives::read(parameters),
             names_playlist,
             links: LinkContext {

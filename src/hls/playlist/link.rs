@@ -1,70 +1,10 @@
-//! Links: `SIG/PATH?QUERY`, or `SIG/~DEFINITIONS/PATH?QUERY`, relative to `~TICKET/`.
+//! The links of a playlist, one for each URI that leads to a media server.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use super::encoding::{encode, in_query};
-use super::query::{append_child, append_signed, front};
+use super::query::{append_child, front};
 use super::resolve::{Reference, base, resolve};
 use super::{Context, URI_LIMIT};
-
-/// A link's MAC as 22 characters of base64url.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature([u8; Signature::LENGTH]);
-
-impl Signature {
-    /// Its length in a link.
-    pub const LENGTH: usize = 22;
-
-    /// Writes down the first 128 bits of a MAC.
-    #[must_use]
-    pub fn new(mac: [u8; 16]) -> Self {
-        let mut text = [b'A'; Self::LENGTH];
-        // 16 bytes are 22 characters, so it cannot fail.
-        let _ = URL_SAFE_NO_PAD.encode_slice(mac, &mut text);
-        Self(text)
-    }
-
-    /// The characters. To be compared in constant time.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8; Self::LENGTH] {
-        &self.0
-    }
-}
-
-/// What of a link's path and query is signed, and what of a request's is compared with it.
-///
-/// The path stands for itself, byte for byte. Of the query, parameters whose name begins with `_HLS_` are left out, since
-/// players add them (draft-pantos-hls-rfc8216bis, section 6.2.5); and players that add them spell the others anew
-/// (hls.js by `URLSearchParams`: `a:b%20c` becomes `a%3Ab+c`), so all spellings that form encoding reads alike are one:
-/// `%41` is `A`, `+` is `%20`, `a` is `a=`, empty parameters are nothing. A raw `;` is not `%3B`, because some servers
-/// separate parameters by it. This is no address: the media server is asked with what the player sent.
-#[must_use]
-pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
-    if !path_and_query.contains('?') {
-        return Cow::Borrowed(path_and_query);
-    }
-    let mut target = String::with_capacity(path_and_query.len());
-    write_target(path_and_query, &mut target);
-    if target == path_and_query {
-        Cow::Borrowed(path_and_query)
-    } else {
-        Cow::Owned(target)
-    }
-}
-
-fn write_target(path_and_query: &str, out: &mut String) {
-    out.clear();
-    match path_and_query.split_once('?') {
-        Some((path, query)) => {
-            out.push_str(path);
-            append_signed(query, out);
-        }
-        None => out.push_str(path_and_query),
-    }
-}
+use crate::hls::link::{added_length, write, write_target};
+use crate::request::percent::{encode, in_query};
 
 /// Makes links, one after the other, in the same buffers.
 pub(super) struct Links<'a> {
@@ -139,22 +79,15 @@ impl Link<'_> {
     /// About how long [`Self::write`] will be; never less without a fragment.
     pub(super) fn len(&self, definitions: &str) -> usize {
         let fragment = self.fragment.map_or(0, |fragment| 3 * fragment.len());
-        let fixed = self.context.to_ticket.len() + Signature::LENGTH + "/~/#".len();
-        fixed + definitions.len() + self.path_and_query.len() + fragment
+        let fixed = added_length(self.context.to_ticket, definitions);
+        fixed + self.path_and_query.len() + "#".len() + fragment
     }
 
     /// Writes it, relative to the playlist.
     pub(super) fn write(&self, definitions: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.context.to_ticket.as_bytes());
-        out.extend_from_slice((self.context.sign)(definitions, self.target).as_bytes());
-        out.push(b'/');
-        // A path that begins with `~` would be taken for definitions.
-        if !definitions.is_empty() || self.path_and_query.starts_with('~') {
-            out.push(b'~');
-            out.extend_from_slice(definitions.as_bytes());
-            out.push(b'/');
-        }
-        out.extend_from_slice(self.path_and_query.as_bytes());
+        let signature = (self.context.sign)(definitions, self.target);
+        let to_ticket = self.context.to_ticket;
+        write(to_ticket, signature, definitions, self.path_and_query, out);
         if let Some(fragment) = self.fragment {
             let mut encoded = String::from("#");
             encode(fragment, in_query, &mut encoded);

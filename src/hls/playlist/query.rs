@@ -1,41 +1,10 @@
-//! A child's query: what it may say of the stream, and how it is spelled when it is signed.
+//! A child's query: what it may say of the stream.
 
 use percent_encoding::percent_decode_str;
 
-use crate::request::query::{encode_component, guarded, is_unreserved};
+use crate::request::query::{encode_component, guarded};
 
-use super::encoding::{encode, escape, in_query, push_escape};
-use super::reload::is_added;
-
-/// A query as the media server is asked with it: without what players add (`_HLS_*`) and without what is empty, and what is
-/// encoded that stands for itself everywhere decoded (RFC 3986, section 6.2.2). The rest is as the player sent it.
-#[must_use]
-pub fn for_server(query: &str) -> String {
-    let mut out = String::with_capacity(query.len());
-    let meant = |parameter: &&str| !parameter.is_empty() && !is_added(parameter);
-    for parameter in query.split('&').filter(meant) {
-        if !out.is_empty() {
-            out.push('&');
-        }
-        let mut rest = parameter;
-        while let Some(at) = memchr::memchr(b'%', rest.as_bytes()) {
-            let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            out.push_str(run);
-            let (byte, length) = match escape(behind.as_bytes()) {
-                Some(byte) => (Some(byte), 3),
-                None => (None, 1),
-            };
-            match byte {
-                Some(byte) if is_unreserved(byte) => out.push(char::from(byte)),
-                Some(byte) => push_escape(byte, &mut out),
-                None => out.push('%'),
-            }
-            rest = behind.get(length..).unwrap_or_default();
-        }
-        out.push_str(rest);
-    }
-    out
-}
+use crate::request::percent::{encode, in_query};
 
 /// The ticket's `url` and `stream` as they stand at the front of a child's query.
 pub(super) fn front(url: &str, stream: &str) -> String {
@@ -112,63 +81,4 @@ fn is_guarded(parameter: &str) -> bool {
     // A NUL ends a name for some.
     let folded = folded.split('\0').next().unwrap_or_default();
     is_name(folded)
-}
-
-/// Appends what of a query is signed, with its `?` when anything is left; see [`super::link_target`].
-pub(super) fn append_signed(query: &str, out: &mut String) {
-    let mut separator = '?';
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
-        if is_added(parameter) {
-            continue;
-        }
-        out.push(separator);
-        append_canonical(key, out);
-        out.push('=');
-        append_canonical(value, out);
-        separator = '&';
-    }
-}
-
-/// One spelling for all that form encoding reads as the same, but for `;`, which some servers take for a separator.
-fn append_canonical(text: &str, out: &mut String) {
-    let plain = |b: u8| is_unreserved(b) || b == b';';
-    let mut rest = text.as_bytes();
-    while let [first, behind @ ..] = rest {
-        let (byte, behind) = match escape(rest) {
-            Some(byte) => (byte, behind.get(2..).unwrap_or_default()),
-            None if *first == b'+' => (b' ', behind),
-            None => (*first, behind),
-        };
-        let raw = behind.len() + 1 == rest.len();
-        if is_unreserved(byte) || raw && plain(byte) {
-            out.push(char::from(byte));
-        } else {
-            push_escape(byte, out);
-        }
-        rest = behind;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_media_server_is_asked_with_what_its_own_playlist_says() {
-        for (query, asked) in [
-            ("x=1", "x=1"),
-            ("a:b%20c=%c3%BC+d~", "a:b%20c=%C3%BC+d~"),
-            ("url=rtmp%3a%2F%2Fa%7Eb/c&x", "url=rtmp%3A%2F%2Fa~b/c&x"),
-            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", "x=1"),
-            ("_HLS_msn=1&_HLS_q&_HLS_x=2", ""),
-            ("%5FHLS_msn=1", "_HLS_msn=1"),
-            ("", ""),
-            ("&x=1&&y&", "x=1&y"),
-            ("%78=%31%2d%zz%", "x=1-%zz%"),
-        ] {
-            assert_eq!(for_server(query), asked, "{query}");
-        }
-    }
 }

@@ -5,9 +5,6 @@ use std::time::Duration;
 
 use super::attributes::unquoted;
 
-/// What the names of parameters begin with that players add.
-pub(super) const ADDED: &str = "_HLS_";
-
 /// How many segments a viewer may be ahead (section 6.2.5.2).
 const AHEAD: u64 = 2;
 
@@ -113,18 +110,6 @@ impl Directives {
         }
         text
     }
-}
-
-/// Whether a parameter of a link's query is one that players add, as they spell it. Some servers find another parameter
-/// behind a `;`, which a viewer may not add.
-pub(super) fn is_added(parameter: &str) -> bool {
-    // Most parameters of a playlist's many links are not.
-    if !parameter.starts_with(ADDED) {
-        return false;
-    }
-    let key = parameter.split('=').next().unwrap_or_default();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    key.bytes().all(plain) && !parameter.contains(';')
 }
 
 /// A value that may stand once.

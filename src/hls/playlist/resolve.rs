@@ -1,7 +1,7 @@
 //! RFC 3986, section 5, as browsers do it, for URIs that lead to a configured media server by a path that every reader
 //! reads alike.
 
-use super::encoding::{encode, in_path};
+use crate::request::percent::{encode, in_path};
 
 /// What a URI leads to, beside its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

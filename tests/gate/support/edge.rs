@@ -2,10 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use h5gate::hls::playlist::{
-    Context, Definitions, PlaylistError, Rewritten, Signature, link_target, rewrite,
-};
-use h5gate::request::http_playback::{HttpTarget, LinkPath};
+use h5gate::hls::link::{LinkPath, Signature};
+use h5gate::hls::playlist::{Context, Definitions, PlaylistError, Rewritten, rewrite};
 use h5gate::request::query::guarded;
 use percent_encoding::percent_decode_str;
 use url::Url;
@@ -263,21 +261,15 @@ pub(crate) fn open(request: &str, signed: &Signed) -> Option<(String, String)> {
     let (path, query) = request
         .split_once('?')
         .map_or((request, None), |(path, query)| (path, Some(query)));
-    let path = format!("/h5live/authhttp/~T/{path}");
-    let HttpTarget::Link(LinkPath {
-        signature,
-        definitions,
-        path,
-        ..
-    }) = HttpTarget::read(&path)?
-    else {
-        return None;
+    let path = format!("T/{path}");
+    let link = LinkPath::read(&path)?;
+    let is_signed = |target: &str| {
+        let signature = sign(link.definitions, target);
+        signature.as_bytes() == link.signature.as_bytes()
     };
-    let link = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
-    let target = link_target(&link);
-    let verifies = sign(definitions, &target).as_bytes() == signature.as_bytes();
-    let meant = (definitions.to_owned(), target.into_owned());
-    (verifies && signed.contains(&meant)).then_some(meant)
+    let named = link.open(query, is_signed)?;
+    let meant = (link.definitions.to_owned(), named.target);
+    signed.contains(&meant).then_some(meant)
 }
 
 /// No MAC, but another one for everything.

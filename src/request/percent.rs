@@ -1,9 +1,9 @@
 //! Percent-encoding of what RFC 3986 does not allow, leaving alone what is encoded already.
 
-use crate::request::query::is_unreserved;
+use super::query::is_unreserved;
 
 /// Whether a byte may stand in a path, `/` included (RFC 3986, section 3.3).
-pub(super) fn in_path(byte: u8) -> bool {
+pub fn in_path(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
@@ -12,12 +12,12 @@ pub(super) fn in_path(byte: u8) -> bool {
 }
 
 /// Whether a byte may stand in a query and no browser encodes it: not `'`.
-pub(super) fn in_query(byte: u8) -> bool {
+pub fn in_query(byte: u8) -> bool {
     byte == b'?' || byte != b'\'' && in_path(byte)
 }
 
 /// Appends `text`, encoding each byte that is not allowed, and each `%` that encodes nothing.
-pub(super) fn encode(text: &str, allowed: impl Fn(u8) -> bool, out: &mut String) {
+pub fn encode(text: &str, allowed: impl Fn(u8) -> bool, out: &mut String) {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|b| !allowed(b)) {
         let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -40,7 +40,7 @@ pub(super) fn encode(text: &str, allowed: impl Fn(u8) -> bool, out: &mut String)
 }
 
 /// The byte that an escape at the start of `bytes` means.
-pub(super) fn escape(bytes: &[u8]) -> Option<u8> {
+pub fn escape(bytes: &[u8]) -> Option<u8> {
     let &[b'%', high, low, ..] = bytes else {
         return None;
     };
@@ -48,7 +48,7 @@ pub(super) fn escape(bytes: &[u8]) -> Option<u8> {
 }
 
 /// Appends one byte as an escape.
-pub(super) fn push_escape(byte: u8, out: &mut String) {
+pub fn push_escape(byte: u8, out: &mut String) {
     out.push('%');
     for digit in [byte >> 4, byte & 0x0f] {
         let letter = if digit < 10 { b'0' } else { b'A' - 10 };
