@@ -3,6 +3,7 @@
 pub mod load;
 pub mod token;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
@@ -16,6 +17,7 @@ use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
@@ -90,12 +92,12 @@ enum KeyCommand {
     New,
 }
 
-/// Runs the command line of this process.
+/// Runs a command line, beginning with the name of the program; what it says of tokens and their expiry it says by `clock`.
 #[must_use]
-pub fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Demo(command) => demo(&command),
-        Command::Serve(command) => run(&command),
+pub fn run(arguments: impl Iterator<Item = OsString>, clock: &Clock) -> ExitCode {
+    match Cli::parse_from(arguments).command {
+        Command::Demo(command) => demo(&command, clock),
+        Command::Serve(command) => serve(&command, clock),
         Command::Check(file) => with_config(&file.config, |config| {
             let weak = config.dangers.iter().chain(&config.warnings);
             weak.for_each(|warning| complain(&format!("warning: {warning}")));
@@ -110,15 +112,16 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }),
         Command::Load(command) => load::run(&command),
-        Command::Token(command) => token::run(&command),
+        Command::Token(command) => token::run(&command, clock),
         Command::Key(KeyCommand::New) => new_key(),
     }
 }
 
-fn run(command: &Serve) -> ExitCode {
+fn serve(command: &Serve, clock: &Clock) -> ExitCode {
     with_config(&command.file.config, |config| {
         let log = Log::start(command.log_format, command.log_level);
         let extras = Extras {
+            clock: clock.clone(),
             config: Some(&command.file.config),
             ..Extras::default()
         };
@@ -132,9 +135,9 @@ fn run(command: &Serve) -> ExitCode {
     })
 }
 
-fn demo(command: &Demo) -> ExitCode {
+fn demo(command: &Demo, clock: &Clock) -> ExitCode {
     let log = Log::start(LogFormat::Text, LogLevel::Warn);
-    match demo::run(command.listen, command.admin, &log, say) {
+    match demo::run(command.listen, command.admin, clock, &log, say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error.to_string());

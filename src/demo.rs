@@ -25,7 +25,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::{
     AdminConfig, Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig,
     WebSocketRefusal,
@@ -39,7 +39,7 @@ use crate::request::rtmp_url::RtmpUrls;
 use crate::serve::{self, Extras, StartError};
 use crate::token::{
     Grant, Key, KeyState, Keyring, KeyringError, Owner, Presented, Scope, Secret, SecretError,
-    TokenId,
+    TokenId, UnixSeconds,
 };
 use crate::token_api::api_key::{ApiKey, ApiKeys};
 use front::Front;
@@ -92,6 +92,7 @@ pub enum DemoError {
 pub fn run(
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    clock: &Clock,
     log: &Log,
     say: impl FnOnce(&str),
 ) -> Result<(), DemoError> {
@@ -107,7 +108,7 @@ pub fn run(
     getrandom::fill(&mut random)?;
     let api_key = URL_SAFE_NO_PAD.encode(random);
     let keys = [new_key("demo-1", ORGANISATION)?, new_key("rival-1", RIVAL)?];
-    let front = Front::new(keyring(&keys)?, api_key.clone());
+    let front = Front::new(keyring(&keys)?, api_key.clone(), clock.clone());
     let mut config = config(address, origin_address, keyring(&keys)?, &api_key)?;
     config.admin = admin.map(|address| AdminConfig {
         address,
@@ -123,7 +124,7 @@ pub fn run(
                 .map_err(|source| StartError::Bind { address, source })?,
         );
     }
-    let hls_url = hls_url(address, &keys)?;
+    let hls_url = hls_url(address, &keys, clock.now())?;
     say(&introduction(address, admin, &hls_url, &api_key));
 
     let stop = CancellationToken::new();
@@ -139,6 +140,7 @@ pub fn run(
         }
     });
     let extras = Extras {
+        clock: clock.clone(),
         site: Some(front.into_site()),
         beside: Some(beside),
         ..Extras::default()
@@ -236,11 +238,10 @@ fn config(
 }
 
 /// A protected HLS URL, good for an hour.
-fn hls_url(address: SocketAddr, keys: &[Key]) -> Result<String, DemoError> {
+fn hls_url(address: SocketAddr, keys: &[Key], now: UnixSeconds) -> Result<String, DemoError> {
     let damaged = |what: &str| DemoError::Damaged(what.to_owned());
     let mut id = [0; 16];
     getrandom::fill(&mut id)?;
-    let now = clock::now();
     let name = STREAM.parse().map_err(|_| damaged("the stream"))?;
     let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(name));
     grant.expires = Some(now.saturating_add(Duration::from_secs(3600)));

@@ -18,7 +18,7 @@ use http_body_util::Full;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::{Config, HlsConfig, Limits, PathTemplate, Timeouts, WebSocketRefusal};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
@@ -49,6 +49,8 @@ use unsent::Unsent;
 /// The running gate.
 #[derive(Debug)]
 pub struct Gate {
+    /// What every expiry is held against.
+    pub clock: Clock,
     policy: RwLock<Arc<Policy>>,
     revocations: RwLock<Arc<Revocations>>,
     next_revocation: AtomicU64,
@@ -152,7 +154,12 @@ pub struct Policy {
 impl Gate {
     /// From a configuration; not ready yet.
     #[must_use]
-    pub fn new(config: Config, site: Option<Site>, lost_lines: Option<LostLines>) -> Arc<Self> {
+    pub fn new(
+        config: Config,
+        clock: Clock,
+        site: Option<Site>,
+        lost_lines: Option<LostLines>,
+    ) -> Arc<Self> {
         let Config {
             edge,
             upstream,
@@ -194,9 +201,10 @@ impl Gate {
             of_token: limits.sessions_per_token,
             of_network: limits.sessions_per_network,
         };
-        let sessions = Sessions::new(room, hls.bind_address);
+        let sessions = Sessions::new(room, hls.bind_address, clock.clone());
         let playing = HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address);
         Arc::new(Self {
+            clock,
             policy: RwLock::new(Arc::new(Policy {
                 edge,
                 seals: Arc::new(Seals::new(&keyring, None)),
@@ -283,7 +291,7 @@ impl Gate {
         target: Target,
         ends: Option<UnixSeconds>,
     ) -> (Revocation, usize) {
-        let now = clock::now();
+        let now = self.clock.now();
         let id = RevocationId(self.next_revocation.fetch_add(1, Ordering::Relaxed));
         let revocation = Revocation {
             id,

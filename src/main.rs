@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use h5gate::clock::Clock;
+
 fn main() -> ExitCode {
-    h5gate::cli::main()
+    h5gate::cli::run(std::env::args_os(), &Clock::system())
 }

@@ -355,7 +355,7 @@ where
             last_contact: now,
             pings: 0,
             stalled_since: None,
-            asked: guard.end(),
+            asked: guard.end(now),
             sent_to_viewer: 0,
             sent_to_server: 0,
         };
@@ -388,7 +388,7 @@ where
                     return Poll::Ready(cause);
                 }
                 if changes.poll_changed(cx).is_ready() {
-                    self.asked = guard.end();
+                    self.asked = guard.end(Instant::now());
                     if guard.is_questioned() {
                         // What is ours finds its place when the sides are looked at.
                         self.own_ping = true;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
-use crate::clock::{self, Jump, JumpWatch};
+use crate::clock::{Clock, Jump, JumpWatch};
 use crate::config::{Config, ListenerConfig};
 use crate::gate::{Gate, Site, kept};
 use crate::handler;
@@ -58,6 +58,8 @@ pub enum StartError {
 /// What runs beside a gate, and from where it is reloaded.
 #[derive(Default)]
 pub struct Extras<'a> {
+    /// What the gate tells the time by; by default the system's.
+    pub clock: Clock,
     /// Where a reload reads; without it SIGHUP changes nothing.
     pub config: Option<&'a Path>,
     /// Pages beside the endpoints.
@@ -71,6 +73,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     let (dangers, warnings) = (config.dangers.clone(), config.warnings.clone());
     let (listeners, admin) = (config.listeners.clone(), config.admin.clone());
     let Extras {
+        clock,
         config: path,
         site,
         beside,
@@ -79,7 +82,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
     // First of all: what takes time before the gate serves must not make it die of a signal.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    let gate = Gate::new(config, site, Some(log.lost()));
+    let gate = Gate::new(config, clock, site, Some(log.lost()));
     if let Some(state) = &state {
         let kept = runtime.block_on(async {
             tokio::select! {
@@ -281,17 +284,19 @@ async fn look_up_all(gate: &Gate) {
 
 /// Looks once a second at what an operator should hear of.
 async fn keep_watch(gate: Arc<Gate>) {
-    let mut watch = JumpWatch::new(clock::since_1970(), Instant::now());
+    let mut watch = JumpWatch::new(gate.clock.since_1970(), Instant::now());
     let mut lost_before = gate.lost_lines();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if let Some(Jump { by, forward }) = watch.look(clock::since_1970(), Instant::now()) {
+        let jump = watch.look(gate.clock.since_1970(), Instant::now());
+        if let Some(Jump { by, forward }) = jump {
             gate.metrics.clock_jumps.inc();
+            gate.sessions.clock_jumped();
             let direction = if forward { "forward" } else { "back" };
             tracing::warn!(
                 direction,
                 ?by,
-                "the clock has jumped: what plays goes on, and new decisions use the new time"
+                "the clock has jumped: what plays goes on unless its token cuts it at its expiry, and new decisions use the new time"
             );
         }
         let count = gate.refusal_lines.unsaid();

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use crate::clock::Clock;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
@@ -32,6 +33,7 @@ pub struct Sessions {
     playing: DashMap<SessionId, Arc<Playing>>,
     seats: Seats,
     pub(crate) shares: Shares,
+    clock: Clock,
     most: usize,
     draining: AtomicBool,
 }
@@ -70,19 +72,18 @@ pub struct Newcomer {
     pub transport: Transport,
     /// What it is to get.
     pub content: Content,
-    /// When it starts.
-    pub now: UnixSeconds,
 }
 
 impl Sessions {
-    /// Room for so many sessions, whose seats are at places as wide as `bind` says.
+    /// Room for so many sessions, whose seats are at places as wide as `bind` says, and whose tokens expire by `clock`.
     #[must_use]
-    pub fn new(room: Room, bind: Bind) -> Arc<Self> {
+    pub fn new(room: Room, bind: Bind, clock: Clock) -> Arc<Self> {
         let (playing, draining) = (DashMap::new(), AtomicBool::new(false));
         Arc::new(Self {
             playing,
             seats: Seats::new(bind),
             shares: Shares::new(room),
+            clock,
             most: room.all,
             draining,
         })
@@ -162,6 +163,13 @@ impl Sessions {
             .filter(|playing| playing.is_met_by(revocation, now));
         met.map(|playing| playing.end_in(Duration::ZERO, Kick::Revoked))
             .count()
+    }
+
+    /// The clock has jumped: those that are cut at an expiry look again when that is.
+    pub fn clock_jumped(&self) {
+        for playing in self.list() {
+            playing.clock_jumped();
+        }
     }
 
     /// Lets nobody in any more.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::config::units::parse_duration;
 use crate::request::query::{Query, playback_query};
 use crate::token::{
@@ -88,21 +88,20 @@ pub struct Verify {
 }
 
 /// Runs one command.
-pub fn run(command: &Command) -> ExitCode {
+pub fn run(command: &Command, clock: &Clock) -> ExitCode {
     match command {
-        Command::Mint(command) => mint(command),
+        Command::Mint(command) => mint(command, clock.now()),
         Command::Inspect { token } => show(token),
-        Command::Verify(command) => verify(command),
+        Command::Verify(command) => verify(command, clock.now()),
     }
 }
 
-fn mint(command: &Mint) -> ExitCode {
+fn mint(command: &Mint, now: UnixSeconds) -> ExitCode {
     with_config(&command.config, |config| {
         let mut id = [0; 16];
         if let Err(error) = getrandom::fill(&mut id) {
             return fail(&format!("the system has no randomness: {error}"));
         }
-        let now = clock::now();
         let (scope, owner) = match (&command.orga, command.stream.first()) {
             (Some(hash), _) => (
                 Scope::Organisation(hash.clone()),
@@ -185,7 +184,7 @@ fn show(token: &str) -> ExitCode {
     }
 }
 
-fn verify(command: &Verify) -> ExitCode {
+fn verify(command: &Verify, now: UnixSeconds) -> ExitCode {
     with_config(&command.config, |config| {
         let query = command
             .url
@@ -199,7 +198,7 @@ fn verify(command: &Verify) -> ExitCode {
             Ok(claims) => claims,
             Err(error) => return fail(&error.to_string()),
         };
-        let (grant, now) = (&claims.grant, clock::now());
+        let grant = &claims.grant;
         let leeway = config.rules.of(&claims.owner).leeway;
         let expired = grant
             .expires

@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::gate::Site;
 use crate::request::query::playback_query;
 use crate::token::{
@@ -68,13 +68,18 @@ const CAMERA_2: &str = "demo1-camera2";
 pub struct Front {
     keyring: Keyring,
     api_key: String,
+    clock: Clock,
 }
 
 impl Front {
     /// With the gate's own keys, to make tokens that the API would not.
     #[must_use]
-    pub fn new(keyring: Keyring, api_key: String) -> Self {
-        Self { keyring, api_key }
+    pub fn new(keyring: Keyring, api_key: String, clock: Clock) -> Self {
+        Self {
+            keyring,
+            api_key,
+            clock,
+        }
     }
 
     /// As what answers beside the gate's endpoints.
@@ -109,7 +114,7 @@ impl Front {
 
     /// One attempt for each way to be refused, made for this moment.
     fn refusals(&self) -> Option<Value> {
-        let now = clock::now().get();
+        let now = self.clock.now().get();
         let none = || Security {
             expires: String::new(),
             tag: String::new(),
@@ -167,7 +172,7 @@ impl Front {
         let stream: StreamName = stream.parse().ok()?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).ok()?;
-        let now = clock::now();
+        let now = self.clock.now();
         let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(stream));
         grant.expires = Some(UnixSeconds::new(now.get().saturating_add(3600)));
         change(&mut grant);

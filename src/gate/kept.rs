@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use crate::clock;
 use crate::decision::revocation::{Revocation, Revocations};
 use crate::hls::saved::Saved;
 use crate::state::lines::{self, Found, Kind};
@@ -161,30 +160,30 @@ fn restore_playbacks(gate: &Gate, path: &Path) -> io::Result<()> {
         Ok(None) => return Ok(()),
         Ok(Some(found)) => {
             if !found.is_whole {
-                let aside = aside(path)?;
+                let aside = aside(gate, path)?;
                 let lost = found.lost;
                 tracing::warn!(lost, kept = found.good.len(), set_aside = %aside.display(), "the file of the playbacks was damaged");
             }
             found
         }
         Err(why) => {
-            let aside = aside(path)?;
+            let aside = aside(gate, path)?;
             tracing::warn!(why, set_aside = %aside.display(), "the file of the playbacks cannot be used, they are lost");
             return Ok(());
         }
     };
-    let ago = clock::now().since(UnixSeconds::new(found.number));
+    let ago = gate.clock.now().since(UnixSeconds::new(found.number));
     let playbacks = gate.hls.restore(found.good, ago);
     tracing::info!(playbacks, "playbacks of the process before may go on");
     Ok(())
 }
 
-fn aside(path: &Path) -> io::Result<PathBuf> {
-    set_aside(path, &clock::now().to_string())
+fn aside(gate: &Gate, path: &Path) -> io::Result<PathBuf> {
+    set_aside(path, &gate.clock.now().to_string())
 }
 
 fn playbacks_text(gate: &Gate) -> String {
     let saved = gate.hls.save();
     let lines: Vec<_> = saved.iter().map(Saved::line).collect();
-    lines::write(PLAYBACKS, clock::now().get(), &lines)
+    lines::write(PLAYBACKS, gate.clock.now().get(), &lines)
 }

@@ -1,7 +1,6 @@
 //! Steps 3 to 5 for everything that plays: a start, a return by a ticket and a switch in the socket are verified, decided and
 //! given their place here, and nowhere else.
 
-use crate::clock;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::decision::{Facts, decide, resume};
@@ -26,7 +25,7 @@ impl Authorization<'_> {
 
     /// Step 4: whether these claims allow what is asked for.
     pub fn decide(self, claims: Claims, facts: Facts) -> Result<Permit, Denial> {
-        let (revocations, now) = (self.gate.revocations(), clock::now());
+        let (revocations, now) = (self.gate.revocations(), self.gate.clock.now());
         decide(claims, facts, &self.policy.rules, &revocations, now)
     }
 
@@ -37,7 +36,8 @@ impl Authorization<'_> {
 
     /// Step 4 for a playback that ran when the gate was restarted.
     pub fn resume(self, claims: Claims, facts: Facts) -> Result<Permit, Denial> {
-        resume(claims, facts, &self.gate.revocations(), clock::now())
+        let (revocations, now) = (self.gate.revocations(), self.gate.clock.now());
+        resume(claims, facts, &revocations, now)
     }
 
     /// Step 5: what was allowed takes its place by `take`. A revocation that came between the decision and the place has not
@@ -62,7 +62,7 @@ impl Authorization<'_> {
 /// Whether no revocation meets what was allowed.
 pub fn still_allowed(gate: &Gate, permit: &Permit) -> Result<(), Denial> {
     let (claims, stream) = (permit.claims(), permit.stream());
-    match gate.revocations().find(claims, stream, clock::now()) {
+    match gate.revocations().find(claims, stream, gate.clock.now()) {
         Some(revocation) => Err(Reason::Revoked(revocation.id).into()),
         None => Ok(()),
     }

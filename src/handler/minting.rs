@@ -16,6 +16,7 @@ use super::record;
 pub async fn mint(gate: &Gate, peer: Peer, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
     let policy = gate.policy();
     let api = TokenApi {
+        clock: &gate.clock,
         keyring: &policy.keyring,
         rules: &policy.rules,
         api_keys: &policy.api_keys,

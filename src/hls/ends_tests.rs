@@ -1,20 +1,21 @@
-//! Ends that cannot be undone go before those that can, whichever was asked for first.
+//! Ends that cannot be undone go before those that can, whichever was asked for first; a cut comes when the clock says so.
 
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, advance};
+use tokio::time::{Instant, advance, timeout};
 
 use super::playback::{HlsSession, Standing};
 use super::playbacks::HlsSessions;
+use crate::clock::{Clock, Hands};
 use crate::decision::permit::Permit;
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
-use crate::session::guard::Kick;
+use crate::session::guard::{Kick, SessionGuard};
 use crate::session::id::SessionId;
 use crate::session::place::Bind;
 use crate::session::seats::Content;
@@ -66,13 +67,21 @@ fn cut_in(seconds: u64) -> impl Fn(&mut Grant) {
     }
 }
 
+/// Shows [`NOW`].
+fn clock() -> Clock {
+    by_hand().0
+}
+
+fn by_hand() -> (Clock, Hands) {
+    Clock::by_hand(Duration::from_secs(NOW.get()))
+}
+
 fn newcomer(name: u128, transport: Transport) -> Newcomer {
     Newcomer {
         id: SessionId::new(name << 48),
         player: "player".to_owned(),
         transport,
         content: Content::Media,
-        now: NOW,
     }
 }
 
@@ -92,7 +101,7 @@ async fn what_undoes_an_end_undoes_no_final_one() {
     for kick in FINAL {
         for final_first in [true, false] {
             for delay in [Duration::ZERO, GRACE] {
-                let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
+                let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
                 let limited = permit(1, for_one_session);
                 let open =
                     |name| sessions.open(newcomer(name, Transport::WebSocket), limited.clone());
@@ -108,7 +117,7 @@ async fn what_undoes_an_end_undoes_no_final_one() {
                 }
                 // The newer one goes first: the older one is no longer superseded.
                 drop(newer);
-                let (at, why) = older.end().unwrap();
+                let (at, why) = older.end(Instant::now()).unwrap();
                 assert_eq!((at, why), (Instant::now() + delay, kick), "{final_first}");
                 pairs += 1;
             }
@@ -121,28 +130,38 @@ async fn what_undoes_an_end_undoes_no_final_one() {
 async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
     for kick in FINAL {
         for other in [Kick::Superseded, Kick::Expired, Kick::Drain] {
-            let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
-            let guard = sessions.open(newcomer(1, Transport::Hls), permit(1, |_| {}));
+            let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
+            let guard = sessions.open(newcomer(1, Transport::Hls), permit(1, cut_in(1)));
             let guard = guard.unwrap();
             let playing = sessions.find(guard.id()).unwrap();
-            playing.end_in(Duration::ZERO, other);
-            advance(Duration::from_millis(10)).await;
+            if other == Kick::Expired {
+                advance(Duration::from_secs(1)).await;
+            } else {
+                playing.end_in(Duration::ZERO, other);
+                advance(Duration::from_millis(10)).await;
+            }
+            assert_eq!(guard.end(Instant::now()).unwrap().1, other);
             playing.end_in(Duration::ZERO, kick);
-            assert_eq!(guard.end().unwrap().1, kick, "{other:?}");
+            assert_eq!(guard.end(Instant::now()).unwrap().1, kick, "{other:?}");
             // And is no later than it was asked for.
-            assert!(guard.end().unwrap().0 <= Instant::now());
+            assert!(guard.end(Instant::now()).unwrap().0 <= Instant::now());
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_comes_first() {
-    let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
+    let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
     let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
     let guard = guard.unwrap();
     let playing = sessions.find(guard.id()).unwrap();
     let began = Instant::now();
-    let next = || guard.end().map(|(at, kick)| (at - began, kick)).unwrap();
+    let next = || {
+        guard
+            .end(Instant::now())
+            .map(|(at, kick)| (at - began, kick))
+            .unwrap()
+    };
     let seconds = Duration::from_secs;
     assert_eq!(next(), (seconds(40), Kick::Expired));
     playing.end_in(seconds(60), Kick::Drain);
@@ -154,26 +173,26 @@ async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_come
     playing.end_in(seconds(25), Kick::Revoked);
     assert_eq!(next(), (seconds(20), Kick::Operator));
     // A renewed token, of which nothing is cut, undoes its own end alone.
-    let renewed = guard.propose(permit(2, |_| {}), NOW).unwrap();
-    guard.accept(renewed, NOW);
+    let renewed = guard.propose(permit(2, |_| {})).unwrap();
+    guard.accept(renewed);
     assert_eq!(next(), (seconds(20), Kick::Operator));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pending_one() {
     for (revoked, accepts) in [(1, true), (2, true), (2, false)] {
-        let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
+        let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
         let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
         let guard = guard.unwrap();
-        let pending = guard.propose(permit(2, cut_in(80)), NOW).unwrap();
+        let pending = guard.propose(permit(2, cut_in(80))).unwrap();
         assert_eq!(sessions.revoke(&revocation(revoked), NOW), 1);
         if accepts {
-            guard.accept(pending, NOW);
+            guard.accept(pending);
         } else {
             guard.reject(pending);
         }
         assert_eq!(
-            guard.end(),
+            guard.end(Instant::now()),
             Some((Instant::now(), Kick::Revoked)),
             "{revoked}"
         );
@@ -183,7 +202,7 @@ async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pen
 #[tokio::test(start_paused = true)]
 async fn a_revocation_in_a_drain_ends_at_once() {
     for transport in Transport::ALL {
-        let sessions = Sessions::new(Room::whole(9), Bind::Prefix);
+        let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
         let open = |name: u8| {
             let permit = permit(name, |_| {});
             sessions
@@ -192,9 +211,12 @@ async fn a_revocation_in_a_drain_ends_at_once() {
         };
         let (_first, second) = (open(1), open(2));
         sessions.drain(Duration::from_secs(300));
-        assert_eq!(second.end().unwrap().1, Kick::Drain);
+        assert_eq!(second.end(Instant::now()).unwrap().1, Kick::Drain);
         assert_eq!(sessions.revoke(&revocation(2), NOW), 1);
-        assert_eq!(second.end(), Some((Instant::now(), Kick::Revoked)));
+        assert_eq!(
+            second.end(Instant::now()),
+            Some((Instant::now(), Kick::Revoked))
+        );
     }
 }
 
@@ -208,7 +230,7 @@ struct Turns {
 
 impl Turns {
     fn new(token: u8) -> Self {
-        let all = Sessions::new(Room::whole(9), Bind::Prefix);
+        let all = Sessions::new(Room::whole(9), Bind::Prefix, clock());
         let hls = HlsSessions::new(Arc::clone(&all), Duration::from_secs(30), Bind::Prefix);
         let open = |name| {
             let limited = permit(token, for_one_session);
@@ -268,4 +290,104 @@ async fn a_superseded_playback_that_nobody_ended_is_taken_up_again() {
     newer.end_in(Duration::ZERO, Kick::Operator);
     assert_eq!(turns.standing(&turns.newer), Standing::Over(Kick::Operator));
     assert_eq!(turns.standing(&turns.older), Standing::Plays);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_comes_when_the_second_of_the_expiry_begins() {
+    let mut cuts = 0;
+    for (parts, transport) in [
+        (0, Transport::WebSocket),
+        (1, Transport::Hls),
+        (600, Transport::WebSocket),
+        (999, Transport::Hls),
+    ] {
+        let parts = Duration::from_millis(parts);
+        let (clock, _) = Clock::by_hand(Duration::from_secs(NOW.get()) + parts);
+        let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
+        let open = |name| {
+            let guard = sessions.open(newcomer(name, transport), permit(1, cut_in(10)));
+            guard.unwrap()
+        };
+        let at = Instant::now() + Duration::from_secs(10) - parts;
+        let first = open(1);
+        assert_eq!(first.end(Instant::now()), Some((at, Kick::Expired)));
+        advance(Duration::from_millis(9_000)).await;
+        let second = open(2);
+        assert_eq!(second.end(Instant::now()), Some((at, Kick::Expired)));
+        let switch = second.propose(permit(2, cut_in(10))).unwrap();
+        second.accept(switch);
+        assert_eq!(second.end(Instant::now()), Some((at, Kick::Expired)));
+        cuts += 1;
+    }
+    assert_eq!(cuts, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_moves_the_cut_and_no_other_end() {
+    let (clock, hands) = by_hand();
+    let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
+    let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
+    let guard = guard.unwrap();
+    let other = sessions.open(newcomer(2, Transport::WebSocket), permit(2, |_| {}));
+    let other = other.unwrap();
+    let pending = other.propose(permit(3, cut_in(40))).unwrap();
+    let drained = sessions.find(guard.id()).unwrap();
+    let seconds = Duration::from_secs;
+    drained.end_in(seconds(100), Kick::Drain);
+    let began = Instant::now();
+    let next = |guard: &SessionGuard| guard.end(began).map(|(at, kick)| (at - began, kick));
+    hands.advance(seconds(30));
+    assert_eq!(next(&guard), Some((seconds(10), Kick::Expired)));
+    assert_eq!(next(&other), Some((seconds(10), Kick::Expired)));
+    hands.set_back(seconds(60));
+    assert_eq!(next(&guard), Some((seconds(70), Kick::Expired)));
+    hands.set_back(seconds(60));
+    assert_eq!(next(&guard), Some((seconds(100), Kick::Drain)));
+    assert_eq!(next(&other), Some((seconds(130), Kick::Expired)));
+    hands.advance(seconds(365 * 86_400));
+    for guard in [&guard, &other] {
+        assert_eq!(next(guard), Some((Duration::ZERO, Kick::Expired)));
+    }
+    other.reject(pending);
+    assert_eq!(next(&other), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_cut_are_woken_by_a_jump_and_others_are_not() {
+    let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
+    let open = |name, permit| sessions.open(newcomer(name, Transport::WebSocket), permit);
+    let cut = open(1, permit(1, cut_in(40))).unwrap();
+    let kept = open(2, permit(2, |_| {})).unwrap();
+    let changing = open(3, permit(3, |_| {})).unwrap();
+    changing.propose(permit(4, cut_in(40))).unwrap();
+    let mut watches = [&cut, &kept, &changing].map(SessionGuard::watch);
+    let mut wakes = async || {
+        let mut woken = Vec::new();
+        for watch in &mut watches {
+            woken.push(timeout(Duration::ZERO, watch.changed()).await.is_ok());
+        }
+        woken
+    };
+    wakes().await;
+    assert_eq!(wakes().await, [false; 3]);
+    sessions.clock_jumped();
+    assert_eq!(wakes().await, [true, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hls_playback_is_cut_where_the_clock_says_so() {
+    let (clock, hands) = by_hand();
+    let all = Sessions::new(Room::whole(9), Bind::Prefix, clock);
+    let hls = HlsSessions::new(Arc::clone(&all), Duration::from_secs(30), Bind::Prefix);
+    let open = |name, change: &dyn Fn(&mut Grant)| {
+        let begun = hls.open(&newcomer(name, Transport::Hls), None, &permit(1, change));
+        begun.unwrap().session
+    };
+    let (cut, kept) = (open(1, &cut_in(40)), open(2, &|_| {}));
+    hands.advance(Duration::from_secs(39));
+    assert_eq!(hls.standing(&cut, HERE), Standing::Plays);
+    hands.advance(Duration::from_secs(365 * 86_400));
+    assert_eq!(hls.sweep().len(), 1);
+    assert_eq!(hls.why_over(cut.id(), HERE), Some(Kick::Expired));
+    assert_eq!(hls.standing(&kept, HERE), Standing::Plays);
 }

@@ -270,7 +270,7 @@ impl HlsSession {
     /// Ends it when that was asked for, or its token says so; why it is over, if it is.
     pub(super) fn look_at_end(&self, state: &mut State, now: Instant) -> Option<Kick> {
         let end = match &state.life {
-            Life::Playing(guard) => guard.end(),
+            Life::Playing(guard) => guard.end(now),
             Life::Over(kick) => return Some(*kick),
         };
         let (_, kick) = end.filter(|(at, _)| *at <= now)?;

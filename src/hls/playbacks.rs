@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
-use crate::token::UnixSeconds;
 
 use super::identity::Identity;
 use super::over::{Over, Remembered};
@@ -403,12 +402,7 @@ impl HlsSessions {
     }
 
     /// Moves a playback to where a new permit was given.
-    pub fn move_to(
-        &self,
-        session: &HlsSession,
-        permit: Permit,
-        now: UnixSeconds,
-    ) -> Result<(), Denial> {
+    pub fn move_to(&self, session: &HlsSession, permit: Permit) -> Result<(), Denial> {
         let (address, instant) = (permit.address(), Instant::now());
         let mut state = session.state();
         if matches!(state.life, Life::Playing(_)) && state.places.hold(address, self.bind) {
@@ -429,7 +423,7 @@ impl HlsSessions {
             return Err(Reason::Restless { address }.into());
         };
         let page = inherited_page(&permit);
-        guard.accept(guard.propose(permit, now)?, now);
+        guard.accept(guard.propose(permit)?);
         state.page = page;
         state.places.settle(address, self.bind);
         if !lacks_it {

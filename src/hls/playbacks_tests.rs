@@ -1,4 +1,5 @@
 use super::*;
+use crate::clock::Clock;
 use crate::decision::revocation::Revocations;
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
@@ -8,6 +9,7 @@ use crate::session::seats::Content;
 use crate::session::shares::Room;
 use crate::token::{
     Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, StreamName, TokenId,
+    UnixSeconds,
 };
 
 const IDLE: Duration = Duration::from_secs(30);
@@ -60,7 +62,6 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
         player: String::new(),
         transport: Transport::Hls,
         content: Content::Media,
-        now: UnixSeconds::new(2),
     };
     let begun = sessions.open(&newcomer, None, &permit(address))?;
     Ok(begun.session)
@@ -68,7 +69,7 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
 
 #[tokio::test(start_paused = true)]
 async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let viewer = open(&sessions, 1).unwrap();
     viewer.prove();
@@ -87,7 +88,7 @@ async fn whoever_only_opens_urls_keeps_nobody_out_and_ends_nobody_who_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     let answering = session.answer(at("192.0.2.1"));
@@ -112,7 +113,7 @@ async fn an_unfinished_answer_and_long_segments_keep_a_playback_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let session = open(&sessions, 1).unwrap();
     all.find(session.id())
@@ -133,7 +134,7 @@ async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_being_answered_plays_and_is_not_evicted() {
-    let all = Sessions::new(Room::whole(2), Bind::Prefix);
+    let all = Sessions::new(Room::whole(2), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // A progressive file is one long answer, and nothing is ever asked for under a ticket.
     let film = open(&sessions, 1).unwrap();
@@ -151,7 +152,7 @@ async fn who_is_being_answered_plays_and_is_not_evicted() {
 
 #[tokio::test(start_paused = true)]
 async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     // Each of them has looked for the playback and found none.
     let first = open(&sessions, 1).unwrap();
@@ -166,7 +167,7 @@ async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
 
 #[tokio::test(start_paused = true)]
 async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_again_and_again() {
-    let all = Sessions::new(Room::whole(1_000), Bind::Prefix);
+    let all = Sessions::new(Room::whole(1_000), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let opener = open(&sessions, 1).unwrap();
     for name in 2..1_000 {
@@ -185,7 +186,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
 
 #[tokio::test(start_paused = true)]
 async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let mut begun = 0;
     for name in 1..100 {
@@ -210,7 +211,7 @@ async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
 #[tokio::test(start_paused = true)]
 async fn what_an_operator_ended_is_remembered_however_many_others_end() {
     for kick in [Kick::Superseded, Kick::Expired, Kick::Crowded, Kick::Drain] {
-        let all = Sessions::new(Room::whole(3), Bind::Prefix);
+        let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         let end = |name, kick| {
             let id = open(&sessions, name).unwrap().id();
@@ -234,7 +235,7 @@ async fn what_an_operator_ended_is_remembered_however_many_others_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_playback_that_is_to_end_makes_way_before_the_sweep_sees_it() {
-    let all = Sessions::new(Room::whole(2), Bind::Prefix);
+    let all = Sessions::new(Room::whole(2), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     for name in 1..50 {
         let session = open(&sessions, name).unwrap();
@@ -248,7 +249,7 @@ async fn a_playback_that_is_to_end_makes_way_before_the_sweep_sees_it() {
 
 #[tokio::test(start_paused = true)]
 async fn those_that_were_only_opened_make_way_at_once_behind_however_many_that_play() {
-    let all = Sessions::new(Room::whole(300), Bind::Prefix);
+    let all = Sessions::new(Room::whole(300), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let viewers: Vec<_> = (0..200)
         .map(|name| open(&sessions, name).unwrap())
@@ -273,7 +274,7 @@ async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
         (narrow(3, 100), ["192.0.2.1", "198.51.100.1", "2001:db8::1"]),
         (narrow(100, 3), ["192.0.2.1", "192.0.2.7", network]),
     ] {
-        let all = Sessions::new(room, Bind::Prefix);
+        let all = Sessions::new(room, Bind::Prefix, Clock::system());
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         let open = |name: u128| {
             let address = addresses[usize::try_from(name % 3).unwrap()];
@@ -302,7 +303,7 @@ async fn a_full_share_is_refused_and_its_own_idle_playbacks_make_way_first() {
 #[tokio::test(start_paused = true)]
 async fn no_more_sleep_after_a_restart_than_may_play() {
     let before = HlsSessions::new(
-        Sessions::new(Room::whole(50), Bind::Prefix),
+        Sessions::new(Room::whole(50), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
@@ -310,7 +311,7 @@ async fn no_more_sleep_after_a_restart_than_may_play() {
         open(&before, name).unwrap();
     }
     let after = HlsSessions::new(
-        Sessions::new(Room::whole(20), Bind::Prefix),
+        Sessions::new(Room::whole(20), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
@@ -321,14 +322,14 @@ async fn no_more_sleep_after_a_restart_than_may_play() {
 async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
     let sessions = || {
         HlsSessions::new(
-            Sessions::new(Room::whole(3), Bind::Prefix),
+            Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
             IDLE,
             Bind::Prefix,
         )
     };
     let before = sessions();
     let session = open(&before, 1).unwrap();
-    let moved = before.move_to(&session, permit("2001:db8::1"), UnixSeconds::new(2));
+    let moved = before.move_to(&session, permit("2001:db8::1"));
     assert!(moved.is_ok());
     let after = sessions();
     after.restore(before.save(), Duration::ZERO);
@@ -351,7 +352,7 @@ async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
 
 #[tokio::test(start_paused = true)]
 async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
-    let all = Sessions::new(Room::whole(4), Bind::Prefix);
+    let all = Sessions::new(Room::whole(4), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let proven = |name| {
         let session = open(&sessions, name).unwrap();
@@ -383,7 +384,7 @@ async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
     let sessions = HlsSessions::new(
-        Sessions::new(Room::whole(3), Bind::Prefix),
+        Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
@@ -399,7 +400,7 @@ async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
 #[tokio::test(start_paused = true)]
 async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
     let before = HlsSessions::new(
-        Sessions::new(Room::whole(3), Bind::Prefix),
+        Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
@@ -407,7 +408,7 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
     let long = open(&before, 2).unwrap();
     long.set_target(IDLE);
     let after = HlsSessions::new(
-        Sessions::new(Room::whole(3), Bind::Prefix),
+        Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
@@ -423,7 +424,7 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
 
 #[tokio::test(start_paused = true)]
 async fn who_is_over_makes_no_room_and_is_told_of_once() {
-    let all = Sessions::new(Room::whole(2), Bind::Prefix);
+    let all = Sessions::new(Room::whole(2), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let (over, idle) = (open(&sessions, 1).unwrap(), open(&sessions, 2).unwrap());
     let playing = all.find(over.id()).unwrap();
@@ -449,7 +450,7 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
 async fn each_saved_playback_is_waited_for_by_its_own_window_however_many_restarts_that_takes() {
     let new = || {
         HlsSessions::new(
-            Sessions::new(Room::whole(9), Bind::Prefix),
+            Sessions::new(Room::whole(9), Bind::Prefix, Clock::system()),
             IDLE,
             Bind::Prefix,
         )
@@ -489,7 +490,7 @@ async fn each_saved_playback_is_waited_for_by_its_own_window_however_many_restar
 #[tokio::test(start_paused = true)]
 async fn what_was_ended_is_over_in_the_next_process_and_what_a_drain_ended_goes_on() {
     let new = || {
-        let all = Sessions::new(Room::whole(9), Bind::Prefix);
+        let all = Sessions::new(Room::whole(9), Bind::Prefix, Clock::system());
         let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         (all, sessions)
     };
@@ -544,7 +545,7 @@ async fn what_was_ended_is_over_in_the_next_process_and_what_a_drain_ended_goes_
 async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
     let new = || {
         HlsSessions::new(
-            Sessions::new(Room::whole(3), Bind::Prefix),
+            Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
             IDLE,
             Bind::Prefix,
         )
@@ -560,18 +561,18 @@ async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
 #[tokio::test(start_paused = true)]
 async fn requests_of_one_viewer_who_moved_are_one_move() {
     let sessions = HlsSessions::new(
-        Sessions::new(Room::whole(3), Bind::Prefix),
+        Sessions::new(Room::whole(3), Bind::Prefix, Clock::system()),
         IDLE,
         Bind::Prefix,
     );
     let session = open(&sessions, 1).unwrap();
     let there = "198.51.100.1";
-    let early = sessions.move_to(&session, permit(there), UnixSeconds::new(2));
+    let early = sessions.move_to(&session, permit(there));
     let elsewhere = Reason::Elsewhere { address: at(there) };
     assert_eq!(*early.unwrap_err().reason(), elsewhere);
     tokio::time::advance(Duration::from_secs(4)).await;
     for _ in 0..10 {
-        let moved = sessions.move_to(&session, permit(there), UnixSeconds::new(2));
+        let moved = sessions.move_to(&session, permit(there));
         assert!(moved.is_ok());
     }
     assert_eq!(sessions.standing(&session, at(there)), Standing::Plays);
@@ -579,7 +580,7 @@ async fn requests_of_one_viewer_who_moved_are_one_move() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_was_quiet_is_not_remembered_by_a_request_that_still_holds_it() {
-    let all = Sessions::new(Room::whole(3), Bind::Prefix);
+    let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     for makes_way in [false, true] {
         let held = open(&sessions, 1).unwrap();

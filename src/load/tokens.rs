@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use zeroize::Zeroizing;
 
-use crate::clock;
-use crate::token::{Grant, Keyring, MintError, Scope, Security, StreamName, TokenId};
+use crate::clock::Clock;
+use crate::token::{Grant, Keyring, MintError, Scope, Security, StreamName, TokenId, UnixSeconds};
 
 use super::HANDSHAKE_LIMIT;
 use super::end::Failure;
@@ -107,6 +107,7 @@ pub struct Tokens {
     minter: Minter,
     lifetime: Duration,
     api: Mutex<Fetcher>,
+    clock: Clock,
 }
 
 impl Tokens {
@@ -117,6 +118,7 @@ impl Tokens {
             minter,
             lifetime,
             api: Mutex::new(api),
+            clock: Clock::system(),
         }
     }
 
@@ -130,11 +132,11 @@ impl Tokens {
                 token: String::new(),
                 options: String::new(),
             },
-            Minter::Keys(keyring) => sign(keyring, stream, self.lifetime)?,
+            Minter::Keys(keyring) => sign(keyring, stream, self.clock.now(), self.expires())?,
             Minter::Api(key) => {
                 let mut api = self.api.lock().await;
                 let began = Instant::now();
-                let answer = ask(&mut api, key, stream, self.lifetime);
+                let answer = ask(&mut api, key, stream, self.expires());
                 let Ok(answer) = timeout(HANDSHAKE_LIMIT, answer).await else {
                     api.forget();
                     return Err(TokenError::NoAnswer(Failure::Timeout));
@@ -145,18 +147,22 @@ impl Tokens {
         };
         Ok(Minted { security, asked })
     }
+
+    fn expires(&self) -> UnixSeconds {
+        self.clock.now().saturating_add(self.lifetime)
+    }
 }
 
 fn sign(
     keyring: &Keyring,
     stream: &StreamName,
-    lifetime: Duration,
+    now: UnixSeconds,
+    expires: UnixSeconds,
 ) -> Result<Security, TokenError> {
     let mut id = [0; 16];
     getrandom::fill(&mut id)?;
-    let now = clock::now();
     let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(stream.clone()));
-    grant.expires = Some(now.saturating_add(lifetime));
+    grant.expires = Some(expires);
     keyring
         .mint(&keyring.owner_of(stream), &grant)
         .map_err(|source| TokenError::Mint {
@@ -170,9 +176,9 @@ async fn ask(
     api: &mut Fetcher,
     key: &str,
     stream: &StreamName,
-    lifetime: Duration,
+    expires: UnixSeconds,
 ) -> Result<Security, TokenError> {
-    let expires = clock::now().saturating_add(lifetime).to_string();
+    let expires = expires.to_string();
     let body = serde_json::json!({ "streamname": stream.as_str(), "expires": expires });
     let request = Request::builder()
         .method(Method::POST)

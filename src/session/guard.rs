@@ -59,11 +59,10 @@ struct State {
     ends: Ends,
 }
 
-/// The ends that are before a playback, each kind for itself, so that what undoes one of them undoes no other.
+/// The ends that were asked for, each kind for itself, so that what undoes one of them undoes no other. Beside them is the
+/// expiry of a token that cuts, which the token tells.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ends {
-    /// When the current token ends it; a renewed token has another time.
-    expired: Option<Instant>,
     /// When the newer socket of its player has the seat alone; undone when that one goes first.
     superseded: Option<Instant>,
     /// When it is sent away because the gate stops; over HTTP it goes on with the process that comes next.
@@ -76,10 +75,9 @@ impl Ends {
     /// Adds one; of a kind that is there already the sooner one counts.
     fn add(&mut self, at: Instant, kick: Kick) {
         let end = match kick {
-            Kick::Expired => &mut self.expired,
             Kick::Superseded => &mut self.superseded,
             Kick::Drain => &mut self.drained,
-            Kick::Revoked | Kick::Operator | Kick::Crowded => {
+            Kick::Revoked | Kick::Expired | Kick::Operator | Kick::Crowded => {
                 if self.last.is_none_or(|(sooner, _)| at < sooner) {
                     self.last = Some((at, kick));
                 }
@@ -89,23 +87,22 @@ impl Ends {
         *end = Some(end.map_or(at, |sooner| sooner.min(at)));
     }
 
-    /// The one that comes first. One that nothing undoes, and whose time has come, goes before those whose time came
-    /// earlier and that nobody has acted on yet.
-    fn next(&self, now: Instant) -> Option<(Instant, Kick)> {
+    /// The one that comes first, `cut` among them. One that nothing undoes, or else the cut, goes before the others when its
+    /// time has come, though their time may have come earlier and was not acted on yet.
+    fn next(&self, cut: Option<Instant>, now: Instant) -> Option<(Instant, Kick)> {
+        let cut = cut.map(|at| (at, Kick::Expired));
         let undoable = [
-            (self.expired, Kick::Expired),
             (self.superseded, Kick::Superseded),
             (self.drained, Kick::Drain),
         ];
         let undoable = undoable
             .into_iter()
             .filter_map(|(at, kick)| Some((at?, kick)));
-        let due = self.last.filter(|(at, _)| *at <= now);
+        let is_due = |(at, _): &(Instant, Kick)| *at <= now;
+        let due = self.last.filter(is_due).or(cut.filter(is_due));
         due.or_else(|| {
-            self.last
-                .into_iter()
-                .chain(undoable)
-                .min_by_key(|(at, _)| *at)
+            let final_ones = self.last.into_iter().chain(cut);
+            final_ones.chain(undoable).min_by_key(|(at, _)| *at)
         })
     }
 }
@@ -115,8 +112,6 @@ impl Ends {
 struct Pending {
     id: PendingId,
     held: Held,
-    /// When its token ends the playback, if it is the one in force.
-    cut: Option<Instant>,
     /// The media server took a later one: it counts for nothing, until the media server takes it after all.
     superseded: bool,
 }
@@ -129,9 +124,15 @@ struct Held {
 }
 
 impl State {
-    /// Those that may be in force.
-    fn in_force(&self) -> impl Iterator<Item = &Pending> {
-        self.pending.iter().filter(|one| !one.superseded)
+    /// What may be in force: what it plays by, and what it may come to.
+    fn in_force(&self) -> impl Iterator<Item = &Held> {
+        let pending = self.pending.iter().filter(|one| !one.superseded);
+        std::iter::once(&self.current).chain(pending.map(|one| &one.held))
+    }
+
+    /// From when on a token that cuts at its expiry ends it.
+    fn cut(&self) -> Option<UnixSeconds> {
+        self.in_force().filter_map(Held::cut).min()
     }
 
     fn find(&self, id: PendingId) -> Option<&Pending> {
@@ -145,6 +146,12 @@ impl State {
 }
 
 impl Held {
+    /// When its token ends the playback, if it is the one in force.
+    fn cut(&self) -> Option<UnixSeconds> {
+        let grant = &self.permit.claims().grant;
+        grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)
+    }
+
     fn has_room_for_media(&self) -> bool {
         let limit = self.permit.claims().grant.sessions;
         let taken = self.seat.as_ref().zip(limit);
@@ -175,26 +182,21 @@ impl SessionGuard {
             player,
             transport,
             content,
-            now,
         } = newcomer;
         let player = sessions.seats.name(&player);
-        let ends = Ends {
-            expired: cut_at(&permit, now),
-            ..Ends::default()
-        };
         let current = Held { permit, seat: None };
         let state = Mutex::new(State {
             content,
             current,
             pending: Vec::new(),
             next: 0,
-            ends,
+            ends: Ends::default(),
         });
         let playing = Arc::new(Playing {
             id,
             player,
             transport,
-            started: now,
+            started: sessions.clock.now(),
             state,
             presence: Arc::new(Presence::new(transport, Instant::now())),
         });
@@ -270,16 +272,14 @@ impl SessionGuard {
     /// Keeps a granted switch until the media server has answered it or a later one, however long that takes. Until then
     /// either token may be in force, and both count: for seats, for revocations, and for the end at an expiry. How many are
     /// kept is for the caller to bound.
-    pub fn propose(&self, permit: Permit, now: UnixSeconds) -> Result<PendingId, Denial> {
+    pub fn propose(&self, permit: Permit) -> Result<PendingId, Denial> {
         let seat = self.take_seat(&permit)?;
-        let cut = cut_at(&permit, now);
         let mut state = self.playing.state();
         let id = PendingId(state.next);
         state.next = state.next.wrapping_add(1);
         state.pending.push(Pending {
             id,
             held: Held { permit, seat },
-            cut,
             superseded: false,
         });
         drop(state);
@@ -289,7 +289,7 @@ impl SessionGuard {
 
     /// The media server took the switch: its token is the session's now. One that was superseded needs a seat again, and the
     /// session is ended where there is none.
-    pub fn accept(&self, id: PendingId, now: UnixSeconds) {
+    pub fn accept(&self, id: PendingId) {
         let again = match self.playing.state().find(id) {
             None => return,
             Some(one) if !one.superseded => None,
@@ -304,7 +304,6 @@ impl SessionGuard {
         if let Some(Ok(seat)) = again {
             held.seat = seat;
         }
-        state.ends.expired = cut_at(&held.permit, now);
         let previous = std::mem::replace(&mut state.current, held);
         drop(state);
         // Its seat is given back without the lock held.
@@ -378,14 +377,11 @@ impl SessionGuard {
 
     /// When the session is to end, and why, as things stand.
     #[must_use]
-    pub fn end(&self) -> Option<(Instant, Kick)> {
+    pub fn end(&self, now: Instant) -> Option<(Instant, Kick)> {
         let state = self.playing.state();
-        let cuts = state.in_force().filter_map(|one| one.cut);
-        let ends = Ends {
-            expired: state.ends.expired.into_iter().chain(cuts).min(),
-            ..state.ends
-        };
-        ends.next(Instant::now())
+        let clock = &self.sessions.clock;
+        let cut = state.cut().and_then(|cut| clock.when(cut, now));
+        state.ends.next(cut, now)
     }
 
     /// Tells when [`end`](Self::end) or [`is_questioned`](Self::is_questioned) may have changed, from the session's beginning
@@ -452,6 +448,14 @@ impl Playing {
         self.presence.changes.tell();
     }
 
+    /// The clock has jumped: it may be cut sooner or later than it looked.
+    pub(super) fn clock_jumped(&self) {
+        let is_cut = self.state().cut().is_some();
+        if is_cut {
+            self.presence.changes.tell();
+        }
+    }
+
     /// It is no longer superseded: the newer socket of its player has gone first.
     fn go_on(&self) {
         self.state().ends.superseded = None;
@@ -460,20 +464,12 @@ impl Playing {
 
     pub(crate) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
         let state = self.state();
-        std::iter::once(&state.current)
-            .chain(state.in_force().map(|one| &one.held))
-            .any(|held| revocation.meets(held.permit.claims(), held.permit.stream(), now))
+        let mut in_force = state.in_force();
+        in_force.any(|held| revocation.meets(held.permit.claims(), held.permit.stream(), now))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that panics runs while it is held; if it did, the state would still be whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// When a token that cuts at its expiry ends the playback, by the clock that never jumps.
-fn cut_at(permit: &Permit, now: UnixSeconds) -> Option<Instant> {
-    let grant = &permit.claims().grant;
-    let expires = grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)?;
-    Instant::now().checked_add(expires.since(now))
 }

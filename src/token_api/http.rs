@@ -16,7 +16,7 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Body;
 use tokio::time::timeout;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::decision::rules::Rules;
 use crate::random;
 use crate::request::client_address::ClientAddress;
@@ -32,6 +32,8 @@ const API_KEY: HeaderName = HeaderName::from_static("x-bintu-apikey");
 /// What the API needs of the gate; one state of its policy, so that a request is answered by one.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenApi<'a> {
+    /// What every expiry is held against.
+    pub clock: &'a Clock,
     /// What signs.
     pub keyring: &'a Keyring,
     /// What is asked of each organisation's tokens.
@@ -84,7 +86,7 @@ where
         api_key,
         api.keyring,
         api.rules,
-        clock::now(),
+        api.clock.now(),
         random_id,
     );
     match minted {

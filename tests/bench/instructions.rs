@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
+use h5gate::clock::Clock;
 use h5gate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
@@ -237,9 +238,8 @@ fn frame_relayed(turns: usize) {
         player: String::new(),
         transport: Transport::WebSocket,
         content: Content::Media,
-        now: NOW,
     };
-    let sessions = Sessions::new(Room::whole(1), Bind::Prefix);
+    let sessions = Sessions::new(Room::whole(1), Bind::Prefix, Clock::system());
     let guard = sessions.open(newcomer, permit.expect("allowed"));
     let guard = guard.expect("a place");
     let settings = RelaySettings {

@@ -4,14 +4,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use h5gate::clock::Clock;
 use h5gate::relay::frame::{self, close_payload, opcode};
-use h5gate::relay::{Cause, RETRY_HOLD, Relay, RelayEnd, Silence, Start};
+use h5gate::relay::{Cause, RETRY_HOLD, Relay, RelayEnd, RelaySettings, Silence, Start};
 use h5gate::session::guard::Kick;
-use h5gate::token::{AtExpiry, UnixSeconds};
+use h5gate::token::{AtExpiry, Grant, UnixSeconds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::support::relay::{Counting, NOW, Rig, SETTINGS, Script, Setup, frames, session};
+use crate::support::relay::{Counting, NOW, Rig, SETTINGS, Script, Setup, clock, frames, session};
 
 const SOON: Duration = Duration::from_millis(1);
 
@@ -357,7 +358,7 @@ async fn a_kick_is_brought_forward_and_not_put_off() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_cuts_ends_the_playback_at_its_expiry() {
-    let cut = |grant: &mut h5gate::token::Grant| {
+    let cut = |grant: &mut Grant| {
         grant.expires = Some(UnixSeconds::new(NOW.get() + 10));
         grant.at_expiry = AtExpiry::Cut;
     };
@@ -371,6 +372,43 @@ async fn a_token_that_cuts_ends_the_playback_at_its_expiry() {
         "{code} {after:?}"
     );
     assert_eq!(rig.end().await.0.cause, Cause::Kicked(Kick::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_goes_along_with_a_clock_that_jumps() {
+    let cut = |grant: &mut Grant| {
+        grant.expires = Some(UnixSeconds::new(NOW.get() + 100));
+        grant.at_expiry = AtExpiry::Cut;
+    };
+    let changes: [(fn(&mut Grant), _); 2] = [(cut, true), (|_| {}, false)];
+    for (change, is_cut) in changes {
+        for (ahead, back, rest) in [(90, 0, 10), (3_600, 0, 0), (0, 3_600, 3_700), (60, 50, 90)] {
+            let (clock, hands) = Clock::by_hand(secs(NOW.get()));
+            let mut rig = Rig::start(Setup {
+                clock,
+                change,
+                // The viewer is asked for its pong, and else it may be silent for as long as it likes.
+                silence: Silence::Always,
+                settings: RelaySettings {
+                    ping: secs(10_000),
+                    ..SETTINGS
+                },
+                ..Setup::default()
+            });
+            rig.settle().await;
+            hands.advance(secs(ahead));
+            hands.set_back(secs(back));
+            rig.sessions.clock_jumped();
+            if is_cut {
+                let (code, after) = rig.viewer_is_closed().await;
+                assert_eq!(code, 4903, "{ahead} {back}");
+                let soon = secs(rest)..secs(rest) + 2 * SOON;
+                assert!(soon.contains(&after), "{ahead} {back} {after:?}");
+            } else {
+                rig.viewer_gets_nothing_for(secs(4_000)).await;
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -469,7 +507,7 @@ async fn the_servers_connection_is_dropped_with_the_end_and_not_with_the_future(
     let (viewer, gate_viewer) = tokio::io::duplex(1000);
     let (mut server, gate_server) = tokio::io::duplex(1000);
     let mut gate_viewer = counting(gate_viewer);
-    let (_sessions, guard) = session(|_| {});
+    let (_sessions, guard) = session(clock(), |_| {});
     let authority = Script {
         guard: &guard,
         granted: Vec::new(),

@@ -23,7 +23,9 @@ use tokio::io::{
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::support::relay::{Log, NOW, Rig, SETTINGS, STREAM, Script, Setup, session, switch};
+use crate::support::relay::{
+    Log, NOW, Rig, SETTINGS, STREAM, Script, Setup, clock, session, switch,
+};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
 
@@ -279,7 +281,7 @@ struct Flooded {
 
 impl Flooded {
     fn new(first: Vec<u8>, change: impl FnOnce(&mut h5gate::token::Grant)) -> Self {
-        let (sessions, guard) = session(change);
+        let (sessions, guard) = session(clock(), change);
         Self {
             playing: sessions.find(guard.id()).unwrap(),
             sessions,

@@ -12,9 +12,9 @@ use h5gate::session::id::SessionId;
 use h5gate::session::seats::Content;
 use h5gate::session::{Newcomer, Transport};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
-use crate::support::relay::{NOW, Rig, SETTINGS, STREAM, Setup, permit, session, switch};
+use crate::support::relay::{NOW, Rig, SETTINGS, STREAM, Setup, clock, permit, session, switch};
 
 /// Longer than a switch waits.
 const PAST_WAITING: Duration = SETTINGS
@@ -248,27 +248,29 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
         player: id.to_string(),
         transport: Transport::WebSocket,
         content: Content::Media,
-        now: NOW,
     };
     let first = |grant: &mut h5gate::token::Grant| grant.id = h5gate::token::TokenId::new([2; 16]);
-    let (sessions, guard) = session(first);
-    let switch = guard.propose(permit("abcde-two", one), NOW).unwrap();
+    let (sessions, guard) = session(clock(), first);
+    let switch = guard.propose(permit("abcde-two", one)).unwrap();
     tokio::time::advance(Duration::from_secs(3600)).await;
     assert!(sessions.open(other(2), permit("abcde-two", one)).is_err());
     guard.supersede(switch);
     let newcomer = sessions.open(other(3), permit("abcde-two", one)).unwrap();
     // The media server took it after all, and there is no seat for that.
-    guard.accept(switch, NOW);
-    assert_eq!(guard.end().map(|(_, kick)| kick), Some(Kick::Crowded));
+    guard.accept(switch);
+    assert_eq!(
+        guard.end(Instant::now()).map(|(_, kick)| kick),
+        Some(Kick::Crowded)
+    );
     drop(guard);
     assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
     drop(newcomer);
 
-    let (sessions, guard) = session(first);
-    let switch = guard.propose(permit("abcde-two", one), NOW).unwrap();
+    let (sessions, guard) = session(clock(), first);
+    let switch = guard.propose(permit("abcde-two", one)).unwrap();
     guard.supersede(switch);
-    guard.accept(switch, NOW);
-    assert_eq!(guard.end(), None);
+    guard.accept(switch);
+    assert_eq!(guard.end(Instant::now()), None);
     assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
     drop(guard);
     assert!(sessions.open(other(4), permit("abcde-two", one)).is_ok());
@@ -280,13 +282,13 @@ async fn a_switch_that_may_be_in_force_ends_what_plays_at_its_cut() {
         grant.expires = Some(h5gate::token::UnixSeconds::new(NOW.get() + 60));
         grant.at_expiry = h5gate::token::AtExpiry::Cut;
     };
-    let (_sessions, guard) = session(|_| {});
-    let ends = || guard.end().map(|(_, kick)| kick);
+    let (_sessions, guard) = session(clock(), |_| {});
+    let ends = || guard.end(Instant::now()).map(|(_, kick)| kick);
     for settle in [
         (|guard, switch| guard.supersede(switch)) as fn(&h5gate::session::guard::SessionGuard, _),
         |guard, switch| guard.reject(switch),
     ] {
-        let switch = guard.propose(permit("abcde-two", cut), NOW).unwrap();
+        let switch = guard.propose(permit("abcde-two", cut)).unwrap();
         assert_eq!(ends(), Some(Kick::Expired));
         settle(&guard, switch);
         assert_eq!(ends(), None);

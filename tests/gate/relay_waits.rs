@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
-use crate::support::relay::{Log, Rig, SETTINGS, Script, Setup, session, switch};
+use crate::support::relay::{Log, Rig, SETTINGS, Script, Setup, clock, session, switch};
 
 const SOON: Duration = Duration::from_millis(1);
 const PAUSE: &str = r#"{"eventType":"onPause"}"#;
@@ -449,7 +449,7 @@ async fn a_quiet_viewer_costs_a_small_future() {
         .await
         .unwrap();
     let (server, _) = listener.accept().await.unwrap();
-    let (_sessions, guard) = session(|_| {});
+    let (_sessions, guard) = session(clock(), |_| {});
     let authority = Script {
         guard: &guard,
         granted: Vec::new(),

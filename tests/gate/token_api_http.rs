@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h5gate::clock;
 use h5gate::token::{Presented, Scope, Security};
 use h5gate::token_api::http::{MINTED, answer};
 use http::{Request, StatusCode};
@@ -15,6 +14,7 @@ use hyper::body::{Body, Frame};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 
+use crate::support::token_api_asking::NOW;
 use crate::support::token_api_service::{BODY, JSON, KEY, Reply, Service, WITH_KEY, good, request};
 
 /// What holds for every answer.
@@ -39,9 +39,8 @@ fn assert_private(reply: &Reply, about: &str) {
 #[tokio::test]
 async fn a_good_request_gets_a_token_that_verifies() {
     let service = Service::default();
-    let expires = (clock::now().get() + 3600).to_string();
+    let expires = (NOW + 3600).to_string();
     let body = json!({"streamname": "abcde-one", "expires": expires, "tag": "t"}).to_string();
-    let before = clock::now();
     let reply = service
         .ask(&request("POST", &[WITH_KEY, JSON], &body))
         .await;
@@ -67,7 +66,7 @@ async fn a_good_request_gets_a_token_that_verifies() {
         .unwrap()
         .grant;
     assert_eq!(grant.scope, Scope::stream("abcde-one".parse().unwrap()));
-    assert!(grant.issued_at >= before && grant.issued_at <= clock::now());
+    assert_eq!(grant.issued_at.get(), NOW);
     // Another request, another id.
     let again = service
         .ask(&request("POST", &[WITH_KEY, JSON], &body))

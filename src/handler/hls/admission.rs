@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::request::Parts;
 
-use crate::clock;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
@@ -358,7 +357,7 @@ fn move_here(
 ) -> Result<Admitted, Denial> {
     let gate = authorization.gate;
     let permit = authorization.decide(claims, facts.clone())?;
-    let take = || gate.hls.move_to(&session, permit.clone(), clock::now());
+    let take = || gate.hls.move_to(&session, permit.clone());
     authorization.enter(&permit, take, |()| end_as_revoked(gate, &session))?;
     record::moved(&session, &permit);
     Ok(Admitted::new(session, permit))
@@ -414,7 +413,6 @@ impl Opening<'_> {
             player: self.player.to_owned(),
             transport: Transport::Hls,
             content: Content::Media,
-            now: clock::now(),
         };
         let take = || {
             let opened = gate.hls.open(&newcomer, self.alias, &permit);

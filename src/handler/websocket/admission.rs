@@ -2,7 +2,6 @@
 
 use http::request::Parts;
 
-use crate::clock;
 use crate::config::WebSocketRefusal;
 use crate::decision::Facts;
 use crate::gate::{Gate, Policy};
@@ -135,7 +134,6 @@ fn newcomer(id: SessionId, request: &PlaybackRequest) -> Newcomer {
             true => Content::Metadata,
             false => Content::Media,
         },
-        now: clock::now(),
     }
 }
 

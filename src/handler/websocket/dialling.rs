@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::gate::Gate;
@@ -63,7 +63,7 @@ async fn interrupted(socket: &Socket, guard: &SessionGuard) -> Cause {
     let mut hung_up = pin!(socket.hung_up());
     let mut watch = guard.watch();
     loop {
-        let Some((at, kick)) = guard.end() else {
+        let Some((at, kick)) = guard.end(Instant::now()) else {
             tokio::select! {
                 () = hung_up.as_mut() => return Cause::ViewerGone,
                 () = watch.changed() => continue,

@@ -1,6 +1,5 @@
 //! Switches inside the socket, authorised like a start: steps 3 to 5 again, for what the relay reads.
 
-use crate::clock;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
@@ -69,7 +68,7 @@ impl<'a> SwitchAuthority<'a> {
             policy: &policy,
         };
         let permit = authorization.permit(&security, facts)?;
-        let take = || self.guard.propose(permit.clone(), clock::now());
+        let take = || self.guard.propose(permit.clone());
         let id = authorization.enter(&permit, take, |id| self.guard.reject(id))?;
         self.pending.push((id, security));
         record::switched(self.gate, self.guard.id(), &permit);
@@ -115,7 +114,7 @@ impl Authority for SwitchAuthority<'_> {
             page.is_of(&security.token);
         }
         self.security = security;
-        self.guard.accept(switch, clock::now());
+        self.guard.accept(switch);
         // One that was superseded met no revocation until now, when it is in force after all.
         if still_allowed(self.gate, &self.guard.permit()).is_err() {
             self.guard.revoke();

@@ -292,7 +292,7 @@ pub(crate) fn keyring() -> Keyring {
 
 /// The time of day.
 pub(crate) fn now() -> u64 {
-    h5gate::clock::now().get()
+    h5gate::clock::Clock::system().now().get()
 }
 
 /// A grant for one stream, a minute old and good for an hour.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use h5gate::clock::Clock;
 use h5gate::decision::denial::Denial;
 use h5gate::decision::permit::Permit;
 use h5gate::decision::revocation::Revocations;
@@ -73,6 +74,8 @@ pub(crate) struct Setup {
     pub(crate) server_early: Vec<u8>,
     /// When our 101 left: a second ago, past the hold of retried codes.
     pub(crate) opened: Duration,
+    /// What its session's expiry is held against.
+    pub(crate) clock: Clock,
     pub(crate) change: fn(&mut Grant),
 }
 
@@ -87,6 +90,7 @@ impl Default for Setup {
             viewer_early: Vec::new(),
             server_early: Vec::new(),
             opened: Duration::from_secs(1),
+            clock: clock(),
             change: |_| {},
         }
     }
@@ -174,15 +178,22 @@ pub(crate) fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
     .unwrap()
 }
 
+/// Shows [`NOW`], and goes on as the runtime's clock does.
+pub(crate) fn clock() -> Clock {
+    Clock::by_hand(Duration::from_secs(NOW.get())).0
+}
+
 /// A session that plays [`STREAM`].
-pub(crate) fn session(change: impl FnOnce(&mut Grant)) -> (Arc<Sessions>, SessionGuard) {
-    let sessions = Sessions::new(Room::whole(10), Bind::Prefix);
+pub(crate) fn session(
+    clock: Clock,
+    change: impl FnOnce(&mut Grant),
+) -> (Arc<Sessions>, SessionGuard) {
+    let sessions = Sessions::new(Room::whole(10), Bind::Prefix, clock);
     let newcomer = Newcomer {
         id: SessionId::new(1 << 100),
         player: String::new(),
         transport: Transport::WebSocket,
         content: Content::Media,
-        now: NOW,
     };
     let guard = sessions.open(newcomer, permit(STREAM, change)).unwrap();
     (sessions, guard)
@@ -223,7 +234,7 @@ where
     Counting<W>: Side,
 {
     fn between((viewer, gate_viewer): (W, W), (server, gate_server): (W, W), setup: Setup) -> Self {
-        let (sessions, guard) = session(setup.change);
+        let (sessions, guard) = session(setup.clock, setup.change);
         let playing = sessions.find(guard.id()).unwrap();
         let log = Arc::new(Mutex::new(Log::default()));
         let counts = Arc::new(Counts::default());
@@ -452,10 +463,7 @@ impl Authority for Script<'_> {
         if !self.granted.contains(&stream) {
             return Err(NotGranted(4901));
         }
-        let id = self
-            .guard
-            .propose(permit(&stream, |_| {}), NOW)
-            .map_err(code)?;
+        let id = self.guard.propose(permit(&stream, |_| {})).map_err(code)?;
         Ok(Granted {
             id,
             message: request.granted(&target),
@@ -469,7 +477,7 @@ impl Authority for Script<'_> {
     fn settle(&mut self, switch: PendingId, outcome: Outcome) {
         self.log.lock().unwrap().settled.push(outcome);
         match outcome {
-            Outcome::Taken => self.guard.accept(switch, NOW),
+            Outcome::Taken => self.guard.accept(switch),
             Outcome::NotTaken => self.guard.reject(switch),
             Outcome::Overdue => {}
             Outcome::Superseded => self.guard.supersede(switch),

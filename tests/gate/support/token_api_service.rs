@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use h5gate::clock::Clock;
 use h5gate::decision::rules::Rules;
 use h5gate::request::client_address::ClientAddress;
 use h5gate::token::{Key, KeyState, Keyring, Secret};
@@ -21,6 +22,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
+use super::token_api_asking::NOW;
+
 /// After this a test fails instead of hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +33,7 @@ pub(crate) const BODY: &str = r#"{"streamname":"abcde-one"}"#;
 
 /// What a gate has, and how patient it is.
 pub(crate) struct Service {
+    pub(crate) clock: Clock,
     pub(crate) keyring: Keyring,
     pub(crate) rules: Rules,
     pub(crate) api_keys: ApiKeys,
@@ -59,6 +63,7 @@ impl Default for Service {
             sha256: Sha256::digest(key).into(),
         };
         Self {
+            clock: Clock::by_hand(Duration::from_secs(NOW)).0,
             keyring: Keyring::new([], keys).unwrap(),
             rules: Rules::default(),
             api_keys: ApiKeys::new(vec![
@@ -100,6 +105,7 @@ impl Reply {
 impl Service {
     pub(crate) fn api(&self) -> TokenApi<'_> {
         TokenApi {
+            clock: &self.clock,
             keyring: &self.keyring,
             rules: &self.rules,
             api_keys: &self.api_keys,
