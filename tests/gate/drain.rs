@@ -69,7 +69,7 @@ fn a_renewed_token_does_not_undo_a_drain() {
         cut.at_expiry = AtExpiry::Cut;
         mint(&cut)
     };
-    let (soon, later) = (cut_in(3), cut_in(60));
+    let (soon, later) = (cut_in(60), cut_in(120));
     let mut viewers: Vec<_> = (0..2)
         .map(|_| Viewer::open(gate.playback, &query("abcde-one", &soon), &[]))
         .collect();

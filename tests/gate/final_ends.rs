@@ -7,10 +7,9 @@ use h5gate::token::AtExpiry;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
-use crate::support::hls::{
-    ask, begin, entry, expiring, gate_with, outcome, play, server, session, wait_for_expiry,
-};
+use crate::support::hls::{ask, begin, entry, gate_with, outcome, play, server, session};
 use crate::support::media_server::MediaServer;
 use crate::support::restart::{Restarts, kick, operate, revoke};
 use crate::support::viewer::{Viewer, query};
@@ -123,15 +122,16 @@ fn a_revocation_and_an_operator_end_at_once_in_a_drain() {
 #[test]
 fn what_was_ended_does_not_go_on_after_a_kill() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, "");
+    let clock = MovedClock::default();
+    let restarts = Restarts::new(server.address, None, "").by(&clock);
     let gate = restarts.start();
     // Two whose tokens have expired by the restart, and two whose tokens are good still; one goes on.
     let tokens = [
-        expiring(3),
-        expiring(3),
+        clock.expiring(),
+        clock.expiring(),
         grant("abcde-one"),
         grant("abcde-one"),
-        expiring(3),
+        clock.expiring(),
     ];
     let playbacks = tokens.clone().map(|token| {
         let entry = entry(&token, "1");
@@ -143,6 +143,7 @@ fn what_was_ended_does_not_go_on_after_a_kill() {
         let is_saved = |(ticket, ..): &(String, _, _)| saved.contains(session(ticket));
         playbacks.iter().all(is_saved).then_some(())
     });
+    clock.pass(&tokens[4]);
     for index in [0, 2] {
         assert_eq!(kick(&gate, session(&playbacks[index].0))["durable"], true);
     }
@@ -155,7 +156,6 @@ fn what_was_ended_does_not_go_on_after_a_kill() {
     let (status, lifted) = operate(&gate, "DELETE", &path, &Value::Null);
     assert_eq!((status, &lifted["durable"]), (200, &json!(true)));
     let mut gate = restarts.killed(gate);
-    wait_for_expiry(&tokens[4]);
     for round in 0..2 {
         for (_, media, entry) in &playbacks[..4] {
             for path in [media, entry] {
@@ -174,13 +174,15 @@ fn what_was_ended_does_not_go_on_after_a_kill() {
 fn what_is_ended_while_it_sleeps_or_when_the_gate_drains_does_not_go_on() {
     let server = server();
     let sockets = MediaServer::echo();
+    let clock = MovedClock::default();
     let restarts = Restarts::new(
         server.address,
         Some(sockets.address),
         "[timeouts]\ndrain = \"1h\"",
-    );
+    )
+    .by(&clock);
     let mut gate = restarts.start();
-    let token = expiring(6);
+    let token = clock.expiring();
     let security = mint(&token);
     let (url, stream) = (
         "rtmp://localhost/play".parse().unwrap(),
@@ -207,6 +209,7 @@ fn what_is_ended_while_it_sleeps_or_when_the_gate_drains_does_not_go_on() {
     });
     // A gate without a connection has nothing to drain.
     let _viewer = playing(&gate, "abcde-one");
+    clock.pass(&token);
     gate.signal(Signal::TERM);
     gate.logged("draining");
     until("the first one's end", || {
@@ -219,7 +222,6 @@ fn what_is_ended_while_it_sleeps_or_when_the_gate_drains_does_not_go_on() {
     gate.signal(Signal::TERM);
     gate.ended();
     drop(gate);
-    wait_for_expiry(&token);
 
     let gate = restarts.start();
     for (_, media, entry) in [gone, stays] {
@@ -238,12 +240,14 @@ fn what_is_ended_while_it_sleeps_or_when_the_gate_drains_does_not_go_on() {
 #[test]
 fn a_token_that_cuts_has_cut_in_the_next_process_too() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, "");
+    let clock = MovedClock::default();
+    let restarts = Restarts::new(server.address, None, "").by(&clock);
     let gate = restarts.start();
-    let mut token = expiring(3);
+    let mut token = clock.expiring();
     token.at_expiry = AtExpiry::Cut;
     let entry = entry(&token, "1");
     let (ticket, media, _) = play(&gate, &entry);
+    clock.pass(&token);
     until("the end", || {
         (ended(&gate, session(&ticket)) == ["expired"]).then_some(())
     });

@@ -10,14 +10,15 @@ use h5gate::token::AtExpiry;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
-use crate::support::hls::{ask, entry, expiring, outcome, play, server, session, wait_for_expiry};
+use crate::support::hls::{ask, entry, outcome, play, server, session};
 use crate::support::media_server::MediaServer;
 use crate::support::restart::{Restarts, kick, operate, pipe, revoke};
 use crate::support::until;
 use crate::support::viewer::{Viewer, get, query};
 
-const DISK: &str = "[timeouts]\ndisk = \"500ms\"\ndrain = \"0s\"\n[hls]\nsession_idle = \"1s\"";
+const DISK: &str = "[timeouts]\ndisk = \"500ms\"\ndrain = \"0s\"\n[hls]\nsession_idle = \"5s\"";
 
 /// Makes the disk hang under a running gate, and waits until a write hangs, too.
 fn hang(restarts: &Restarts, gate: &Gate) {
@@ -31,11 +32,12 @@ fn hang(restarts: &Restarts, gate: &Gate) {
 #[test]
 fn ends_are_at_once_and_quiet_playbacks_are_over_on_a_disk_that_hangs() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, DISK);
+    let clock = MovedClock::default();
+    let restarts = Restarts::new(server.address, None, DISK).by(&clock);
     let gate = restarts.start();
     hang(&restarts, &gate);
     let (mut cut, revoked, kicked, quiet) = (
-        expiring(4),
+        clock.expiring(),
         grant("abcde-one"),
         grant("abcde-one"),
         grant("abcde-one"),
@@ -56,11 +58,9 @@ fn ends_are_at_once_and_quiet_playbacks_are_over_on_a_disk_that_hangs() {
         assert_eq!(outcome(&ask(&gate, &playbacks[index].1)), (403, 4901));
     }
     assert!(began.elapsed() < Duration::from_secs(10));
-    until("the expiry", || {
-        let answer = ask(&gate, &playbacks[0].1);
-        (answer.status == 403).then_some(())
-    });
-    wait_for_expiry(&cut);
+    assert_eq!(ask(&gate, &playbacks[0].1).status, 200);
+    clock.pass(&cut);
+    assert_eq!(outcome(&ask(&gate, &playbacks[0].1)), (403, 4903));
     // Those that are over and the one that was quiet have been told of by the same task that saves.
     until("all ends in the log", || {
         let log = gate.log();

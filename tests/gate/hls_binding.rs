@@ -1,9 +1,10 @@
 //! A ticket travels in URLs. Who else has one gets no further than the playback's place (`hls.bind_address`) and the claims
 //! of its token say.
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::grant;
 use crate::support::hls::{
-    HERE, ask, ask_from, entry, expiring, gate_with, links, outcome, play, server, wait_for_expiry,
+    HERE, ask, ask_from, entry, gate_by, gate_with, links, outcome, play, server,
 };
 use crate::support::viewer::get;
 
@@ -14,17 +15,19 @@ const FAR: &str = "198.51.100.1";
 #[test]
 fn past_the_expiry_a_playback_goes_on_where_it_is_bound_to_and_nowhere_else() {
     let server = server();
+    let clock = MovedClock::default();
     let gates = ["exact", "prefix", "off"].map(|bind| {
-        let gate = gate_with(server.address, &format!("[hls]\nbind_address = \"{bind}\""));
+        let hls = format!("[hls]\nbind_address = \"{bind}\"");
+        let gate = gate_by(&clock, server.address, &hls);
         (bind, gate)
     });
-    let short = expiring(4);
+    let short = clock.expiring();
     let entry = entry(&short, "1");
     let playing = gates.map(|(bind, gate)| {
         let (_, media, segments) = play(&gate, &entry);
         (bind, gate, [media, segments[0].clone(), entry.clone()])
     });
-    wait_for_expiry(&short);
+    clock.pass(&short);
     for (bind, gate, paths) in &playing {
         let (near, far) = match *bind {
             "exact" => (false, false),

@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
-    HERE, ask, ask_from, ask_only, entry, expiring, gate_with, links, live, pages_but, play,
-    scripted, server, wait_for_expiry,
+    HERE, ask, ask_from, ask_only, entry, gate_with, links, live, pages_but, play, scripted, server,
 };
 use crate::support::http_server::{HttpServer, Page, playlist, segment};
 use crate::support::media_server::{MediaServer, read_head};
@@ -16,12 +16,18 @@ use crate::support::viewer::{Viewer, connect, get, query};
 use crate::support::{PATIENCE, playing, until};
 
 /// A gate of WebSocket and HLS, each with a media server of its own.
-fn gate_of_both(media: &MediaServer, server: &HttpServer, tables: &str) -> Gate {
+fn gate_of_both(
+    clock: &MovedClock,
+    media: &MediaServer,
+    server: &HttpServer,
+    tables: &str,
+) -> Gate {
     let http_servers = format!("http_servers = [\"http://{}\"]\n", server.address);
     Gate::start(&Setup {
         servers: vec![media.address],
         upstream: &(http_servers + "http_path = \"/hls/{stream}/\""),
         tables,
+        clock: Some(clock),
         ..Setup::default()
     })
 }
@@ -149,7 +155,8 @@ fn a_viewer_who_does_not_read_is_gone_after_a_while() {
 fn who_opens_urls_without_playing_keeps_no_websocket_out() {
     let media = MediaServer::echo();
     let server = server();
-    let gate = gate_of_both(&media, &server, "[limits]\nsessions = 3\n");
+    let clock = MovedClock::default();
+    let gate = gate_of_both(&clock, &media, &server, "[limits]\nsessions = 3\n");
     for cid in 0..10 {
         let entry = entry(&grant("abcde-one"), &cid.to_string());
         assert_eq!(get(gate.playback, &entry, &[]).status, 200);
@@ -176,15 +183,17 @@ fn who_opens_urls_without_playing_keeps_no_websocket_out() {
 fn who_plays_keeps_its_place_when_others_open_urls_without_playing_them() {
     let media = MediaServer::echo();
     let server = server();
+    let clock = MovedClock::default();
     let gate = gate_of_both(
+        &clock,
         &media,
         &server,
         "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\nsessions = 3\n",
     );
     // It has asked for one link, and its token lets it begin no more.
-    let short = expiring(3);
+    let short = clock.expiring();
     let (_, playlist, segments) = play(&gate, &entry(&short, "viewer"));
-    wait_for_expiry(&short);
+    clock.pass(&short);
     for cid in 0..10 {
         let entry = entry(&grant("abcde-one"), &cid.to_string());
         assert_eq!(ask(&gate, &entry).status, 200);

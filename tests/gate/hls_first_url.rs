@@ -9,10 +9,11 @@ use std::sync::mpsc::channel;
 use h5gate::token::Grant;
 use rustix::process::Signal;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
-    MEDIA, ask, ask_from, ask_only, asked, begin, entry, expiring, gate_with, links, outcome,
-    pages_but, play, scripted, server, wait_for_expiry,
+    MEDIA, ask, ask_from, ask_only, asked, begin, entry, gate_by, gate_with, links, outcome,
+    pages_but, play, scripted, server,
 };
 use crate::support::http_server::{HttpServer, playlist, segment};
 use crate::support::media_server::{MediaServer, header};
@@ -71,18 +72,17 @@ fn a_token_with_the_id_of_another_joins_no_playback() {
 #[test]
 fn who_came_back_by_a_link_is_known_by_the_first_url_too() {
     let server = of_one_playlist();
-    let gate = gate_with(server.address, "[hls]\nsession_idle = \"1s\"");
-    let token = one_seat(expiring(8));
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "[hls]\nsession_idle = \"5s\"");
+    let token = one_seat(clock.expiring());
     let entry = entry(&token, "1");
     let (text, ticket) = begin(&gate, &entry);
     let film = links(&entry, &text.body).remove(0);
     gate.logged("playback ended");
     assert_eq!(ask(&gate, &film).status, 200, "a return");
     assert_eq!(begin(&gate, &entry).1, ticket);
-    until("the expiry", || {
-        assert_eq!(ask(&gate, &film).status, 200);
-        (crate::support::gate::now() > token.expires.unwrap().get()).then_some(())
-    });
+    clock.pass(&token);
+    assert_eq!(ask(&gate, &film).status, 200);
     assert_eq!(begin(&gate, &entry).1, ticket);
     assert_eq!(gate.metric("h5gate_sessions"), 1.0);
 }
@@ -90,8 +90,9 @@ fn who_came_back_by_a_link_is_known_by_the_first_url_too() {
 #[test]
 fn a_viewer_with_both_kinds_of_addresses_is_one_playback() {
     let server = of_one_playlist();
-    let gate = gate_with(server.address, "");
-    let token = one_seat(expiring(3));
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "");
+    let token = one_seat(clock.expiring());
     let entry = entry(&token, "1");
     let first = |address| {
         let answer = ask_from(&gate, address, &entry);
@@ -100,7 +101,7 @@ fn a_viewer_with_both_kinds_of_addresses_is_one_playback() {
     };
     let film = first(HERE);
     assert_eq!(first(THERE), film);
-    wait_for_expiry(&token);
+    clock.pass(&token);
     for address in [HERE, THERE] {
         assert_eq!(first(address), film);
         assert_eq!(ask_from(&gate, address, &film[0]).status, 200, "{address}");
@@ -199,20 +200,23 @@ fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
         "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{}\"]",
         server.address
     );
+    let clock = MovedClock::default();
     let setup = || Setup {
         servers: vec![sockets.address],
         upstream: &upstream,
         before: &before,
-        tables: "[timeouts]\ndrain = \"8s\"\n[hls]\nsession_idle = \"1s\"\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+        tables: "[timeouts]\ndrain = \"12s\"\n[hls]\nsession_idle = \"3s\"\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+        clock: Some(&clock),
         ..Setup::default()
     };
     let mut gate = Gate::start(&setup());
-    let token = expiring(2);
+    let token = clock.expiring();
     let entry = entry(&token, "1");
     let (text, ticket) = begin(&gate, &entry);
     let film = links(&entry, &text.body).remove(0);
     // The last of these is sent away late in the drain.
     let mut others: Vec<Viewer> = (0..3).map(|_| playing(&gate, "abcde-one")).collect();
+    clock.pass(&token);
     let began = std::time::Instant::now();
     gate.signal(Signal::TERM);
     others
@@ -222,10 +226,9 @@ fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
     assert!(gate.ended().success());
     // Three target durations and the idle time are less.
     assert!(
-        began.elapsed().as_secs() >= 4,
+        began.elapsed().as_secs() >= 5,
         "the drain was too short to tell"
     );
-    wait_for_expiry(&token);
 
     let gate = Gate::start(&setup());
     assert_eq!(ask(&gate, &film).status, 200);

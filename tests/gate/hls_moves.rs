@@ -3,10 +3,9 @@
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{
-    ask_from, entry, expiring, gate_with, links, outcome, play, server, wait_for_expiry,
-};
+use crate::support::hls::{ask_from, entry, gate_by, gate_with, links, outcome, play, server};
 use crate::support::media_server::header;
 use crate::support::until;
 
@@ -96,10 +95,11 @@ fn a_playback_goes_along_a_few_seconds_after_its_viewer_has_moved() {
 #[test]
 fn a_playback_does_not_move_past_its_expiry_and_not_for_ever() {
     let server = server();
-    let gate = gate_with(server.address, "");
-    let short = expiring(4);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "");
+    let short = clock.expiring();
     let (_, media, _) = play(&gate, &entry(&short, "2"));
-    wait_for_expiry(&short);
+    clock.pass(&short);
     let answer = ask_from(&gate, AWAY[0], &media);
     assert_eq!(
         outcome(&answer),

@@ -5,10 +5,10 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
 use crate::support::hls::{
-    ask_from, begin, entry, exchange_key, expiring, gate_with, links, outcome, play, server,
-    session, wait_for_expiry,
+    ask_from, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server, session,
 };
 use crate::support::media_server::{header, read_head};
 use crate::support::until;
@@ -69,12 +69,13 @@ fn playback(first: &str, answer: &Answer) -> String {
 #[test]
 fn a_playback_goes_on_past_its_expiry_and_not_past_its_end() {
     let server = server();
-    let gate = gate_with(server.address, "[hls]\nsession_idle = \"4s\"");
-    let token = expiring(3);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "[hls]\nsession_idle = \"5s\"");
+    let token = clock.expiring();
     let first = entry(&token, "1");
     let mut kept = Kept::to(&gate);
     let (begun, media) = kept.plays(&gate, &first);
-    wait_for_expiry(&token);
+    clock.pass(&token);
     assert_eq!(kept.asks(&gate, HERE, &first).body, begun.body);
     assert_eq!(kept.asks(&gate, HERE, &media).status, 200);
     assert_eq!(gate.metric("h5gate_sessions"), 1.0);
@@ -167,8 +168,9 @@ fn a_second_playback_of_one_url_has_a_ticket_of_its_own() {
 #[test]
 fn who_has_moved_is_known_where_it_is_and_not_where_it_was() {
     let server = server();
-    let gate = gate_with(server.address, "");
-    let token = expiring(6);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "");
+    let token = clock.expiring();
     // Nothing in it tells its viewer from others but where that is.
     let first = entry(&token, "").replace("&pid=7", "").replace("&cid=", "");
     let mut kept = Kept::to(&gate);
@@ -178,7 +180,7 @@ fn who_has_moved_is_known_where_it_is_and_not_where_it_was() {
     until("the silence of where it was", || {
         (kept.ask(ELSEWHERE, &media).status == 200).then_some(())
     });
-    wait_for_expiry(&token);
+    clock.pass(&token);
     assert_eq!(kept.asks(&gate, ELSEWHERE, &media).status, 200);
     assert_eq!(outcome(&kept.asks(&gate, ELSEWHERE, &first)), (403, 4903));
 }

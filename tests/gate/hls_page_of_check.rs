@@ -8,6 +8,7 @@ use h5gate::token::{Grant, Security, UnixSeconds};
 use rustix::process::Signal;
 use serde_json::json;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint, now};
 use crate::support::hls::{ask_from, links, outcome, server};
 use crate::support::http_server::HttpServer;
@@ -59,6 +60,10 @@ impl House {
     }
 
     fn with_tables(tables: &str) -> Self {
+        Self::start(tables, None)
+    }
+
+    fn start(tables: &str, clock: Option<&MovedClock>) -> Self {
         let (http, sockets) = (server(), sockets());
         let gate = Gate::start(&Setup {
             servers: vec![sockets.address],
@@ -67,6 +72,7 @@ impl House {
                 http.address
             ),
             tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+            clock,
             ..Setup::default()
         });
         Self {
@@ -321,15 +327,14 @@ fn a_check_that_shows_no_good_page_teaches_nothing() {
 
 #[test]
 fn the_page_is_inherited_and_nothing_else_is() {
-    let House { gate, .. } = &House::with(AT_ONCE);
+    let clock = MovedClock::default();
+    let House { gate, .. } = &House::start(&format!("[hls]\n{AT_ONCE}\n"), Some(&clock));
     let mut short = bound();
-    short.expires = Some(UnixSeconds::new(now() + 3));
+    short.expires = clock.expiring().expires;
     let player = Player::of(&short);
     player.check(gate);
     let media = player.plays(gate, "1");
-    until("the expiry", || {
-        (now() >= short.expires.unwrap().get()).then_some(())
-    });
+    clock.pass(&short);
     // What plays goes on; a start is decided by all the rules.
     assert_eq!(ask_from(gate, HERE, &media).status, 200);
     assert_eq!(outcome(&player.hls(gate, "2", &[])), (403, 4903));

@@ -7,9 +7,10 @@ use std::num::NonZeroU16;
 use h5gate::token::{AtExpiry, UnixSeconds};
 use rustix::process::Signal;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint, now};
 use crate::support::hls::{
-    MULTI, ask, begin, code, entry, expiring, gate_with, links, play, server, wait_for_expiry,
+    MULTI, ask, begin, code, entry, gate_by, gate_with, links, play, server,
 };
 use crate::support::http_server::{Page, playlist, segment, target};
 use crate::support::media_server::header;
@@ -40,14 +41,13 @@ fn playlists_and_segments_come_through_one_ticket() {
 #[test]
 fn a_playback_outlives_its_token_and_a_return_does_not() {
     let server = server();
-    let gate = gate_with(server.address, "[hls]\nsession_idle = \"2s\"");
-    let grant = expiring(3);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "[hls]\nsession_idle = \"5s\"");
+    let grant = clock.expiring();
     let entry = entry(&grant, "1");
     let (first, media, segments) = play(&gate, &entry);
-    until("the expiry", || {
-        assert_eq!(ask(&gate, &media).status, 200);
-        (now() > grant.expires.unwrap().get()).then_some(())
-    });
+    clock.pass(&grant);
+    assert_eq!(ask(&gate, &media).status, 200);
     assert_eq!(ask(&gate, &segments[0]).status, 200);
     // A player that reloads the URL it was given goes on, too.
     assert_eq!(begin(&gate, &entry).1, first);
@@ -254,13 +254,13 @@ fn the_operator_ends_a_playback_and_it_does_not_come_back_by_itself() {
 #[test]
 fn a_token_that_cuts_ends_the_playback_and_seats_are_counted() {
     let server = server();
-    let gate = gate_with(server.address, "");
-    let mut cut = expiring(2);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "");
+    let mut cut = clock.expiring();
     cut.at_expiry = AtExpiry::Cut;
     let (_, media, _) = play(&gate, &entry(&cut, "1"));
-    let refused = until("the cut", || {
-        Some(ask(&gate, &media)).filter(|a| a.status != 200)
-    });
+    clock.pass(&cut);
+    let refused = ask(&gate, &media);
     assert_eq!((refused.status, code(&refused)), (403, 4903));
     let mut once = grant("abcde-one");
     once.sessions = NonZeroU16::new(1);
@@ -281,21 +281,23 @@ fn playbacks_go_on_after_a_restart_with_a_state_directory() {
     let server = server();
     let state = std::env::temp_dir().join(format!("h5gate-hls-state-{}", std::process::id()));
     std::fs::create_dir_all(&state).unwrap();
+    let clock = MovedClock::default();
     let setup = |server: SocketAddr, state: &str| {
         Gate::start(&Setup {
             servers: vec![server],
             upstream: "http_path = \"/hls/{stream}/\"",
             before: state,
             tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[timeouts]\ndrain = \"0s\"\n",
+            clock: Some(&clock),
             ..Setup::default()
         })
     };
     let line = format!("state_dir = \"{}\"", state.display());
     let mut gate = setup(server.address, &line);
-    let short = expiring(3);
+    let short = clock.expiring();
     let entry = entry(&short, "1");
     let (first, media, _) = play(&gate, &entry);
-    wait_for_expiry(&short);
+    clock.pass(&short);
     assert_eq!(ask(&gate, &media).status, 200);
     gate.signal(Signal::TERM);
     assert!(gate.ended().success());

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant};
 use crate::support::hls::{
-    ask, begin, entry, exchange_key, expiring, gate_with, links, outcome, play, server, session,
-    wait_for_expiry,
+    ask, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server, session,
 };
 use crate::support::until;
 
@@ -26,12 +26,13 @@ fn reload(gate: &Gate) {
 #[test]
 fn a_reload_changes_nothing_for_who_plays() {
     let server = server();
-    let gate = gate_with(server.address, "[hls]\ncache = false");
-    let token = expiring(3);
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "[hls]\ncache = false");
+    let token = clock.expiring();
     let entry = entry(&token, "1");
     let (ticket, media, segments) = play(&gate, &entry);
     reload(&gate);
-    wait_for_expiry(&token);
+    clock.pass(&token);
     reload(&gate);
     let text = ask(&gate, &media);
     assert_eq!(text.status, 200, "{text:?}");
@@ -73,17 +74,19 @@ fn a_playback_outlives_a_process_that_is_killed() {
     let server = server();
     let state = std::env::temp_dir().join(format!("h5gate-hls-killed-{}", std::process::id()));
     std::fs::create_dir_all(&state).unwrap();
+    let clock = MovedClock::default();
     let setup = |server: SocketAddr| {
         Gate::start(&Setup {
             servers: vec![server],
             upstream: "http_path = \"/hls/{stream}/\"",
             before: &format!("state_dir = \"{}\"", state.display()),
             tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
+            clock: Some(&clock),
             ..Setup::default()
         })
     };
     let mut gate = setup(server.address);
-    let token = expiring(3);
+    let token = clock.expiring();
     let entry = entry(&token, "1");
     let (ticket, media, segments) = play(&gate, &entry);
     // It says nothing when it dies, so it has to have said it before.
@@ -93,9 +96,9 @@ fn a_playback_outlives_a_process_that_is_killed() {
     });
     gate.signal(Signal::KILL);
     assert!(!gate.ended().success());
-    wait_for_expiry(&token);
 
     let gate = setup(server.address);
+    clock.pass(&token);
     for path in [&media, &segments[0]] {
         assert_eq!(ask(&gate, path).status, 200, "{path}");
     }

@@ -2,10 +2,9 @@
 
 use std::num::NonZeroU16;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{
-    ask, ask_from, entry, expiring, gate_with, links, outcome, server, wait_for_expiry,
-};
+use crate::support::hls::{ask, ask_from, entry, gate_by, links, outcome, server};
 use crate::support::viewer::{Answer, get, query};
 
 /// What leaves the address unknown behind a listed neighbour.
@@ -18,8 +17,9 @@ const UNKNOWN: [&[&str]; 6] = [
     &["Forwarded: for=192.0.2.1"],
 ];
 
-fn bound(server: std::net::SocketAddr, bind: &str) -> Gate {
-    gate_with(server, &format!("[hls]\nbind_address = \"{bind}\""))
+fn bound(clock: &MovedClock, server: std::net::SocketAddr, bind: &str) -> Gate {
+    let hls = format!("[hls]\nbind_address = \"{bind}\"");
+    gate_by(clock, server, &hls)
 }
 
 fn plays(gate: &Gate, path: &str, headers: &[&str]) -> Answer {
@@ -29,9 +29,10 @@ fn plays(gate: &Gate, path: &str, headers: &[&str]) -> Answer {
 #[test]
 fn a_playback_from_an_unknown_address_ends_with_its_token_and_one_from_a_known_place_does_not() {
     let server = server();
+    let clock = MovedClock::default();
     for bind in ["exact", "prefix"] {
-        let gate = bound(server.address, bind);
-        let short = expiring(3);
+        let gate = bound(&clock, server.address, bind);
+        let short = clock.expiring();
         let entry = entry(&short, "1");
         // While the token is good all of it can be had, in links that stay the same.
         let first = plays(&gate, &entry, &[]);
@@ -41,7 +42,7 @@ fn a_playback_from_an_unknown_address_ends_with_its_token_and_one_from_a_known_p
         let text = plays(&gate, &media, &[]);
         let segment = links(&media, &text.body).remove(0);
         assert_eq!(plays(&gate, &segment, &[]).body, "segment one");
-        wait_for_expiry(&short);
+        clock.pass(&short);
         for headers in UNKNOWN {
             for path in [&entry, &media, &segment] {
                 let refused = plays(&gate, path, headers);
@@ -54,8 +55,9 @@ fn a_playback_from_an_unknown_address_ends_with_its_token_and_one_from_a_known_p
 #[test]
 fn what_plays_at_a_known_place_is_not_joined_from_an_unknown_address() {
     let server = server();
-    let gate = bound(server.address, "prefix");
-    let short = expiring(4);
+    let clock = MovedClock::default();
+    let gate = bound(&clock, server.address, "prefix");
+    let short = clock.expiring();
     let entry = entry(&short, "1");
     let media = links(&entry, &ask(&gate, &entry).body).remove(0);
     for address in ["192.0.2.1", "2001:db8::1"] {
@@ -63,7 +65,7 @@ fn what_plays_at_a_known_place_is_not_joined_from_an_unknown_address() {
     }
     // It is allowed by the token, and leaves nothing behind.
     assert_eq!(plays(&gate, &media, &[]).status, 200);
-    wait_for_expiry(&short);
+    clock.pass(&short);
     for headers in UNKNOWN {
         for path in [&entry, &media] {
             let refused = plays(&gate, path, headers);
@@ -79,9 +81,10 @@ fn what_plays_at_a_known_place_is_not_joined_from_an_unknown_address() {
 #[test]
 fn a_token_that_limits_its_sessions_plays_over_http_at_known_places_alone() {
     let server = server();
+    let clock = MovedClock::default();
     for (bind, plays_unknown) in [("exact", false), ("prefix", false), ("off", true)] {
         for sessions in [1, 2, 6] {
-            let gate = bound(server.address, bind);
+            let gate = bound(&clock, server.address, bind);
             let mut limited = grant("abcde-one");
             limited.sessions = NonZeroU16::new(sessions);
             let entry = entry(&limited, "1");
@@ -114,7 +117,8 @@ fn a_token_that_limits_its_sessions_plays_over_http_at_known_places_alone() {
 #[test]
 fn each_request_from_an_unknown_address_is_a_playback_that_ends_with_its_answer() {
     let server = server();
-    let gate = bound(server.address, "prefix");
+    let clock = MovedClock::default();
+    let gate = bound(&clock, server.address, "prefix");
     let entry = entry(&grant("abcde-one"), "1");
     for _ in 0..3 {
         assert_eq!(plays(&gate, &entry, &[]).status, 200);

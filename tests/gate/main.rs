@@ -20,6 +20,7 @@ mod api_key_guessing;
 mod architecture;
 mod citations;
 mod client_address;
+mod clock_jumps;
 mod command_line;
 mod config_errors;
 mod config_example;

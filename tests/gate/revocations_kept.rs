@@ -6,21 +6,22 @@ use std::fs;
 use h5gate::token::Grant;
 use serde_json::{Value, json};
 
-use crate::support::gate::{Gate, grant, mint, now};
+use crate::support::clock::MovedClock;
+use crate::support::gate::{Gate, grant, mint};
 use crate::support::http_server::HttpServer;
 use crate::support::media_server::MediaServer;
 use crate::support::restart::{Restarts, operate, revoke};
-use crate::support::until;
 use crate::support::viewer::{Viewer, query};
 
 /// A `state_dir` in front of a WebSocket server.
-fn restarts() -> Restarts {
+fn restarts(clock: &MovedClock) -> Restarts {
     let (sockets, hls) = (MediaServer::echo(), HttpServer::start(&[]));
     Restarts::new(
         hls.address,
         Some(sockets.address),
         "[timeouts]\ndrain = \"0s\"",
     )
+    .by(clock)
 }
 
 fn is_let_in(gate: &Gate, token: &Grant) -> bool {
@@ -35,7 +36,8 @@ fn list(gate: &Gate) -> Vec<Value> {
 
 #[test]
 fn what_was_revoked_stays_revoked_and_what_was_lifted_stays_lifted_after_a_kill() {
-    let restarts = restarts();
+    let clock = MovedClock::default();
+    let restarts = restarts(&clock);
     let gate = restarts.start();
     let token = |tag: &str| {
         let mut token = grant("abcde-one");
@@ -52,7 +54,7 @@ fn what_was_revoked_stays_revoked_and_what_was_lifted_stays_lifted_after_a_kill(
         revoke(&gate, "tag", by_tag.tag.as_str()),
         revoke(&gate, "user", "user of c"),
     ];
-    let soon = now() + 6;
+    let soon = clock.now() + 600;
     let ends = json!({"organisation": "abcde", "tag": "e", "ends": soon});
     assert_eq!(operate(&gate, "POST", "/api/revocations", &ends).0, 201);
     let last = revoke(&gate, "tag", "d");
@@ -74,15 +76,14 @@ fn what_was_revoked_stays_revoked_and_what_was_lifted_stays_lifted_after_a_kill(
         assert!(!is_let_in(&gate, token), "{}", token.tag);
     }
     assert!(is_let_in(&gate, &lifted));
-    if now() + 2 < soon {
-        assert!(!is_let_in(&gate, &short));
-    }
+    assert!(!is_let_in(&gate, &short));
     // No two of them have one name, though the latest was lifted.
     let next = revoke(&gate, "tag", "f");
     assert!(next["id"] != last["id"], "{next} {last}");
     let number = |answer: &Value| answer["id"].as_str().unwrap()[1..].parse::<u64>().unwrap();
     assert!(number(&next) > number(&last));
-    until("the end of the short one", || (now() >= soon).then_some(()));
+    clock.turn(600);
+    assert!(is_let_in(&gate, &short));
     let gate = restarts.killed(gate);
     assert!(is_let_in(&gate, &short) && !is_let_in(&gate, &by_tag));
 }
@@ -101,7 +102,8 @@ fn without_a_state_directory_nothing_is_said_to_be_durable() {
 
 #[test]
 fn a_file_of_revocations_that_cannot_be_used_is_no_start_and_says_what_to_do() {
-    let restarts = restarts();
+    let clock = MovedClock::default();
+    let restarts = restarts(&clock);
     let file = restarts.file("revocations");
     let gate = restarts.start();
     let token = grant("abcde-one");

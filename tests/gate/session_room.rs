@@ -2,10 +2,9 @@
 
 use h5gate::token::{AtExpiry, Grant};
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
-use crate::support::hls::{
-    ask, ask_from, entry, expiring, outcome, play, server, session, wait_for_expiry,
-};
+use crate::support::hls::{ask, ask_from, entry, outcome, play, server, session};
 use crate::support::http_server::HttpServer;
 use crate::support::media_server::MediaServer;
 use crate::support::until;
@@ -14,21 +13,25 @@ use crate::support::viewer::{Viewer, query, request};
 /// A gate of WebSocket and HLS that believes its neighbour about addresses.
 struct Room {
     gate: Gate,
+    clock: MovedClock,
     _media: MediaServer,
     _server: HttpServer,
 }
 
 fn room(limits: &str) -> Room {
     let (media, server) = (MediaServer::echo(), server());
+    let clock = MovedClock::default();
     let http_servers = format!("http_servers = [\"http://{}\"]\n", server.address);
     let gate = Gate::start(&Setup {
         servers: vec![media.address],
         upstream: &(http_servers + "http_path = \"/hls/{stream}/\""),
         tables: &format!("[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\n{limits}\n"),
+        clock: Some(&clock),
         ..Setup::default()
     });
     Room {
         gate,
+        clock,
         _media: media,
         _server: server,
     }
@@ -79,9 +82,9 @@ fn in_state(gate: &Gate, state: &str) -> f64 {
 fn playbacks_that_are_over_leave_room_whatever_is_remembered_of_them() {
     let room = room("sessions = 4\nsessions_per_token = 4\nsessions_per_network = 4");
     let gate = &room.gate;
-    flood_of_ends(gate, 4);
+    flood_of_ends(&room, 4);
     others_begin(gate, "cut at their expiry");
-    // A cut comes within a second of the expiry, and the newcomers have taken the room of two.
+    // A cut is seen within a second, and the newcomers have taken the room of two.
     until("the others are counted", || {
         (in_state(gate, "over") >= 1.0).then_some(())
     });
@@ -89,15 +92,15 @@ fn playbacks_that_are_over_leave_room_whatever_is_remembered_of_them() {
 }
 
 /// Fills all room three times with playbacks that end by themselves.
-fn flood_of_ends(gate: &Gate, room: usize) {
+fn flood_of_ends(room: &Room, count: usize) {
     for _ in 0..3 {
-        let mut short = expiring(2);
+        let mut short = room.clock.expiring();
         short.at_expiry = AtExpiry::Cut;
-        for cid in 0..room {
+        for cid in 0..count {
             let path = entry(&short, &cid.to_string());
-            assert_eq!(head(gate, "198.51.100.1", &path), 200);
+            assert_eq!(head(&room.gate, "198.51.100.1", &path), 200);
         }
-        wait_for_expiry(&short);
+        room.clock.pass(&short);
     }
 }
 
@@ -185,7 +188,7 @@ fn a_playback_that_an_operator_ended_hears_why_after_a_flood_of_others_that_end(
     let path = format!("/api/sessions/{}", session(&ticket));
     assert_eq!(request(gate.admin, "DELETE", &path, &[], "").status, 200);
     assert_eq!(outcome(&ask(gate, &playlist)), (403, 4901));
-    flood_of_ends(gate, 4);
+    flood_of_ends(&room, 4);
     for path in [&playlist, &first] {
         assert_eq!(outcome(&ask(gate, path)), (403, 4901), "{path}");
     }

@@ -5,10 +5,9 @@ use std::fs::{self, File};
 
 use rustix::process::Signal;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{
-    ask, begin, entry, expiring, outcome, play, server, session, wait_for_expiry,
-};
+use crate::support::hls::{ask, begin, entry, outcome, play, server, session};
 use crate::support::http_server::playlist;
 use crate::support::restart::Restarts;
 use crate::support::until;
@@ -24,14 +23,15 @@ fn end(mut gate: Gate) {
 #[test]
 fn a_damaged_file_is_set_aside_and_its_good_lines_go_on() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, DRAIN);
+    let clock = MovedClock::default();
+    let restarts = Restarts::new(server.address, None, DRAIN).by(&clock);
     let gate = restarts.start();
-    let token = expiring(4);
+    let token = clock.expiring();
     let playbacks: Vec<_> = (0..4)
         .map(|cid| play(&gate, &entry(&token, &cid.to_string())))
         .collect();
+    clock.pass(&token);
     end(gate);
-    wait_for_expiry(&token);
     let file = restarts.file("hls-sessions");
     let good = fs::read_to_string(&file).unwrap();
     let lines: Vec<_> = good.lines().map(str::to_owned).collect();
@@ -138,12 +138,13 @@ fn what_is_no_file_of_playbacks_is_set_aside_and_the_gate_starts() {
 #[test]
 fn one_gibibyte_behind_a_good_beginning_is_not_read_to_its_end() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, DRAIN);
+    let clock = MovedClock::default();
+    let restarts = Restarts::new(server.address, None, DRAIN).by(&clock);
     let gate = restarts.start();
-    let token = expiring(3);
+    let token = clock.expiring();
     let (_, media, _) = play(&gate, &entry(&token, "1"));
+    clock.pass(&token);
     end(gate);
-    wait_for_expiry(&token);
     let file = File::options()
         .write(true)
         .open(restarts.file("hls-sessions"))
@@ -161,9 +162,11 @@ fn one_gibibyte_behind_a_good_beginning_is_not_read_to_its_end() {
 #[test]
 fn a_return_after_too_long_is_decided_anew_though_another_stream_has_long_targets() {
     let server = server();
-    let restarts = Restarts::new(server.address, None, "[hls]\nsession_idle = \"2s\"");
+    let clock = MovedClock::default();
+    let hls = "[hls]\nsession_idle = \"2s\"";
+    let restarts = Restarts::new(server.address, None, hls).by(&clock);
     let gate = restarts.start();
-    let token = expiring(3);
+    let token = clock.expiring();
     let short = play(&gate, &entry(&token, "1"));
     let text = "#EXTM3U\n#EXT-X-TARGETDURATION:40\n#EXTINF:40,\n1.ts\n";
     server.set("/hls/abcde-one/low/media.m3u8", playlist(text));
@@ -184,7 +187,7 @@ fn a_return_after_too_long_is_decided_anew_though_another_stream_has_long_target
     until("the end of the first one's window", || {
         (dormant() == 1.0).then_some(())
     });
-    wait_for_expiry(&token);
+    clock.pass(&token);
     assert_eq!(outcome(&ask(&gate, &short.1)), (403, 4903));
     assert_eq!(begin(&gate, &long).0.status, 200);
 }

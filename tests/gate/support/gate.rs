@@ -14,10 +14,21 @@ use h5gate::token::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::clock::MovedClock;
 use super::until;
 
 /// The API key of organisation `abcde`.
 pub(crate) const API_KEY: &str = "the-api-key-of-abcde";
+
+/// The command that runs a gate, but for the name of its configuration.
+pub(crate) const SERVE: [&str; 6] = [
+    "serve",
+    "--log-format",
+    "json",
+    "--log-level",
+    "debug",
+    "--config",
+];
 
 /// A running gate; killed when dropped.
 pub(crate) struct Gate {
@@ -43,6 +54,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) before: &'a str,
     /// Whole further tables.
     pub(crate) tables: &'a str,
+    /// What it tells the time by, in the place of the system's clock.
+    pub(crate) clock: Option<&'a MovedClock>,
 }
 
 impl Gate {
@@ -69,19 +82,15 @@ impl Gate {
         }
         let config = dir.join("h5gate.toml");
         std::fs::write(&config, toml(setup)).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_h5gate"))
-            .args([
-                "serve",
-                "--log-format",
-                "json",
-                "--log-level",
-                "debug",
-                "--config",
-            ])
-            .arg(&config)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = match setup.clock {
+            Some(clock) => clock.command(&config),
+            None => {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_h5gate"));
+                command.args(SERVE).arg(&config);
+                command
+            }
+        };
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log_closed = Arc::new(AtomicBool::new(false));

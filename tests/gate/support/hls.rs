@@ -3,12 +3,12 @@
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpStream};
 
-use h5gate::token::{Grant, UnixSeconds};
+use h5gate::token::Grant;
 
-use super::gate::{Gate, Setup, grant, mint, now};
+use super::clock::MovedClock;
+use super::gate::{Gate, Setup, mint};
 use super::http_server::{HttpServer, Page, page, playlist, segment, target};
 use super::media_server::{FromGate, MediaServer, header};
-use super::until;
 use super::viewer::{Answer, connect, get, query};
 
 pub(crate) const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\n";
@@ -73,10 +73,20 @@ pub(crate) fn asked(server: &MediaServer, path: &str) -> usize {
 }
 
 pub(crate) fn gate_with(server: SocketAddr, tables: &str) -> Gate {
+    start(None, server, tables)
+}
+
+/// The same with a clock that the test moves.
+pub(crate) fn gate_by(clock: &MovedClock, server: SocketAddr, tables: &str) -> Gate {
+    start(Some(clock), server, tables)
+}
+
+fn start(clock: Option<&MovedClock>, server: SocketAddr, tables: &str) -> Gate {
     Gate::start(&Setup {
         servers: vec![server],
         upstream: "http_path = \"/hls/{stream}/\"",
         tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+        clock,
         ..Setup::default()
     })
 }
@@ -179,16 +189,4 @@ pub(crate) fn code(answer: &Answer) -> u64 {
         header(&answer.head, "x-h5gate-receipt")
     );
     json["code"].as_u64().unwrap()
-}
-
-pub(crate) fn expiring(seconds: u64) -> Grant {
-    let mut grant = grant("abcde-one");
-    grant.expires = Some(UnixSeconds::new(now() + seconds));
-    grant
-}
-
-pub(crate) fn wait_for_expiry(grant: &Grant) {
-    until("the expiry", || {
-        (now() >= grant.expires.unwrap().get()).then_some(())
-    });
 }

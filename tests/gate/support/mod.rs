@@ -1,6 +1,7 @@
 //! What the tests of the running gate share: the real binary on free ports, a media server made of a script, and a
 //! viewer that speaks raw bytes.
 
+pub(crate) mod clock;
 pub(crate) mod demo;
 pub(crate) mod edge;
 pub(crate) mod fetch;

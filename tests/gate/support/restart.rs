@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use super::clock::MovedClock;
 use super::gate::{Gate, Setup};
 use super::viewer::{Answer, request};
 
@@ -18,6 +19,7 @@ pub(crate) struct Restarts {
     before: String,
     servers: Vec<SocketAddr>,
     tables: String,
+    clock: Option<MovedClock>,
 }
 
 impl Restarts {
@@ -34,7 +36,14 @@ impl Restarts {
             before,
             servers: vec![sockets.unwrap_or(hls), hls],
             tables: format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
+            clock: None,
         }
+    }
+
+    /// All of them tell the time by this clock.
+    pub(crate) fn by(mut self, clock: &MovedClock) -> Self {
+        self.clock = Some(clock.clone());
+        self
     }
 
     fn with<T>(&self, start: impl FnOnce(&Setup<'_>) -> T) -> T {
@@ -48,6 +57,7 @@ impl Restarts {
             ),
             before: &self.before,
             tables: &self.tables,
+            clock: self.clock.as_ref(),
             ..Setup::default()
         })
     }
