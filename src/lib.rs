@@ -62,6 +62,11 @@ pub mod state;
 #[cfg(feature = "gate")]
 pub mod token_api;
 
+// Its properties are tried as those of the tests are.
+#[cfg(all(test, feature = "gate"))]
+#[path = "../tests/properties/mod.rs"]
+mod properties;
+
 /// What the gate relies on, and why it is as it is.
 #[cfg(feature = "gate")]
 pub mod documentation {

@@ -11,6 +11,7 @@
 mod claims;
 #[path = "token_forgery/grants.rs"]
 mod grants;
+mod properties;
 #[path = "token_forgery/strings.rs"]
 mod strings;
 
@@ -24,15 +25,8 @@ use proptest::test_runner::TestRunner;
 
 use claims::{changes, random_claims};
 use grants::{grants, of_other_owner, sorted};
+use properties::settings;
 use strings::{Strings, keyring, other_owner, owner};
-
-/// A failure is worth a named case in `tests/vectors/generate.py`, not a file of seeds.
-fn settings() -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
 
 proptest! {
     #![proptest_config(settings())]
@@ -174,7 +168,11 @@ fn only_the_one_spelling_verifies(claims: impl Strategy<Value = (Vec<u8>, String
         }
         Ok(())
     };
-    TestRunner::new(settings()).run(&claims, check).unwrap();
+    let settings = ProptestConfig {
+        source_file: Some(file!()),
+        ..settings()
+    };
+    TestRunner::new(settings).run(&claims, check).unwrap();
     assert!(verified.get() > 0, "nothing verified, so nothing was shown");
 }
 

@@ -13,6 +13,7 @@ use super::index::STEP_BYTES;
 use super::reader::{Reader, SharedBody};
 use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, put, share};
 use super::{Cache, CacheSettings, LookUp};
+use crate::properties::settings;
 
 /// What an entry with this body is charged.
 fn cost(target: &str, body: usize) -> usize {
@@ -404,7 +405,7 @@ impl Held {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig { cases: 512, ..settings() })]
     #[test]
     fn the_account_is_the_truth_whatever_happens(steps in proptest::collection::vec(step(), 1..150)) {
         let settings = CacheSettings {

@@ -92,6 +92,7 @@ mod tests {
     use bytes::Buf as _;
 
     use super::{CHUNK, Chunks};
+    use crate::properties::settings;
 
     fn read_all(chunks: &Chunks, mut at: usize, most: usize) -> Vec<u8> {
         let mut read = Vec::new();
@@ -104,6 +105,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(settings())]
+
         #[test]
         fn what_was_pushed_is_read_from_every_place(
             sizes in proptest::collection::vec(prop_oneof![0_usize..4, 0_usize..5_000, 60_000_usize..150_000], 0..30),

@@ -44,8 +44,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::CacheKey;
+    use crate::properties::settings;
 
     proptest! {
+        #![proptest_config(settings())]
+
         // A small alphabet with what separators are made of, so that near misses are common.
         #[test]
         fn two_keys_are_the_same_exactly_when_their_parts_are(

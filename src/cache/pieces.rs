@@ -94,8 +94,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::properties::settings;
 
     proptest! {
+        #![proptest_config(settings())]
+
         #[test]
         fn what_was_pushed_is_read_however_much_is_taken_at_once(
             parts in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..5), 0..8),

@@ -188,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::properties::settings;
 
     const PLACE: Place = Place(b"~{place}/");
 
@@ -196,6 +197,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(settings())]
+
         #[test]
         fn no_place_stands_in_two_parts_wherever_the_text_is_cut(
             lines in proptest::collection::vec(prop_oneof![Just("~{place}/"), Just("~{pl"), Just("a"), Just("\n")], 0..40),

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::super::frame;
 use super::*;
+use crate::properties::settings;
 
 /// What a server may send.
 #[derive(Clone, Debug)]
@@ -115,6 +116,8 @@ fn gaps(frames: &[Sent]) -> Vec<(usize, bool)> {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn however_the_stream_is_cut_the_result_is_the_same(
         frames in vec(any_frame(), 0..8),

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 
 use super::super::frame;
 use super::*;
+use crate::properties::settings;
 
 const LIMIT: usize = 300;
 
@@ -91,6 +92,8 @@ fn messages() -> impl Strategy<Value = Vec<Message>> {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn messages_are_whole_however_they_are_fragmented_and_cut(messages in messages(), cuts in vec(any::<usize>(), 0..12)) {
         let (mut bytes, mut expected) = (Vec::new(), Vec::new());

@@ -431,6 +431,24 @@ fn the_library_declares_its_modules_in_the_order_of_a_request() {
 }
 
 #[test]
+fn all_properties_keep_what_failed_beside_them() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let all = ["src", "tests"].map(|below| files(&root.join(below)));
+    let mut properties = 0;
+    for file in all.concat() {
+        let text = fs::read_to_string(&file).unwrap();
+        let mut lines = text.lines().map(str::trim);
+        while lines.any(|line| line == "proptest! {") {
+            let config = lines.next().unwrap();
+            let is_set = config.contains("proptest_config(") && config.contains("settings()");
+            assert!(is_set, "{}: {config}", file.display());
+            properties += 1;
+        }
+    }
+    assert!(properties > 10, "{properties}");
+}
+
+#[test]
 fn a_permit_is_made_by_the_decision_alone() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let makes = |file: &PathBuf| fs::read_to_string(file).unwrap().contains("Permit::new(");

@@ -4,6 +4,7 @@
 use h5gate::config::{Config, Problem};
 use proptest::prelude::*;
 
+use crate::properties::settings;
 use crate::support::memory::{GOOD, Memory, parse, secret, with};
 
 /// Wrong configurations, each with its error.
@@ -242,6 +243,8 @@ fn no_error_repeats_a_secret() {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     // However a file is damaged, its errors are told and nothing panics.
     #[test]
     fn a_damaged_file_is_read_to_its_end(

@@ -12,6 +12,8 @@
     reason = "tests fail by panicking, and tell what they saw"
 )]
 
+#[path = "../properties/mod.rs"]
+mod properties;
 mod support;
 
 mod admin_crowd;

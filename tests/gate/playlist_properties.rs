@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::properties::settings;
 use crate::support::edge::{Edge, Piece, Place, links, open, pieces, request};
 use h5gate::hls::link::{Signature, link_target};
 use h5gate::hls::playlist::Definitions;
@@ -240,7 +241,7 @@ fn check(edge: &Edge, text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #![proptest_config(ProptestConfig { cases: 3_000, ..settings() })]
 
     #[test]
     fn a_browser_asks_for_what_was_signed_and_nothing_else_changed(edge in edge(), text in playlist()) {

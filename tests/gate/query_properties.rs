@@ -4,6 +4,8 @@ use h5gate::request::query::{Query, QueryError, encode_component};
 use h5gate::request::rtmp_url::RtmpUrls;
 use proptest::prelude::*;
 
+use crate::properties::settings;
+
 const SOURCE: &str = "rtmp://localhost/play";
 
 fn urls() -> RtmpUrls {
@@ -55,7 +57,7 @@ fn spelled() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig { cases: 4_000, ..settings() })]
 
     #[test]
     fn what_goes_upstream_says_what_was_decided(extra in spelled(), tail in spelled()) {

@@ -12,6 +12,7 @@ use proptest::sample::{Index, select};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::properties::settings;
 use crate::support::relay::{Rig, SETTINGS, STREAM, Setup, URL, frames};
 
 const GRANTED: &str = "abcde-two";
@@ -496,7 +497,7 @@ fn run(spoken: &[Spoken], part: usize, any_message: bool) -> Result<(), TestCase
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..settings() })]
     #[test]
     fn a_viewer_reaches_no_second_stream(spoken in vec(spoken(), 1..4), part in 1..500_usize) {
         run(&spoken, part, false)?;

@@ -8,6 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::properties::settings;
 use crate::support::relay::{Rig, SETTINGS, Setup, frames, switch};
 
 /// A message of the server, in fragments, with pings of its own between them.
@@ -151,7 +152,7 @@ async fn relayed(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 500, ..settings() })]
     #[test]
     fn every_byte_arrives_unchanged_and_own_frames_stand_in_gaps(
         (messages, room) in prop_oneof![
