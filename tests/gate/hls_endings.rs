@@ -101,6 +101,15 @@ impl Endless {
         let mut socket = ask_only(gate, &film);
         let head = read_head(&mut socket).unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        // The head may come alone, and what ends the playback then leaves no middle to be cut in.
+        let mut piece = [0; 64];
+        until("the first piece", || {
+            let length = socket.peek(&mut piece).unwrap();
+            let seen = &piece[..length];
+            seen.windows(7)
+                .any(|part| part == b"piece\r\n")
+                .then_some(())
+        });
         (ticket, socket)
     }
 
