@@ -58,6 +58,7 @@ mod hostile_connections;
 mod link_format;
 mod load;
 mod log_loss;
+mod one_authorisation;
 mod outage;
 mod overload;
 mod past_expiry;

@@ -32,7 +32,8 @@ pub fn admit(
     start(gate, &policy, connection, head).or_else(|refused| refuse(gate, &policy, &refused))
 }
 
-fn refuse(
+/// Tells a refusal as `policy` says, which decided it.
+pub fn refuse(
     gate: &Gate,
     policy: &Policy,
     refused: &Refused,

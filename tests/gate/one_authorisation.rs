@@ -1,0 +1,153 @@
+//! What plays is authorised in one way, whether it starts, moves or switches: by one policy, and by the revocations of the
+//! moment in which it has its place.
+
+use std::sync::Arc;
+
+use h5gate::clock::Clock;
+use h5gate::decision::Facts;
+use h5gate::decision::denial::{Denial, Reason};
+use h5gate::decision::permit::Permit;
+use h5gate::decision::revocation::Target;
+use h5gate::gate::Gate;
+use h5gate::handler::authorization::Authorization;
+use h5gate::handler::refused::Refused;
+use h5gate::handler::websocket::Admission;
+use h5gate::handler::websocket::admission::refuse;
+use h5gate::request::client_address::ClientAddress;
+use h5gate::request::referer::Referer;
+use h5gate::session::id::SessionId;
+use h5gate::session::seats::Content;
+use h5gate::session::{Newcomer, Transport};
+use h5gate::token::Security;
+
+use crate::support::gate::grant;
+use crate::support::memory::{GOOD, parse};
+
+const STREAM: &str = "abcde-one";
+
+fn gate() -> Arc<Gate> {
+    Gate::new(
+        parse(&GOOD.join("\n")).unwrap(),
+        Clock::system(),
+        None,
+        None,
+    )
+}
+
+fn token(gate: &Gate) -> Security {
+    let owner = "abcde".parse().unwrap();
+    gate.policy().keyring.mint(&owner, &grant(STREAM)).unwrap()
+}
+
+fn permit(authorization: Authorization<'_>, security: &Security) -> Permit {
+    let url = authorization
+        .policy
+        .edge
+        .rtmp_urls
+        .find("rtmp://localhost/play");
+    let facts = Facts {
+        stream: STREAM.parse().unwrap(),
+        url: url.unwrap(),
+        address: ClientAddress::Known([192, 0, 2, 7].into()),
+        referer: Referer::Absent,
+        inherited: false,
+    };
+    authorization.permit(security, facts).unwrap()
+}
+
+fn newcomer(transport: Transport) -> Newcomer {
+    Newcomer {
+        id: SessionId::new(1),
+        player: String::new(),
+        transport,
+        content: Content::Media,
+    }
+}
+
+fn revoke(gate: &Gate) {
+    let stream = Target::Stream(STREAM.parse().unwrap());
+    gate.revoke("abcde".parse().unwrap(), stream, None);
+}
+
+fn is_revoked(denial: &Denial) -> bool {
+    matches!(denial.reason(), Reason::Revoked(_))
+}
+
+#[tokio::test]
+async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
+    let gate = gate();
+    let (policy, security) = (gate.policy(), token(&gate));
+    let authorization = Authorization {
+        gate: &gate,
+        policy: &policy,
+    };
+    let permit = permit(authorization, &security);
+
+    // A switch of a session that plays by another token.
+    let other = self::permit(authorization, &token(&gate));
+    let guard = gate.sessions.open(newcomer(Transport::WebSocket), other);
+    let guard = guard.unwrap();
+    let lift = |gate: &Gate| {
+        let all = gate.revocations().list().to_vec();
+        all.iter().for_each(|one| assert!(gate.lift(one.id)));
+    };
+    let take = || {
+        revoke(&gate);
+        guard.propose(permit.clone())
+    };
+    let mut given_back = 0;
+    let denied = authorization.enter(&permit, take, |id| {
+        guard.reject(id);
+        given_back += 1;
+    });
+    assert!(is_revoked(&denied.unwrap_err()));
+    assert_eq!(given_back, 1);
+    drop(guard);
+    lift(&gate);
+
+    // A start over a WebSocket.
+    let take = || {
+        revoke(&gate);
+        gate.hls
+            .open_other(&newcomer(Transport::WebSocket), &permit)
+    };
+    let denied = authorization.enter(&permit, take, drop);
+    assert!(is_revoked(&denied.unwrap_err()));
+    assert_eq!(gate.sessions.count(), 0);
+    lift(&gate);
+
+    // A start over HTTP.
+    let take = || {
+        revoke(&gate);
+        gate.hls.open(&newcomer(Transport::Hls), None, &permit)
+    };
+    let denied = authorization.enter(&permit, take, |opened| gate.hls.withdraw(&opened.session));
+    assert!(is_revoked(&denied.unwrap_err()));
+    assert_eq!((gate.sessions.count(), gate.hls.counts().playing), (0, 0));
+    lift(&gate);
+
+    // Without a revocation each has its place.
+    let take = || gate.hls.open(&newcomer(Transport::Hls), None, &permit);
+    authorization
+        .enter(&permit, take, |_| unreachable!())
+        .unwrap();
+    assert_eq!(gate.sessions.count(), 1);
+}
+
+#[test]
+fn a_refusal_is_told_by_the_policy_that_decided_though_a_reload_came_in_between() {
+    let gate = gate();
+    let address = ClientAddress::Known([192, 0, 2, 7].into());
+    let refused = Refused::unnamed(Reason::Ticket, address);
+    let by_status = GOOD.join("\n") + "\n[refusal]\nwebsocket = \"http-status\"\n";
+
+    let policy = gate.policy();
+    gate.reload(parse(&by_status).unwrap());
+    let told = refuse(&gate, &policy, &refused);
+    assert!(matches!(told, Ok(Admission::Close { .. })), "{told:?}");
+
+    let policy = gate.policy();
+    gate.reload(parse(&GOOD.join("\n")).unwrap());
+    let told = refuse(&gate, &policy, &refused);
+    assert!(told.is_err(), "{told:?}");
+}
