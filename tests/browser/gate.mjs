@@ -11,6 +11,17 @@ import { until } from './until.mjs';
 
 const ORGANISATIONS = ['abcde', 'fghij', 'demo1'];
 
+/** What the name of a refusal looks like, for a regular expression. */
+export const RECEIPT = '[0-9A-HJKMNP-TV-Z]{10}';
+
+/** The same token with one bit of its signature turned. */
+export function tampered(token) {
+  const dot = token.lastIndexOf('.');
+  const signature = Buffer.from(token.slice(dot + 1), 'base64url');
+  signature[16] ^= 1;
+  return `${token.slice(0, dot)}.${signature.toString('base64url')}`;
+}
+
 /** Starts a gate before the media server on `mediaPort`, with more lines of `[upstream]` and more tables. */
 export async function startGate(mediaPort, more = {}) {
   const program = gateBinary();

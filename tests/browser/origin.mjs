@@ -65,9 +65,11 @@ class Connection {
   sent = []; // SHA-256 of each binary message, in order
   texts = []; // each text message as sent
   closed = null;
+  answers = true; // whether a switch is made and answered at once; otherwise it waits for `answerLast`
 
   #ws;
   #live;
+  #unanswered = []; // switches
   #stream = null;
   #unsubscribe = () => {};
   #turn = 0; // counts sources, so that a slow start cannot overtake a later switch
@@ -104,7 +106,7 @@ class Connection {
 
   #onMessage(message) {
     this.messages.push(message);
-    const { eventType, requestId } = message;
+    const { eventType } = message;
     if (eventType === 'onPause') {
       this.#paused = true;
       this.#unsubscribe();
@@ -112,15 +114,25 @@ class Connection {
       this.#paused = false;
       if (this.#stream) this.#play(this.#stream);
     } else if (eventType === 'onUpdateSource') {
-      const { tag, count, rtmp } = message.onUpdateSource;
-      if (rtmp.stream === this.#stream) {
-        this.#text('onUpdateSourceAbort', { reason: 'equalsource', tag, count, requestId });
-      } else if (!this.#lookUp(rtmp.stream)) {
-        this.#text('onUpdateSourceAbort', { reason: 'notfound', tag, count, requestId });
-      } else {
-        this.#text('onUpdateSourceSuccess', { tag, count, requestId });
-        this.#play(rtmp.stream);
-      }
+      if (this.answers) this.#switch(message);
+      else this.#unanswered.push(message);
+    }
+  }
+
+  /** Makes and answers the last of the switches that wait, and forgets those before it. */
+  answerLast() {
+    this.#switch(this.#unanswered.at(-1));
+    this.#unanswered = [];
+  }
+
+  #switch({ onUpdateSource: { tag, count, rtmp }, requestId }) {
+    if (rtmp.stream === this.#stream) {
+      this.#text('onUpdateSourceAbort', { reason: 'equalsource', tag, count, requestId });
+    } else if (!this.#lookUp(rtmp.stream)) {
+      this.#text('onUpdateSourceAbort', { reason: 'notfound', tag, count, requestId });
+    } else {
+      this.#text('onUpdateSourceSuccess', { tag, count, requestId });
+      this.#play(rtmp.stream);
     }
   }
 

@@ -161,10 +161,25 @@ function send(eventType, body) {
 
 /** Asks for another stream inside the socket. Without `security` the message has none. */
 function switchTo({ stream, security, url = 'rtmp://localhost/play' }) {
+  return update({ rtmp: { url, stream }, security });
+}
+
+/** Asks for a switch whose body says this. */
+function update(body) {
   const count = ++switches;
   const tag = `switch-${count}`;
-  const requestId = send('onUpdateSource', { options: { faststart: true }, tag, count, rtmp: { url, stream }, security });
+  const requestId = send('onUpdateSource', { options: { faststart: true }, tag, count, ...body });
   return { tag, count, requestId };
+}
+
+/** Asks for these streams one after the other, so many milliseconds apart, and waits for no answer. */
+async function switchThrough(streams, milliseconds, security) {
+  const asked = [];
+  for (const stream of streams) {
+    asked.push(switchTo({ stream, security }));
+    await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  }
+  return asked;
 }
 
 function pause() {
@@ -227,7 +242,7 @@ function received() {
   return state.binary.map((bytes) => bytes.toBase64());
 }
 
-window.player = { open, read, switchTo, pause, play, attempt, look, received, close: () => socket.close(1000) };
+window.player = { open, read, switchTo, update, switchThrough, pause, play, attempt, look, received, close: () => socket.close(1000) };
 
 const playAtOnce = new URLSearchParams(location.search).get('ws');
 if (playAtOnce) open(playAtOnce);

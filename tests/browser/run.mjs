@@ -6,12 +6,11 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { after, before, test } from 'node:test';
 import WebSocket from 'ws';
-import { startGate } from './gate.mjs';
+import { RECEIPT, startGate, tampered } from './gate.mjs';
 import { sha256, startOrigin } from './origin.mjs';
 import { startSite } from './site.mjs';
 import { until } from './until.mjs';
 
-const RECEIPT = '[0-9A-HJKMNP-TV-Z]{10}';
 const SECURITY_KEYS = ['expires', 'tag', 'token', 'options', 'jwtoken'];
 
 let origin;
@@ -361,14 +360,6 @@ function connectionOf(url, ended) {
     const end = await ended();
     if (end) assert.fail(`the playback was refused: ${JSON.stringify(end)}`);
   });
-}
-
-/** The same token with one bit of its signature turned. */
-function tampered(token) {
-  const dot = token.lastIndexOf('.');
-  const signature = Buffer.from(token.slice(dot + 1), 'base64url');
-  signature[16] ^= 1;
-  return `${token.slice(0, dot)}.${signature.toString('base64url')}`;
 }
 
 function unixNow() {
