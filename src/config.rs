@@ -29,12 +29,12 @@ use crate::request::Edge;
 use crate::session::place::Bind;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
-use crate::upstream::server::Server;
+use crate::upstream::server_url::ServerUrl;
 use findings::Findings;
 use reader::Table;
 
 pub use error::{ConfigError, Problem};
-pub use secret::{SecretSource, SecretText, SystemSecrets};
+pub use secret::{SecretSource, SecretText, SystemSecrets, new_secret};
 pub use upstream::PathTemplate;
 
 /// The longest configuration; a thousand organisations take a tenth of it.
@@ -231,9 +231,9 @@ impl fmt::Debug for AdminConfig {
 #[derive(Debug)]
 pub struct UpstreamConfig {
     /// The media servers.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerUrl>,
     /// Their HTTP side: as many, in the same order.
-    pub http_servers: Vec<Server>,
+    pub http_servers: Vec<ServerUrl>,
     /// The path for all spellings of the viewer's path; `None` is the viewer's own without a trailing `/`.
     pub websocket_path: Option<String>,
     /// What stands in the place of `/h5live/authhttp/`; ends in `/`.

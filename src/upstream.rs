@@ -12,6 +12,7 @@ pub mod outage;
 pub mod pool;
 mod redirect;
 pub mod server;
+pub mod server_url;
 
 use std::time::Duration;
 
@@ -25,7 +26,8 @@ use crate::decision::permit::Permit;
 use dial::dial;
 use head::RequestHead;
 use outage::Outage;
-use server::{Server, place};
+use server::Server;
+use server_url::{ServerUrl, place};
 
 /// How many media servers may fail for one viewer. A server that does not have the stream has not failed: the next one may
 /// have it.
@@ -117,18 +119,18 @@ impl Upstream {
     /// at once do not overload it, and a server that hangs holds up only its own viewers.
     #[must_use]
     pub fn new(
-        servers: Vec<Server>,
+        servers: Vec<ServerUrl>,
         host: Option<Authority>,
         patience: Patience,
         dials: usize,
     ) -> Self {
-        servers.iter().for_each(|server| server.allow_dials(dials));
+        let servers = servers.into_iter().map(|url| Server::new(url, dials));
         let host = host.and_then(|host| {
             let value = HeaderValue::from_str(host.as_str()).ok()?;
             Some((host, value))
         });
         Self {
-            servers,
+            servers: servers.collect(),
             host,
             patience,
             outage: Outage::new(patience.outage_hold),

@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::reader::{Table, Value};
 use crate::request::rtmp_url::{RtmpUrl, RtmpUrls};
 use crate::token::StreamName;
-use crate::upstream::server::Server;
+use crate::upstream::server_url::ServerUrl;
 
 /// The sources of a media server that is set up as the vendor ships it. Names of the vendor's own cloud are not among them:
 /// what is listed goes to the media servers, which would fetch the stream from there for any viewer that asks.
@@ -96,10 +96,9 @@ fn http_path(text: &str) -> Result<PathTemplate, String> {
 }
 
 /// The media servers' HTTP side; their WebSocket side when it is not given.
-fn http_servers(table: &mut Table<'_>, servers: &[Server]) -> Vec<Server> {
+fn http_servers(table: &mut Table<'_>, servers: &[ServerUrl]) -> Vec<ServerUrl> {
     let Some(value) = table.take("http_servers") else {
-        let again = |server: &Server| format!("http://{server}").parse().ok();
-        return servers.iter().filter_map(again).collect();
+        return servers.to_vec();
     };
     let Some((count, http_servers)) = server_list(&value) else {
         return Vec::new();
@@ -114,7 +113,7 @@ fn http_servers(table: &mut Table<'_>, servers: &[Server]) -> Vec<Server> {
     paired.map(|(http, server)| http.beside(server)).collect()
 }
 
-fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
+fn servers(table: &mut Table<'_>, needed: bool) -> Vec<ServerUrl> {
     const WHAT: &str = "list at least one media server, such as [\"http://127.0.0.1:8181\"]";
     let Some(value) = table.take("servers") else {
         if needed {
@@ -134,17 +133,18 @@ fn servers(table: &mut Table<'_>, needed: bool) -> Vec<Server> {
 }
 
 /// The length of a list, and the servers in it, each of them once.
-fn server_list(value: &Value<'_>) -> Option<(usize, Vec<Server>)> {
+fn server_list(value: &Value<'_>) -> Option<(usize, Vec<ServerUrl>)> {
     let elements = value.list("a list of http URLs")?;
     let count = elements.len();
-    let mut servers = Vec::<Server>::new();
+    let mut servers = Vec::<ServerUrl>::new();
     let mut places = Vec::<Value<'_>>::new();
     for element in elements {
         let Some(server) = element.parsed_by("an http URL", server) else {
             continue;
         };
-        let same =
-            |(other, _): &(&Server, _)| other.to_string().eq_ignore_ascii_case(&server.to_string());
+        let same = |(other, _): &(&ServerUrl, _)| {
+            other.to_string().eq_ignore_ascii_case(&server.to_string())
+        };
         if let Some((_, first)) = servers.iter().zip(&places).find(same) {
             element.refuse_same(&first.place, "each media server can be listed once");
         }
@@ -192,14 +192,14 @@ fn rtmp_urls(table: &mut Table<'_>) -> RtmpUrls {
     RtmpUrls::new(urls)
 }
 
-fn server(text: &str) -> Result<Server, String> {
+fn server(text: &str) -> Result<ServerUrl, String> {
     let uri = text.parse::<Uri>().ok();
     let authority = uri.as_ref().and_then(Uri::authority);
     // A port that is none gets a word of its own.
     if authority.is_some_and(|a| !a.as_str().contains('@') && !has_good_port(a)) {
         return Err(BAD_PORT.to_owned());
     }
-    text.parse::<Server>().map_err(|error| error.to_string())
+    text.parse::<ServerUrl>().map_err(|error| error.to_string())
 }
 
 /// The whole path of the media servers' WebSocket endpoint.

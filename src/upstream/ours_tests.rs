@@ -65,7 +65,7 @@ fn a_server_is_asked_by_its_own_name_without_the_usual_port() {
     ];
     let expected = ["media", "media", "Media:8181", "[::1]"];
     for (name, expected) in names.iter().zip(expected) {
-        let server: Server = name.parse().unwrap();
-        assert_eq!(server.authority(), expected);
+        let url: ServerUrl = name.parse().unwrap();
+        assert_eq!(Server::new(url, 1).authority(), expected);
     }
 }

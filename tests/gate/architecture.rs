@@ -345,6 +345,41 @@ fn imports_point_one_way() {
     assert!(arrows > 300, "only {arrows} imports were found");
 }
 
+/// What the configuration is made of: each file of it, and each that one of them imports.
+fn parts_of_the_configuration<'m>(
+    graph: &BTreeMap<&'m str, BTreeSet<&'m str>>,
+) -> BTreeSet<&'m str> {
+    let is_config = |module: &str| module.split("::").next() == Some("config");
+    let files = graph.iter().filter(|(module, _)| is_config(module));
+    files
+        .flat_map(|(module, imported)| imported.iter().chain([module]))
+        .copied()
+        .collect()
+}
+
+#[test]
+fn the_configuration_is_made_of_plain_values() {
+    // What shares, waits or runs is made of the configuration when the gate is built.
+    let running = [
+        "Mutex",
+        "RwLock",
+        "OnceLock",
+        "Atomic",
+        "Semaphore",
+        "Notify",
+        "TcpStream",
+        "spawn",
+    ];
+    let modules = modules();
+    let graph = graph(&modules);
+    let parts = parts_of_the_configuration(&graph);
+    assert!(parts.contains("upstream::server_url") && parts.len() > 15);
+    for part in parts {
+        let found = running.iter().find(|word| modules[part].contains(**word));
+        assert_eq!(found, None, "{part} is a part of the configuration");
+    }
+}
+
 #[test]
 fn the_plan_stands_in_an_order_of_imports() {
     let mut before = BTreeSet::new();

@@ -9,7 +9,7 @@ use h5gate::config::{Config, SecretSource as _, SystemSecrets, WebSocketRefusal}
 use h5gate::request::client_address::AddressHeader;
 use h5gate::session::place::Bind;
 use h5gate::token::{Grant, Owner, Presented, Scope, TokenId, UnixSeconds};
-use h5gate::upstream::server::Server;
+use h5gate::upstream::server_url::ServerUrl;
 use sha2::{Digest as _, Sha256};
 
 /// Every key with a value that is not its default.
@@ -158,7 +158,7 @@ fn every_value_arrives() {
     );
     assert!(config.edge.rtmp_urls.find("rtmp://localhost/play").is_err());
 
-    let names = |servers: &[Server]| servers.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let names = |servers: &[ServerUrl]| servers.iter().map(ToString::to_string).collect::<Vec<_>>();
     let upstream = &config.upstream;
     assert_eq!(
         names(&upstream.servers),
