@@ -13,17 +13,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use base64::Engine as _;
 use clap::{Args, Parser, Subcommand};
-use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, new_secret};
 use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::request::rtmp_url::RtmpUrl;
 use crate::serve::{self, Extras, StartError};
-use crate::token::SECRET_MIN_BYTES;
 
 /// After how long without a word the operator is told what is waited for.
 const SLOW_FILE: Duration = Duration::from_secs(2);
@@ -156,13 +153,13 @@ fn demo(command: &Demo, clock: &Clock) -> ExitCode {
 }
 
 fn new_key() -> ExitCode {
-    let mut secret = Zeroizing::new([0; SECRET_MIN_BYTES]);
-    if let Err(error) = getrandom::fill(secret.as_mut()) {
-        complain(&format!("the system has no randomness: {error}"));
-        return ExitCode::FAILURE;
+    match new_secret() {
+        Ok(secret) => say(&secret),
+        Err(error) => {
+            complain(&format!("the system has no randomness: {error}"));
+            return ExitCode::FAILURE;
+        }
     }
-    let text = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(secret.as_ref()));
-    say(&text);
     ExitCode::SUCCESS
 }
 

@@ -11,37 +11,25 @@
 
 pub mod catalogue;
 pub mod clip;
+mod config;
 pub mod front;
 pub mod origin;
 pub mod timeline;
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::config::{
-    AdminConfig, Config, HlsConfig, Limits, ListenerConfig, Timeouts, UpstreamConfig,
-    WebSocketRefusal,
-};
-use crate::decision::rules::Rules;
 use crate::logging::Log;
-use crate::request::Edge;
-use crate::request::client_address::{AddressHeader, Neighbours};
 use crate::request::query::playback_query;
-use crate::request::rtmp_url::RtmpUrls;
 use crate::serve::{self, Extras, StartError};
-use crate::token::{
-    Grant, Key, KeyState, Keyring, KeyringError, Owner, Presented, Scope, Secret, SecretError,
-    TokenId, UnixSeconds,
-};
-use crate::token_api::api_key::{ApiKey, ApiKeys};
+use crate::token::{Grant, Keyring, Owner, Presented, Scope, TokenId, UnixSeconds};
+use config::Addresses;
 use front::Front;
 
 /// The organisation of the demonstration: what its stream names begin with.
@@ -53,16 +41,7 @@ const RIVAL: &str = "rival";
 /// What the terminal's HLS line plays.
 const STREAM: &str = "demo1-camera1";
 
-/// The sources that players may name: their defaults, and those of the vendor's documentation, so that a configuration from
-/// there plays here with another server. They all mean the demonstration's own streams.
-const SOURCES: [&str; 4] = [
-    SOURCE,
-    "rtmp://localhost/splay",
-    "rtmp://bintu-splay.nanocosmos.de/splay",
-    "rtmp://bintu-play.nanocosmos.de/play",
-];
-
-/// The one that the page and the terminal name.
+/// The source that the page and the terminal name.
 const SOURCE: &str = "rtmp://localhost/play";
 
 /// Why the demonstration does not start.
@@ -82,6 +61,9 @@ pub enum DemoError {
     /// No randomness for keys.
     #[error("the system has no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// The addresses make no configuration, such as one that is used twice.
+    #[error("the demo cannot be configured: {0}")]
+    Config(String),
     /// What is built in is wrong, which a test excludes.
     #[error("the demo is damaged: {0}")]
     Damaged(String),
@@ -107,15 +89,13 @@ pub fn run(
     let mut random = [0; 18];
     getrandom::fill(&mut random)?;
     let api_key = URL_SAFE_NO_PAD.encode(random);
-    let keys = [new_key("demo-1", ORGANISATION)?, new_key("rival-1", RIVAL)?];
-    let front = Front::new(keyring(&keys)?, api_key.clone(), clock.clone());
-    let mut config = config(address, origin_address, keyring(&keys)?, &api_key)?;
-    config.admin = admin.map(|address| AdminConfig {
-        address,
-        token_sha256: None,
-        names: Vec::new(),
-        connections: 64,
-    });
+    let addresses = Addresses {
+        listen: address,
+        admin,
+        origin: origin_address,
+    };
+    let config = config::read(addresses, &api_key)?;
+    let front = Front::new(config.keyring.clone(), api_key.clone(), clock.clone());
 
     // The addresses are tried before anything is promised; the gate itself takes them a moment later.
     for address in [Some(address), admin].into_iter().flatten() {
@@ -124,7 +104,7 @@ pub fn run(
                 .map_err(|source| StartError::Bind { address, source })?,
         );
     }
-    let hls_url = hls_url(address, &keys, clock.now())?;
+    let hls_url = hls_url(address, &config.keyring, clock.now())?;
     say(&introduction(address, admin, &hls_url, &api_key));
 
     let stop = CancellationToken::new();
@@ -150,102 +130,18 @@ pub fn run(
     Ok(ended?)
 }
 
-/// A key made for this run.
-fn new_key(id: &str, owner: &str) -> Result<Key, DemoError> {
-    let mut bytes = vec![0; crate::token::SECRET_MIN_BYTES];
-    getrandom::fill(&mut bytes)?;
-    let secret =
-        Secret::new(bytes).map_err(|error: SecretError| DemoError::Damaged(error.to_string()))?;
-    let id = id
-        .parse()
-        .map_err(|_| DemoError::Damaged(format!("key id {id}")))?;
-    Ok(Key::new(id, owner_of(owner)?, KeyState::Active, &secret))
-}
-
-fn owner_of(name: &str) -> Result<Owner, DemoError> {
-    name.parse()
-        .map_err(|_| DemoError::Damaged(format!("organisation {name}")))
-}
-
-fn keyring(keys: &[Key]) -> Result<Keyring, DemoError> {
-    Keyring::new([], keys.iter().cloned())
-        .map_err(|error: KeyringError| DemoError::Damaged(error.to_string()))
-}
-
-/// The gate's configuration: what an operator would write, with this run's keys.
-fn config(
-    address: SocketAddr,
-    origin: SocketAddr,
-    keyring: Keyring,
-    api_key: &str,
-) -> Result<Config, DemoError> {
-    let damaged = |what: &str| DemoError::Damaged(what.to_owned());
-    let server = format!("http://{origin}")
-        .parse()
-        .map_err(|_| damaged("the media server's address"))?;
-    let http_server = format!("http://{origin}")
-        .parse()
-        .map_err(|_| damaged("the media server's address"))?;
-    let path = |path: &str| path.parse().map_err(|error: String| damaged(&error));
-    let sources = SOURCES.iter().map(|source| source.parse());
-    let sources = sources.collect::<Result<_, _>>();
-    let sources = sources.map_err(|_| damaged("the sources"))?;
-    let owner = owner_of(ORGANISATION)?;
-    let sha256 = Sha256::digest(api_key).into();
-    Ok(Config {
-        listeners: vec![ListenerConfig {
-            address,
-            playback: true,
-            token_api: true,
-            proxy_protocol: false,
-        }],
-        admin: None,
-        edge: Edge {
-            neighbours: Neighbours {
-                trusted: Vec::new(),
-                header: AddressHeader::None,
-            },
-            rtmp_urls: RtmpUrls::new(sources),
-        },
-        upstream: UpstreamConfig {
-            servers: vec![server],
-            http_servers: vec![http_server],
-            http_path: path("/h5live/http/")?,
-            http_playlist: path("/h5live/http/playlist.m3u8")?,
-            websocket_path: Some("/h5live/stream".to_owned()),
-            host: None,
-            any_message: false,
-        },
-        limits: Limits::of_this_machine(),
-        // Ctrl-C ends the demonstration at once.
-        timeouts: Timeouts {
-            drain: Duration::ZERO,
-            ..Timeouts::default()
-        },
-        hls: HlsConfig::default(),
-        websocket_refusal: WebSocketRefusal::CloseCode,
-        state_dir: None,
-        keyring,
-        rules: Rules::new(HashMap::new()),
-        api_keys: ApiKeys::new(vec![ApiKey {
-            id: "demo".to_owned(),
-            owner,
-            sha256,
-        }]),
-        dangers: Vec::new(),
-        warnings: Vec::new(),
-    })
-}
-
 /// A protected HLS URL, good for an hour.
-fn hls_url(address: SocketAddr, keys: &[Key], now: UnixSeconds) -> Result<String, DemoError> {
+fn hls_url(address: SocketAddr, keyring: &Keyring, now: UnixSeconds) -> Result<String, DemoError> {
     let damaged = |what: &str| DemoError::Damaged(what.to_owned());
     let mut id = [0; 16];
     getrandom::fill(&mut id)?;
     let name = STREAM.parse().map_err(|_| damaged("the stream"))?;
     let mut grant = Grant::new(TokenId::new(id), now, Scope::stream(name));
     grant.expires = Some(now.saturating_add(Duration::from_secs(3600)));
-    let minted = keyring(keys)?.mint(&owner_of(ORGANISATION)?, &grant);
+    let owner: Owner = ORGANISATION
+        .parse()
+        .map_err(|_| damaged("the organisation"))?;
+    let minted = keyring.mint(&owner, &grant);
     let security = minted.map_err(|_| damaged("the key"))?;
     let query = playback_query(SOURCE, STREAM, Presented::from(&security));
     Ok(format!(

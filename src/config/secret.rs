@@ -5,7 +5,11 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::token::SECRET_MIN_BYTES;
 
 /// The longest secret file; 32 bytes take 45.
 const FILE_LIMIT: usize = 16 * 1024;
@@ -22,6 +26,13 @@ impl std::fmt::Debug for SecretText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SecretText(…)")
     }
+}
+
+/// A new secret: 32 random bytes in base64.
+pub fn new_secret() -> Result<Zeroizing<String>, getrandom::Error> {
+    let mut secret = Zeroizing::new([0; SECRET_MIN_BYTES]);
+    getrandom::fill(secret.as_mut())?;
+    Ok(Zeroizing::new(STANDARD.encode(secret.as_ref())))
 }
 
 /// Gives secrets by name.

@@ -140,7 +140,7 @@ impl fmt::Debug for Key {
 }
 
 /// All keys, and the organisations that are listed with or without one.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keyring {
     keys: HashMap<KeyId, Key>,
     /// In the order given: the first active key of an owner signs.
