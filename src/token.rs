@@ -52,7 +52,9 @@ pub use address::{AddressPrefix, AddressPrefixError};
 pub use claims::{AtExpiry, Claims, Grant, LIST_LIMIT, Scope, TokenId};
 pub use domain::{Domain, DomainError, RefererPattern};
 pub use error::{ClaimError, Field, MalformedToken, MintError, TokenError};
-pub use key::{Key, KeyState, Keyring, KeyringError, Owner, SECRET_MIN_BYTES, Secret, SecretError};
+pub use key::{
+    Key, KeyState, Keyring, KeyringError, NotBase64, Owner, SECRET_MIN_BYTES, Secret, SecretError,
+};
 pub use mint::Security;
 pub use names::{KeyId, NameError, OrgaHash, StreamName, Tag, User};
 pub use options::Options;

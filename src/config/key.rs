@@ -10,7 +10,7 @@ use super::error::Problem;
 use super::findings::Place;
 use super::reader::{Table, Value};
 use super::secret::{SecretSource, SecretText};
-use crate::token::{Key, KeyId, KeyState, Owner, Secret};
+use crate::token::{Key, KeyId, KeyState, Owner, SECRET_MIN_BYTES, Secret};
 
 /// The keys of all organisations so far, to find what stands twice.
 #[derive(Default)]
@@ -46,8 +46,8 @@ pub(super) fn read(
     let (file, env) = (table.take("secret_file"), table.take("secret_env"));
     let state = table.choice("state", &words, KeyState::Active);
     let found = match (file, env) {
-        (Some(file), None) => secret_file(&file, secrets).map(|text| (file, text)),
-        (None, Some(env)) => secret_env(&env, secrets).map(|text| (env, text)),
+        (Some(file), None) => secret_file(&file, secrets).map(|found| (file, found)),
+        (None, Some(env)) => secret_env(&env, secrets).map(|found| (env, found)),
         (Some(_), Some(env)) => {
             env.refuse(Problem::Conflict(
                 "stands beside secret_file; a key has one of them".to_owned(),
@@ -62,9 +62,15 @@ pub(super) fn read(
             None
         }
     };
-    let secret = found.and_then(|(value, text)| {
-        let secret =
-            value.accept(Secret::from_base64(&text.text).map_err(|error| error.to_string()))?;
+    let secret = found.and_then(|(value, (text, name))| {
+        let secret = Secret::from_base64(&text.text);
+        let secret = value.accept(secret.map_err(|error| format!("{name}: {error}")))?;
+        if is_hexadecimal(&text.text) {
+            value.findings.warn(format!(
+                "{}: {name} looks like hexadecimal digits and is read as base64, as its issuers have to do as well",
+                value.place.key
+            ));
+        }
         secret_once(&value, &text, owner?, &mut seen.secrets);
         Some(secret)
     });
@@ -75,25 +81,29 @@ pub(super) fn read(
     (key, state)
 }
 
-/// What stands at this key is never repeated: it may be a secret that was put there by mistake.
-fn secret_file(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<SecretText> {
+/// The text of a file, and how to name the file. What stands at this key is repeated only where there is such a file: it may
+/// be a secret that was put there by mistake.
+fn secret_file(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<(SecretText, String)> {
     let path = value.text("the path of a file")?;
     let text = secrets.file(Path::new(path));
-    let text =
-        value.accept(text.map_err(|error| {
+    let text = value.accept(text.map_err(|error| {
+        if error.kind() == io::ErrorKind::InvalidData {
+            format!("{path:?}: {error}")
+        } else {
             format!("cannot be read, relative to the configuration file: {error}")
-        }))?;
+        }
+    }))?;
     if text.open_to_others {
         let key = &value.place.key;
         value.findings.danger(format!(
             "{key}: others than its owner may read or change the file; use chmod 600"
         ));
     }
-    Some(text)
+    Some((text, format!("{path:?}")))
 }
 
 /// As above.
-fn secret_env(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<SecretText> {
+fn secret_env(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<(SecretText, String)> {
     let name = value.text("the name of an environment variable")?;
     let good = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if name.is_empty() || !name.bytes().all(good) {
@@ -102,13 +112,20 @@ fn secret_env(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<Secre
         ));
         return None;
     }
-    value.accept(secrets.env(name).map_err(|error| {
+    let text = value.accept(secrets.env(name).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {
             "is not set in the environment".to_owned()
         } else {
             format!("cannot be read: {error}")
         }
-    }))
+    }))?;
+    Some((text, name.to_owned()))
+}
+
+/// Whether a secret was probably written in another form: as many hexadecimal digits are as good as never random base64.
+fn is_hexadecimal(text: &str) -> bool {
+    let text = text.trim();
+    text.len() >= 2 * SECRET_MIN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Whoever has a key signs for its owner, so two owners with one secret sign for each other.

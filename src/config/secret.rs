@@ -37,7 +37,8 @@ pub fn new_secret() -> Result<Zeroizing<String>, getrandom::Error> {
 
 /// Gives secrets by name.
 pub trait SecretSource {
-    /// The text of a file; a relative path is relative to the configuration file.
+    /// The text of a file; a relative path is relative to the configuration file. [`io::ErrorKind::InvalidData`] when there
+    /// is such a file and it is no text.
     fn file(&mut self, path: &Path) -> io::Result<SecretText>;
 
     /// The value of an environment variable; [`io::ErrorKind::NotFound`] when it is not set.
@@ -60,6 +61,11 @@ impl SystemSecrets {
     }
 }
 
+/// What is there and cannot be a secret.
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
 impl SecretSource for SystemSecrets {
     fn file(&mut self, path: &Path) -> io::Result<SecretText> {
         let file = File::open(self.directory.join(path))?;
@@ -68,11 +74,16 @@ impl SecretSource for SystemSecrets {
         let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_LIMIT + 1));
         file.take(FILE_LIMIT as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() > FILE_LIMIT {
-            return Err(io::Error::other("the file is longer than 16 KiB"));
+            return Err(wrong("the file is longer than 16 KiB"));
         }
+        let is_utf16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
         let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
             error.into_bytes().zeroize();
-            io::Error::other("the file is not text")
+            wrong(if is_utf16 {
+                "the file is UTF-16; save it as UTF-8 without a byte order mark"
+            } else {
+                "the file is not text; write the secret in base64, as `h5gate key new` does"
+            })
         })?;
         Ok(SecretText {
             text: Zeroizing::new(text),
@@ -83,7 +94,7 @@ impl SecretSource for SystemSecrets {
     fn env(&mut self, name: &str) -> io::Result<SecretText> {
         let text = std::env::var(name).map_err(|error| match error {
             std::env::VarError::NotPresent => io::Error::from(io::ErrorKind::NotFound),
-            std::env::VarError::NotUnicode(_) => io::Error::other("the value is not text"),
+            std::env::VarError::NotUnicode(_) => wrong("the value is not text"),
         })?;
         Ok(SecretText {
             text: Zeroizing::new(text),

@@ -24,8 +24,64 @@ pub enum SecretError {
     #[error("the secret is {0} bytes long, at least {SECRET_MIN_BYTES} are needed")]
     TooShort(usize),
     /// Not base64.
-    #[error("the secret is not base64, as `h5gate key new` prints it")]
-    Base64,
+    #[error("the secret is not base64: {0}")]
+    Base64(NotBase64),
+}
+
+/// What makes a text no base64. It repeats nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotBase64 {
+    /// Nothing, or white space alone.
+    #[error("it is empty; make one with `h5gate key new`")]
+    Empty,
+    /// U+FEFF before it.
+    #[error("it begins with a byte order mark; save it as UTF-8 without one")]
+    ByteOrderMark,
+    /// Quotation marks around it.
+    #[error("it stands in quotation marks; leave them out")]
+    Quotes,
+    /// A file of another format.
+    #[error("it is in the PEM format; make one with `h5gate key new`")]
+    Pem,
+    /// White space within it.
+    #[error("it has a space or a line break inside; write one secret, in one line")]
+    WhiteSpace,
+    /// The alphabet of RFC 4648 section 5.
+    #[error(
+        "it is base64url; write + for each - and / for each _, and = until its length is a multiple of 4"
+    )]
+    Url,
+    /// Another character; its place, from 1.
+    #[error("its character {0} is none of A-Z a-z 0-9 + / =")]
+    Character(usize),
+    /// Not a multiple of four characters.
+    #[error("its length is no multiple of 4; add the = at its end, or what else is missing of it")]
+    Length,
+    /// Padding elsewhere than at the end, or bits that belong to no byte.
+    #[error("its end is not as base64 ends; a part of it is missing or changed")]
+    End,
+}
+
+impl NotBase64 {
+    /// Of a text that was not decoded, without the white space around it.
+    fn of(text: &str) -> Self {
+        const QUOTES: [char; 7] = [
+            '"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}',
+        ];
+        let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+        let stranger = text.chars().position(|c| !is_base64(c));
+        match stranger {
+            None if text.is_empty() => Self::Empty,
+            None if !text.len().is_multiple_of(4) => Self::Length,
+            None => Self::End,
+            Some(_) if text.starts_with('\u{feff}') => Self::ByteOrderMark,
+            Some(_) if text.starts_with(QUOTES) || text.ends_with(QUOTES) => Self::Quotes,
+            Some(_) if text.starts_with("-----BEGIN ") => Self::Pem,
+            Some(_) if text.contains(char::is_whitespace) => Self::WhiteSpace,
+            Some(_) if text.chars().all(|c| is_base64(c) || matches!(c, '-' | '_')) => Self::Url,
+            Some(place) => Self::Character(place + 1),
+        }
+    }
 }
 
 impl Secret {
@@ -42,10 +98,10 @@ impl Secret {
     /// From standard base64 with padding (RFC 4648 section 4); white space around it is ignored.
     pub fn from_base64(text: &str) -> Result<Self, SecretError> {
         use base64::Engine as _;
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(text.trim())
-            .map_err(|_| SecretError::Base64)?;
-        Self::new(bytes)
+        let text = text.trim();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).ok();
+        let bytes = bytes.filter(|bytes| !bytes.is_empty());
+        Self::new(bytes.ok_or_else(|| SecretError::Base64(NotBase64::of(text)))?)
     }
 }
 
@@ -300,9 +356,60 @@ mod tests {
             Secret::from_base64("c2hvcnQ=").unwrap_err(),
             SecretError::TooShort(5)
         );
-        assert_eq!(
-            Secret::from_base64("not base64!").unwrap_err(),
-            SecretError::Base64
-        );
+    }
+
+    #[test]
+    fn white_space_around_a_secret_is_no_part_of_it() {
+        let text = "B".repeat(43) + "=";
+        for around in ["", "\n", "\r\n", " \t\r\n\n", "\u{a0}"] {
+            for text in [
+                format!("{text}{around}"),
+                format!("{around}{text}"),
+                format!("{around}{text}{around}"),
+            ] {
+                let secret = Secret::from_base64(&text).unwrap();
+                assert_eq!(secret.0, Secret::from_base64(text.trim()).unwrap().0);
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_a_text_no_secret_is_told_without_the_text() {
+        let good = "Ab+/".repeat(10) + "AbQ=";
+        assert!(Secret::from_base64(&good).is_ok());
+        let url = good.replace('+', "-").replace('/', "_");
+        let rows = [
+            (String::new(), NotBase64::Empty),
+            (" \r\n".to_owned(), NotBase64::Empty),
+            (format!("\u{feff}{good}\r\n"), NotBase64::ByteOrderMark),
+            ("\u{feff}".to_owned(), NotBase64::ByteOrderMark),
+            (format!("\"{good}\""), NotBase64::Quotes),
+            (format!("'{good}'\n"), NotBase64::Quotes),
+            (format!("\u{201c}{good}\u{201d}"), NotBase64::Quotes),
+            (format!("{good}'"), NotBase64::Quotes),
+            (
+                format!("-----BEGIN KEY-----\n{good}\n-----END KEY-----\n"),
+                NotBase64::Pem,
+            ),
+            (format!("{good}\n{good}\n"), NotBase64::WhiteSpace),
+            (good.replacen('+', "+ ", 1), NotBase64::WhiteSpace),
+            (good.replacen('+', "+\r\n", 1), NotBase64::WhiteSpace),
+            (url.clone(), NotBase64::Url),
+            (url.trim_end_matches('=').to_owned(), NotBase64::Url),
+            ("a-secret-phrase!".to_owned(), NotBase64::Character(2)),
+            (format!("{good}\u{200b}"), NotBase64::Character(45)),
+            (good.replacen('+', "\0", 1), NotBase64::Character(3)),
+            (good.trim_end_matches('=').to_owned(), NotBase64::Length),
+            (format!("{good}="), NotBase64::Length),
+            (good.get(1..).unwrap().to_owned(), NotBase64::Length),
+            (format!("{good}{good}"), NotBase64::End),
+            (good.replacen("Q=", "R=", 1), NotBase64::End),
+            ("====".to_owned(), NotBase64::End),
+        ];
+        for (text, expected) in rows {
+            let error = Secret::from_base64(&text).unwrap_err();
+            assert_eq!(error, SecretError::Base64(expected), "{text:?}");
+            assert!(!error.to_string().contains("Ab+") && !error.to_string().contains("phrase"));
+        }
     }
 }

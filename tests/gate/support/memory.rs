@@ -29,8 +29,15 @@ impl Memory {
             ("short.secret", "c2hvcnQ=".to_owned()),
             ("garbage.secret", "a secret phrase!".to_owned()),
             ("empty.secret", String::new()),
+            ("marked.secret", format!("\u{feff}{}\r\n", secret('B'))),
+            ("quoted.secret", format!("\"{}\"\n", secret('B'))),
+            ("url.secret", secret('-')),
+            ("two.secret", secret('B') + "\n" + &secret('C')),
+            ("unpadded.secret", secret('B').replace('=', "")),
+            ("windows.secret", format!("  {}\r\n\r\n", secret('B'))),
+            ("hex.secret", "0f".repeat(32)),
         ];
-        let env = [("K3", secret('D'))];
+        let env = [("K3", secret('D')), ("K4", format!("'{}'", secret('D')))];
         Self {
             files: files.map(|(name, text)| (name.to_owned(), text)).into(),
             env: env.map(|(name, text)| (name.to_owned(), text)).into(),
