@@ -95,7 +95,7 @@ async fn answer(
         // Boxed: a WebSocket's connection does not carry the room for it.
         Ok(Endpoint::Http(target)) => return Box::pin(hls(gate, connection, &head, target)).await,
         Ok(Endpoint::TokenApi) => mint(gate, connection.peer, &head, body).await,
-        Ok(Endpoint::Preflight) => answers::preflight(),
+        Ok(Endpoint::Preflight) => answers::preflight(&head),
         Ok(Endpoint::Other) => answers::page(gate, &head),
         Err(rejection) => answers::rejected(gate, rejection),
     };

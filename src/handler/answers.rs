@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONNECTION,
-    CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+    SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_VERSION, UPGRADE, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -30,6 +30,8 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const EXPOSED: &str = "X-H5gate-Receipt, Content-Length, Content-Range, Date, ETag, Retry-After";
 /// What the endpoints of viewers take.
 const VIEWER_METHODS: &str = "GET, HEAD, OPTIONS";
+/// How many names of headers a page may ask for.
+const ASKED_LIMIT: usize = 64;
 /// After how many seconds what cannot be had now is worth another try.
 const RETRY_SOON: &str = "1";
 
@@ -174,17 +176,42 @@ pub fn rejected(gate: &Gate, error: Rejection) -> Response<Full<Bytes>> {
     response
 }
 
-/// What a page may send to a playback endpoint.
-pub fn preflight() -> Response<Full<Bytes>> {
+/// What a page may send to a playback endpoint: the headers that it asks for.
+pub fn preflight(head: &Parts) -> Response<Full<Bytes>> {
     let mut response = with_status(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();
     let methods = HeaderValue::from_static(VIEWER_METHODS);
     headers.insert(ALLOW, methods.clone());
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    // `*` would not stand for `Authorization`, and is the name of a header to old browsers.
+    if let Some(asked) = asked_headers(&head.headers) {
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    }
+    headers.insert(
+        VARY,
+        HeaderValue::from_static("Access-Control-Request-Headers"),
+    );
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     allow_any_origin(headers);
     response
+}
+
+/// The names in `Access-Control-Request-Headers`, written anew; `None` where there are none, too many, or others than names of
+/// headers.
+fn asked_headers(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut names = Vec::new();
+    for line in headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
+        let listed = line.to_str().ok()?.split(',').map(str::trim);
+        // An empty element is none (RFC 9110 section 5.6.1).
+        for name in listed.filter(|name| !name.is_empty()) {
+            names.push(HeaderName::try_from(name).ok()?);
+        }
+    }
+    if names.is_empty() || names.len() > ASKED_LIMIT {
+        return None;
+    }
+    let names: Vec<_> = names.iter().map(HeaderName::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).ok()
 }
 
 fn expose(headers: &mut HeaderMap) {

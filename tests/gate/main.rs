@@ -64,6 +64,7 @@ mod overload;
 mod past_expiry;
 mod playlist_properties;
 mod playlist_table;
+mod preflight;
 mod query_properties;
 mod refusal_log;
 mod refusals_in_turn;
