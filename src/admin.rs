@@ -9,6 +9,7 @@ pub mod api;
 mod door;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -34,6 +35,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::AdminConfig;
 use crate::gate::Gate;
 use crate::handler::answer_socket::AnswerSocket;
+use crate::handler::http_connection::close_in_order;
 use crate::listener::accept;
 use crate::listener::limit::ConnectionLimit;
 use crate::listener::socket::Socket;
@@ -71,8 +73,9 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
 
 /// Answers one connection's requests.
 async fn serve_connection(gate: &Gate, config: &AdminConfig, place: &Place, socket: Socket) {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(gate, config, place, request).await)
+    let service = service_fn(|request: Request<Incoming>| {
+        // hyper wants to move the future.
+        Box::pin(async move { Ok::<_, Infallible>(answer(gate, config, place, request).await) })
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -80,8 +83,15 @@ async fn serve_connection(gate: &Gate, config: &AdminConfig, place: &Place, sock
         .max_buf_size(gate.limits.head);
     let never = AtomicBool::new(false);
     let socket = AnswerSocket::new(socket, PATIENCE, &never);
-    // Its errors are the client's.
-    let _ = http.serve_connection(TokioIo::new(socket), service).await;
+    let mut conversation = http.serve_connection(TokioIo::new(socket), service);
+    // Its errors are the client's; what is no HTTP has been answered by hyper.
+    match poll_fn(|cx| conversation.poll_without_shutdown(cx)).await {
+        Err(error) if !error.is_parse() => {}
+        Ok(()) | Err(_) => {
+            let mut socket = conversation.into_parts().io.into_inner();
+            close_in_order(&mut socket, gate).await;
+        }
+    }
 }
 
 async fn answer(
@@ -151,29 +161,29 @@ fn refusal(head: &Parts, config: &AdminConfig) -> Option<Response<Full<Bytes>>> 
 async fn perform(gate: &Gate, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
     if head.method != Method::GET && head.method != Method::HEAD {
         if has_foreign_origin(head) {
-            return text(
+            return last(text(
                 StatusCode::FORBIDDEN,
                 "a foreign Origin changes nothing here\n",
-            );
+            ));
         }
         let json = head.headers.get(CONTENT_TYPE).is_some_and(api::is_json);
         if !json && !hyper::body::Body::is_end_stream(&body) {
-            return text(
+            return last(text(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "the body must be application/json\n",
-            );
+            ));
         }
     }
     let body = match tokio::time::timeout(PATIENCE, Limited::new(body, BODY_LIMIT).collect()).await
     {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => {
-            return text(
+            return last(text(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "the body is too large or broken off\n",
-            );
+            ));
         }
-        Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n"),
+        Err(_) => return last(text(StatusCode::REQUEST_TIMEOUT, "the body is too slow\n")),
     };
     api::answer(gate, head, &body).await
 }

@@ -273,6 +273,9 @@ pub struct Limits {
     pub uri: usize,
     /// Bytes of a token API request's body; 4 KiB to 1 MiB. Default: 16 KiB.
     pub body: usize,
+    /// Bytes of a refused request's body that are read and thrown away, so that a client that writes all of its request before
+    /// it reads hears the answer; `timeouts.linger` bounds the time. 0 to 64 MiB. Default: 1 MiB.
+    pub refused_body: usize,
     /// Bytes of a viewer's message on the socket; 4 KiB to 1 MiB. Default: 16 KiB.
     pub client_message: usize,
     /// Frames that a viewer may send on its WebSocket in a second, and as many at once; what comes faster waits. 1 to

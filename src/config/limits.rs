@@ -42,6 +42,7 @@ impl Limits {
             fields: 64,
             uri: 8 * 1024,
             body: 16 * 1024,
+            refused_body: 1024 * 1024,
             client_message: 16 * 1024,
             client_frames: 50,
             refusals: 10,
@@ -84,6 +85,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let fields = Bounds::new(16, 1000, "browsers send about as many");
     let uri = Bounds::new(4 * KIB, 32 * KIB, "a token alone may have 2 KiB");
     let body = Bounds::new(4 * KIB, MIB, "a request for sixteen streams must fit in");
+    let refused = Bounds::new(0, 64 * MIB, "a size is never less");
     let message = Bounds::new(4 * KIB, MIB, "a change of the stream brings a token");
     let rate = Bounds::new(1, 100_000, "what is beyond it would wait for ever");
     let logged = Bounds::new(1, 100_000, "an operator could not look a refusal up");
@@ -102,6 +104,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
         fields: count(t, "fields", default.fields, fields),
         uri: size(t, "uri", default.uri, uri),
         body: size(t, "body", default.body, body),
+        refused_body: size(t, "refused_body", default.refused_body, refused),
         client_message: size(t, "client_message", default.client_message, message),
         client_frames: count(t, "client_frames", default.client_frames, rate),
         refusals: count(t, "refusals", default.refusals, rate),

@@ -6,11 +6,13 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use http::header::CONNECTION;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,7 @@ use crate::listener::limit::ConnectionPermit;
 use crate::listener::socket::Socket;
 use crate::listener::{self, Accepted, Peer};
 use crate::pace::Pace;
+use crate::relay::closing::finish_within;
 use crate::request::endpoint::Served;
 
 use super::answer_socket::AnswerSocket;
@@ -44,6 +47,8 @@ pub struct HttpConnection {
     upgrades: AtomicBool,
     /// A complete head has been read.
     heard: AtomicBool,
+    /// The connection ends with the last answer, whatever its peer still sends.
+    ends: AtomicBool,
     /// How often it was refused.
     pace: Mutex<Pace>,
 }
@@ -97,6 +102,7 @@ impl HttpConnection {
             admission: Mutex::new(None),
             upgrades: AtomicBool::new(false),
             heard: AtomicBool::new(false),
+            ends: AtomicBool::new(false),
             pace: Mutex::new(Pace::new(Instant::now())),
         }
     }
@@ -138,6 +144,9 @@ impl HttpConnection {
                 if response.status().is_client_error() && !self.is_neighbours(gate) {
                     self.refuse_in_turn(gate).await;
                 }
+                if is_last(&response) {
+                    self.ends.store(true, Ordering::Relaxed);
+                }
                 Ok::<_, Infallible>(response)
             })
         });
@@ -156,9 +165,16 @@ impl HttpConnection {
             tokio::select! {
                 biased;
                 ended = poll_fn(|cx| served.poll_without_shutdown(cx)) => {
-                    // Errors are the client's: a reset, a head that is too slow or no HTTP. hyper has answered what it could.
-                    ended.ok()?;
-                    break;
+                    match ended {
+                        Ok(()) => break,
+                        // No HTTP, which hyper has answered.
+                        Err(error) if error.is_parse() => {
+                            self.ends.store(true, Ordering::Relaxed);
+                            break;
+                        }
+                        // Errors are the client's: a reset, or a head that is too slow.
+                        Err(_) => return None,
+                    }
                 }
                 () = deadline.as_mut(), if first => {
                     // Looked at here and not in the condition, which is looked at once for the whole connection.
@@ -175,8 +191,13 @@ impl HttpConnection {
             }
         }
         let parts = served.into_parts();
-        let admission = self.take_admission()?;
-        let socket = parts.io.into_inner();
+        let mut socket = parts.io.into_inner();
+        let Some(admission) = self.take_admission() else {
+            if self.ends.load(Ordering::Relaxed) {
+                Box::pin(close_in_order(&mut socket, gate)).await;
+            }
+            return None;
+        };
         let (socket, admission) = match admission {
             Admission::Close { farewell, receipt } if !farewell.retried => {
                 let (socket, answer) = socket.into_parts();
@@ -223,4 +244,16 @@ impl HttpConnection {
             sleep_until(due).await;
         }
     }
+}
+
+/// Closes behind the last answer, so that a client that writes all of its request before it reads comes as far as that.
+pub async fn close_in_order<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut S, gate: &Gate) {
+    let (linger, most) = (gate.timeouts.linger, gate.limits.refused_body);
+    finish_within(socket, &[], linger, most).await;
+}
+
+/// Whether an answer says that the connection ends with it.
+fn is_last<B>(response: &Response<B>) -> bool {
+    let connection = response.headers().get(CONNECTION);
+    connection.is_some_and(|options| options.as_bytes().ends_with(b"close"))
 }

@@ -19,13 +19,23 @@ pub async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
     last: &[u8],
     linger: Duration,
 ) {
+    finish_within(socket, last, linger, DISCARD_LIMIT).await;
+}
+
+/// The same for a peer that may still send `most` bytes, such as the rest of a body that is refused.
+pub async fn finish_within<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut S,
+    last: &[u8],
+    linger: Duration,
+    most: usize,
+) {
     let ending = async {
         if socket.write_all(last).await.is_err() || socket.shutdown().await.is_err() {
             return;
         }
         let mut discard = vec![0; 1024];
         let mut discarded = 0;
-        while discarded < DISCARD_LIMIT {
+        while discarded < most {
             match socket.read(&mut discard).await {
                 Ok(0) | Err(_) => return,
                 Ok(count) => discarded += count,

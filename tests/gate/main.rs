@@ -18,6 +18,7 @@ mod support;
 
 mod admin_crowd;
 mod admin_listener;
+mod answers_arrive;
 mod api_key_guessing;
 mod architecture;
 mod citations;
