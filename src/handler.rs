@@ -7,6 +7,7 @@ pub mod authorization;
 pub mod body;
 pub mod cut;
 pub mod first_playlist;
+pub mod head_lines;
 pub mod hls;
 pub mod http_connection;
 pub mod minting;
@@ -94,7 +95,7 @@ async fn answer(
         Ok(Endpoint::WebSocket(handshake)) => websocket(gate, connection, &head, handshake),
         // Boxed: a WebSocket's connection does not carry the room for it.
         Ok(Endpoint::Http(target)) => return Box::pin(hls(gate, connection, &head, target)).await,
-        Ok(Endpoint::TokenApi) => mint(gate, connection.peer, &head, body).await,
+        Ok(Endpoint::TokenApi) => mint(gate, connection, &head, body).await,
         Ok(Endpoint::Preflight) => answers::preflight(&head),
         Ok(Endpoint::Other) => answers::page(gate, &head),
         Err(rejection) => answers::rejected(gate, rejection),

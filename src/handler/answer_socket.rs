@@ -11,6 +11,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::head_lines::HeadLines;
+
 /// Fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`; while there is nothing to
 /// write it may be as quiet as it likes. What is written while `holds` is true waits for whoever takes the socket back.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct AnswerSocket<'a, S> {
     stall: Option<Pin<Box<Sleep>>>,
     holds: &'a AtomicBool,
     held: Vec<u8>,
+    heads: Option<&'a HeadLines>,
 }
 
 impl<'a, S: AsyncWrite + Unpin> AnswerSocket<'a, S> {
@@ -33,6 +36,16 @@ impl<'a, S: AsyncWrite + Unpin> AnswerSocket<'a, S> {
             stall: None,
             holds,
             held: Vec::new(),
+            heads: None,
+        }
+    }
+
+    /// Shows what is read to `heads`.
+    #[must_use]
+    pub fn shown_to(self, heads: &'a HeadLines) -> Self {
+        Self {
+            heads: Some(heads),
+            ..self
         }
     }
 
@@ -74,7 +87,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for AnswerSocket<'_, S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = ready!(Pin::new(&mut self.socket).poll_read(cx, buffer));
+        if let Some(heads) = self.heads {
+            heads.read(buffer.filled().get(before..).unwrap_or_default());
+        }
+        Poll::Ready(read)
     }
 }
 

@@ -27,6 +27,7 @@ use crate::request::endpoint::Served;
 
 use super::answer_socket::AnswerSocket;
 use super::body::AnswerBody;
+use super::head_lines::HeadLines;
 use super::hls::connection_cache::ConnectionCache;
 use super::websocket::Admission;
 
@@ -39,6 +40,8 @@ pub struct HttpConnection {
     pub scheme: &'static str,
     /// What its listener serves.
     pub served: Served,
+    /// What hyper does not tell of a head.
+    pub heads: HeadLines,
     /// What its last HLS requests came to.
     pub hls_cache: ConnectionCache,
     /// Set by the request that became a WebSocket.
@@ -98,6 +101,7 @@ impl HttpConnection {
             peer: accepted.peer,
             scheme: accepted.socket.scheme(),
             served,
+            heads: HeadLines::default(),
             hls_cache: ConnectionCache::default(),
             admission: Mutex::new(None),
             upgrades: AtomicBool::new(false),
@@ -144,6 +148,7 @@ impl HttpConnection {
                 if response.status().is_client_error() && !self.is_neighbours(gate) {
                     self.refuse_in_turn(gate).await;
                 }
+                self.heads.begin_again();
                 if is_last(&response) {
                     self.ends.store(true, Ordering::Relaxed);
                 }
@@ -156,7 +161,8 @@ impl HttpConnection {
             .header_read_timeout(gate.timeouts.keep_alive);
         http.max_headers(gate.limits.fields)
             .max_buf_size(gate.limits.head);
-        let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, &self.upgrades);
+        let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, &self.upgrades)
+            .shown_to(&self.heads);
         let mut served = http.serve_connection(TokioIo::new(socket), service);
 
         let mut deadline = pin!(sleep_until(head_deadline));

@@ -7,13 +7,18 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::gate::Gate;
-use crate::listener::Peer;
 use crate::token_api::http::{self as token_api, TokenApi};
 
+use super::http_connection::HttpConnection;
 use super::record;
 
 /// Answers a request to the token API.
-pub async fn mint(gate: &Gate, peer: Peer, head: &Parts, body: Incoming) -> Response<Full<Bytes>> {
+pub async fn mint(
+    gate: &Gate,
+    connection: &HttpConnection,
+    head: &Parts,
+    body: Incoming,
+) -> Response<Full<Bytes>> {
     let policy = gate.policy();
     let api = TokenApi {
         clock: &gate.clock,
@@ -22,7 +27,11 @@ pub async fn mint(gate: &Gate, peer: Peer, head: &Parts, body: Incoming) -> Resp
         api_keys: &policy.api_keys,
         body_limit: gate.limits.body,
         body_deadline: gate.timeouts.head,
-        address: policy.edge.neighbours.client(peer, &head.headers),
+        has_length: connection.heads.have_length(),
+        address: policy
+            .edge
+            .neighbours
+            .client(connection.peer, &head.headers),
         guesses: &gate.guesses,
     };
     let answered = token_api::answer(&api, head, body).await;

@@ -31,9 +31,15 @@ pub enum ApiError {
     /// Another content type, more than one, or none.
     #[error("the content type is not JSON in UTF-8")]
     ContentType,
-    /// `Transfer-Encoding`, or no one `Content-Length`.
-    #[error("the request does not say the length of its body beforehand")]
+    /// Neither chunks nor one `Content-Length`.
+    #[error("the request does not say where its body ends")]
     LengthRequired,
+    /// `Content-Length` and `Transfer-Encoding`.
+    #[error("the request says twice where its body ends")]
+    TwoLengths,
+    /// Another `Transfer-Encoding` than `chunked`.
+    #[error("the body is in a transfer coding that is not taken")]
+    TransferCoding,
     /// More bytes than the body may have.
     #[error("the body is longer than {limit} bytes")]
     BodyTooLong {
@@ -43,8 +49,8 @@ pub enum ApiError {
     /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     BodyTooSlow,
-    /// The connection ended within the body.
-    #[error("the body ended before its announced length")]
+    /// The connection ended within the body, or a chunk of it is malformed.
+    #[error("the body broke off or is malformed")]
     BodyCutShort,
     /// Not one JSON value; what the parser says of it.
     #[error("the body is not JSON: {0}")]

@@ -1,7 +1,7 @@
 //! What HTTP adds to minting: who asks, and that the body is small, whole and JSON.
 //!
-//! Refuse first, spend later: method, whether the address has tried too many keys, API key, content type, length, and only then the body. No answer has a CORS header:
-//! an API key belongs in a back end, and a page that could use one would have it to lose.
+//! Refuse first, spend later: method, whether the address has tried too many keys, API key, content type, length, and only
+//! then the body. No answer has a CORS header: an API key belongs in a back end, and a page that could use one would have it to lose.
 
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct TokenApi<'a> {
     pub body_limit: usize,
     /// How long a body may take to arrive, from the call on.
     pub body_deadline: Duration,
+    /// Whether the head had a `Content-Length`, also where `head` has none: hyper drops it beside `Transfer-Encoding`.
+    pub has_length: bool,
     /// Where the request comes from.
     pub address: ClientAddress,
     /// What has been tried from there.
@@ -125,11 +127,11 @@ where
     if !is_json(headers) {
         return Err(ApiError::ContentType);
     }
-    let length = announced_length(headers).ok_or(ApiError::LengthRequired)?;
-    if length > u64::try_from(limit).unwrap_or(u64::MAX) {
+    let most = u64::try_from(limit).unwrap_or(u64::MAX);
+    if announced_length(headers, api.has_length)?.is_some_and(|length| length > most) {
         return Err(ApiError::BodyTooLong { limit });
     }
-    // hyper ends a body at its announced length; the limit holds for whatever else hands one in.
+    // A body in chunks says its length when it is over. What follows its last chunk is left out.
     let body = Limited::new(body, limit).collect();
     match timeout(api.body_deadline, body).await {
         Err(_) => Err(ApiError::BodyTooSlow),
@@ -166,18 +168,28 @@ fn is_utf8_charset(parameter: &str) -> bool {
     })
 }
 
-/// The one `Content-Length`. With `Transfer-Encoding` beside it two readers could find two ends of the body.
-fn announced_length(headers: &HeaderMap) -> Option<u64> {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        return None;
-    }
+/// The one `Content-Length`; `None` for a body in chunks (RFC 9112 section 6). With both two readers could find two ends of
+/// the body.
+fn announced_length(headers: &HeaderMap, has_length: bool) -> Result<Option<u64>, ApiError> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        // `parse` alone would take `+5`.
-        (Some(length), None) if length.as_bytes().iter().all(u8::is_ascii_digit) => {
-            length.to_str().ok()?.parse().ok()
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), lengths.next()) {
+        (Some(_), Some(_)) => Err(ApiError::TwoLengths),
+        (Some(_), None) if has_length => Err(ApiError::TwoLengths),
+        (Some(coding), None)
+            if coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none() =>
+        {
+            Ok(None)
         }
-        _ => None,
+        (Some(_), None) => Err(ApiError::TransferCoding),
+        // `parse` alone would take `+5`.
+        (None, Some(length))
+            if lengths.next().is_none() && length.as_bytes().iter().all(u8::is_ascii_digit) =>
+        {
+            let length = length.to_str().ok().and_then(|digits| digits.parse().ok());
+            length.map(Some).ok_or(ApiError::LengthRequired)
+        }
+        (None, _) => Err(ApiError::LengthRequired),
     }
 }
 

@@ -75,7 +75,15 @@ impl ApiError {
             Self::LengthRequired => whole(
                 StatusCode::LENGTH_REQUIRED,
                 "length_required",
-                "one Content-Length and no Transfer-Encoding".to_owned(),
+                "one Content-Length, or Transfer-Encoding: chunked".to_owned(),
+            ),
+            Self::TwoLengths => body(
+                "length_ambiguous",
+                "Content-Length or Transfer-Encoding: chunked, not both".to_owned(),
+            ),
+            Self::TransferCoding => body(
+                "transfer_coding",
+                "Transfer-Encoding: chunked, and no other coding".to_owned(),
             ),
             Self::BodyTooLong { limit } => whole(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -89,7 +97,7 @@ impl ApiError {
             ),
             Self::BodyCutShort => body(
                 "body_cut_short",
-                "as many bytes as Content-Length says".to_owned(),
+                "as many bytes as Content-Length says, or whole chunks up to the last".to_owned(),
             ),
             Self::NotJson(_) => body("not_json", an_object()),
             Self::NotAnObject(_) => body("not_an_object", an_object()),

@@ -88,6 +88,7 @@ mod session_room;
 mod signals;
 mod stalled_viewers;
 mod state_files;
+mod token_api_chunks;
 mod token_api_http;
 mod token_api_log;
 mod token_api_refusals;

@@ -111,6 +111,7 @@ impl Service {
             api_keys: &self.api_keys,
             body_limit: self.body_limit,
             body_deadline: self.body_deadline,
+            has_length: false,
             address: ClientAddress::Unknown,
             guesses: &self.guesses,
         }
