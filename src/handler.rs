@@ -156,7 +156,7 @@ async fn play(
     gate.metrics
         .upstream_connect
         .observe(opened.elapsed().as_secs_f64());
-    let (guard, security, silence, page) = playback.begun();
+    let (guard, security, silence, page) = playback.into_running();
     let start = Start {
         viewer_early,
         server_early: server.early,

@@ -62,7 +62,9 @@ impl Playback {
     /// What stays when the media server has answered; the rest is given back to the allocator.
     #[expect(clippy::boxed_local, reason = "the box is given back, too")]
     #[must_use]
-    pub fn begun(self: Box<Self>) -> (SessionGuard, Security, Silence, Option<Box<OpenPage>>) {
+    pub fn into_running(
+        self: Box<Self>,
+    ) -> (SessionGuard, Security, Silence, Option<Box<OpenPage>>) {
         let silence = match self.flags {
             Flags {
                 meta_stream_only: true,
