@@ -34,7 +34,7 @@ use super::admitted::Admitted;
 use super::connection_cache::{CachedEntry, ConnectionCache};
 use super::entry::Entry;
 use super::media_request::MediaRequest;
-use super::page::{comes, viewer, with_page};
+use super::page::{page_is_told, viewer, with_inherited_page};
 
 /// What an admitted request asks of the media server.
 #[expect(
@@ -72,12 +72,12 @@ pub async fn admit(
         HttpTarget::Playlist => {
             let (admitted, entry) = match cache.find(gate, peer, head) {
                 Some(found) => found,
-                None => cache.keep(gate, head, enter(gate, peer, head).await?)?,
+                None => cache.keep(gate, head, admit_entry(gate, peer, head).await?)?,
             };
             Ok((admitted, Media::Entry(entry)))
         }
         HttpTarget::Progressive => {
-            let entry = enter(gate, peer, head).await?;
+            let entry = admit_entry(gate, peer, head).await?;
             let media = MediaRequest::progressive(gate, &entry.admitted, &entry.query());
             Ok((entry.admitted, Media::Other(media)))
         }
@@ -86,28 +86,32 @@ pub async fn admit(
                 let address = gate.policy().edge.neighbours.client(peer, &head.headers);
                 Refused::unnamed(Reason::Link, address)
             })?;
-            let (admitted, media) = follow(gate, peer, head, link, cache).await?;
+            let (admitted, media) = admit_link(gate, peer, head, link, cache).await?;
             Ok((admitted, Media::Other(media)))
         }
     }
 }
 
 /// Admits a request with a token. The WebSocket that tells the page of its player may come a moment later.
-async fn enter<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
-    let outcome = enter_at_once(gate, peer, head);
+async fn admit_entry<'a>(
+    gate: &Gate,
+    peer: Peer,
+    head: &'a Parts,
+) -> Result<Entry<'a>, NotAdmitted> {
+    let outcome = decide_entry(gate, peer, head);
     let Some(refused) = for_want_of_a_page(&outcome) else {
         return outcome;
     };
     let request = refused.request.as_deref();
     let viewer = request.and_then(|r| viewer(&r.player, &r.security, r.address));
-    match comes(gate, viewer).await {
-        true => enter_at_once(gate, peer, head),
+    match page_is_told(gate, viewer).await {
+        true => decide_entry(gate, peer, head),
         false => outcome,
     }
 }
 
 /// Admits a request under a ticket. The WebSocket that tells the page of its player may come a moment later.
-async fn follow(
+async fn admit_link(
     gate: &Gate,
     peer: Peer,
     head: &Parts,
@@ -115,7 +119,7 @@ async fn follow(
     cache: &ConnectionCache,
 ) -> Result<(Admitted, MediaRequest), NotAdmitted> {
     let policy = gate.policy();
-    let outcome = follow_at_once(gate, &policy, peer, head, link, cache);
+    let outcome = decide_link(gate, &policy, peer, head, link, cache);
     let Some(refused) = for_want_of_a_page(&outcome) else {
         return outcome;
     };
@@ -128,8 +132,8 @@ async fn follow(
         } = &opened.ticket;
         viewer(player, security, refused.address)
     });
-    match comes(gate, viewer).await {
-        true => follow_at_once(gate, &gate.policy(), peer, head, link, cache),
+    match page_is_told(gate, viewer).await {
+        true => decide_link(gate, &gate.policy(), peer, head, link, cache),
         false => outcome,
     }
 }
@@ -144,8 +148,8 @@ fn for_want_of_a_page<T>(outcome: &Result<T, NotAdmitted>) -> Option<&Refused> {
     }
 }
 
-/// A request with a token: a start, unless the playback is known by it and goes on.
-fn enter_at_once<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
+/// Decides a request with a token: a start, unless the playback is known by it and goes on.
+fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
@@ -171,7 +175,7 @@ fn enter_at_once<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'
         gate.pages
             .find(&viewer(&request.player, &request.security, address)?)
     };
-    let facts = with_page(facts, &claims, page);
+    let facts = with_inherited_page(facts, &claims, page);
     let url = FirstUrl {
         token: &request.security.token,
         url: &request.url,
@@ -236,8 +240,8 @@ fn enter_at_once<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'
     })
 }
 
-/// A request under a ticket.
-fn follow_at_once(
+/// Decides a request under a ticket.
+fn decide_link(
     gate: &Gate,
     policy: &Arc<Policy>,
     peer: Peer,
@@ -273,14 +277,14 @@ fn follow_at_once(
         Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
             return Err(Refused::unnamed(Reason::Ticket, address).into());
         }
-        playing => return_by(Authorization { gate, policy }, ticket, playing, &facts)?,
+        playing => return_by_ticket(Authorization { gate, policy }, ticket, playing, &facts)?,
     };
     admitted.session.prove();
     Ok((admitted, media))
 }
 
-/// The playback of a ticket: it goes on, or its viewer comes back and is decided by the claims of its token.
-fn return_by(
+/// The playback of a ticket: it goes on, or the request is a return, which is decided by the claims of its token.
+fn return_by_ticket(
     authorization: Authorization<'_>,
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
@@ -308,7 +312,7 @@ fn return_by(
             }
         }
     }
-    let admitted = come_back(authorization, ticket, playing, facts);
+    let admitted = decide_return(authorization, ticket, playing, facts);
     let refused = |denial| Refused {
         denial,
         address,
@@ -317,8 +321,8 @@ fn return_by(
     Ok(admitted.map_err(refused)?)
 }
 
-/// A viewer comes back to a playback that does not play, or not here.
-fn come_back(
+/// Decides the return to a playback that does not play, or not at this address.
+fn decide_return(
     authorization: Authorization<'_>,
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
@@ -330,7 +334,7 @@ fn come_back(
         gate.pages
             .find(&viewer(&ticket.player, &ticket.security, address)?)
     };
-    let facts = &with_page(facts.clone(), &claims, page);
+    let facts = &with_inherited_page(facts.clone(), &claims, page);
     let opening = Opening {
         authorization,
         alias: None,
@@ -348,7 +352,7 @@ fn come_back(
     }
 }
 
-/// A playback goes on at another place, if it may.
+/// Moves a playback to the place of a request, if it may play there.
 fn move_here(
     authorization: Authorization<'_>,
     session: Arc<HlsSession>,
@@ -401,7 +405,7 @@ impl Opening<'_> {
     fn resume(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
         // It goes on by the page that it inherited when it started.
         let page = || self.authorization.gate.hls.page_of_dormant(id);
-        let facts = with_page(facts.clone(), &claims, page);
+        let facts = with_inherited_page(facts.clone(), &claims, page);
         let permit = self.authorization.resume(claims, facts)?;
         self.open(id, permit)
     }
@@ -420,7 +424,7 @@ impl Opening<'_> {
             opened
         };
         let opened = self.authorization.enter(&permit, take, |opened| {
-            // Where another request has begun it, that request looks after it.
+            // One that another request has begun is withdrawn by that request.
             if opened.is_new {
                 gate.hls.withdraw(&opened.session);
             }

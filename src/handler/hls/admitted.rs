@@ -9,7 +9,7 @@ use crate::request::client_address::ClientAddress;
 /// A request that may be answered.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Whose it is.
+    /// The playback that it is a part of.
     pub session: Arc<HlsSession>,
     /// What may be played.
     pub permit: Permit,
@@ -18,7 +18,7 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// By a decision about this very request.
+    /// By a decision about this request.
     pub fn new(session: Arc<HlsSession>, permit: Permit) -> Self {
         let address = permit.address();
         Self {
@@ -28,7 +28,7 @@ impl Admitted {
         }
     }
 
-    /// `None` when it ended this very moment.
+    /// Without a decision, as a part of a playback that plays at this address; `None` when it has just ended.
     pub fn going_on(session: Arc<HlsSession>, address: ClientAddress) -> Option<Self> {
         let permit = session.permit()?;
         Some(Self {

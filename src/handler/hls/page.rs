@@ -13,7 +13,11 @@ pub fn viewer(pid: &str, security: &Security, address: ClientAddress) -> Option<
 }
 
 /// The facts with a page that is inherited, where the token asks for one and the request tells none.
-pub fn with_page(facts: Facts, claims: &Claims, page: impl FnOnce() -> Option<String>) -> Facts {
+pub fn with_inherited_page(
+    facts: Facts,
+    claims: &Claims,
+    page: impl FnOnce() -> Option<String>,
+) -> Facts {
     if facts.referer != Referer::Absent || claims.grant.referers.is_empty() {
         return facts;
     }
@@ -23,8 +27,8 @@ pub fn with_page(facts: Facts, claims: &Claims, page: impl FnOnce() -> Option<St
     }
 }
 
-/// Waits for the page of a player whose request came before its WebSocket; whether it came.
-pub async fn comes(gate: &Gate, viewer: Option<Viewer>) -> bool {
+/// Waits for the WebSocket of a player whose HLS request came first; whether it came and told the page.
+pub async fn page_is_told(gate: &Gate, viewer: Option<Viewer>) -> bool {
     let Some(viewer) = viewer else {
         return false;
     };
