@@ -30,7 +30,7 @@ const WEBSOCKET_PATHS: [&str; 4] = [
     "/h5live/authstream/stream.mp4/",
 ];
 
-/// The flag of a player that wants the verdict alone.
+/// The flag of a player that asks only whether it may play.
 pub const CHECK_AND_CLOSE: &str = "checkandclose";
 
 /// Whether a path is the WebSocket endpoint.
@@ -39,10 +39,10 @@ pub fn is_websocket_path(path: &str) -> bool {
     WEBSOCKET_PATHS.contains(&path)
 }
 
-/// What the operator says of requests: who stands in front, and which sources there are.
+/// What the operator says of requests: the reverse proxies in front, and which sources there are.
 #[derive(Debug)]
 pub struct Edge {
-    /// Whose word on the client's address is believed.
+    /// The reverse proxies that are believed about the client's address.
     pub neighbours: Neighbours,
     /// The sources that a viewer may name.
     pub rtmp_urls: RtmpUrls,
@@ -95,7 +95,7 @@ pub struct PlaybackRequest {
 /// The flags that mean something to the gate; all travel on (protocol.md 4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
-    /// Only the verdict is wanted.
+    /// Only the answer whether it may play is wanted.
     pub check_and_close: bool,
     /// No media until `onPlay`.
     pub paused: bool,

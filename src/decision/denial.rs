@@ -154,7 +154,7 @@ impl Denial {
         }
     }
 
-    /// What the token proved, where it proved anything: whose token it was, for the operator.
+    /// What the token proved, where it proved anything: the operator's record names its key, its id and its tag.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         self.claims.as_deref()

@@ -70,7 +70,7 @@ impl Target {
 pub struct Revocation {
     /// Its name.
     pub id: RevocationId,
-    /// Whose tokens.
+    /// The organisation of the tokens.
     pub owner: Owner,
     /// Which of them.
     pub target: Target,

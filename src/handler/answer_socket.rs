@@ -1,5 +1,5 @@
 //! A viewer's socket as hyper answers through it. hyper would wait without a limit for a viewer that takes nothing, and send
-//! the answer to a handshake at once, though on a loaded gate a packet costs more than the verdict that follows.
+//! the answer to a handshake at once, though on a loaded gate a packet costs more than the close frame that follows.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::mem::take;
@@ -14,7 +14,7 @@ use tokio::time::{Sleep, sleep};
 use super::head_lines::HeadLines;
 
 /// Fails with [`ErrorKind::TimedOut`] when it is written to and its peer takes nothing for `limit`; while there is nothing to
-/// write it may be as quiet as it likes. What is written while `holds` is true waits for whoever takes the socket back.
+/// write it may be as quiet as it likes. What is written while `holds` is true waits until the socket is taken back.
 #[derive(Debug)]
 pub struct AnswerSocket<'a, S> {
     socket: S,
@@ -150,7 +150,7 @@ mod tests {
     static NEVER: AtomicBool = AtomicBool::new(false);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up_and_who_takes_little_is_not() {
+    async fn a_peer_that_takes_nothing_is_given_up_and_one_that_takes_little_is_not() {
         let (mut peer, socket) = duplex(1);
         let mut socket = AnswerSocket::new(socket, LIMIT, &NEVER);
         let start = Instant::now();
@@ -172,7 +172,7 @@ mod tests {
         let mut socket = AnswerSocket::new(socket, LIMIT, &NEVER);
         for _ in 0..3 {
             socket.write_all(&[7; 10]).await.unwrap();
-            // What was written waits for the peer, and nobody waits to write more.
+            // What was written waits for the peer, and there is nothing more to write.
             sleep(10 * LIMIT).await;
             peer.read_exact(&mut [0; 10]).await.unwrap();
         }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_of_what_was_held_is_given_up_too() {
+    async fn a_peer_that_takes_nothing_of_what_was_held_is_given_up_too() {
         let (_peer, socket) = duplex(1);
         let holds = AtomicBool::new(true);
         let mut socket = AnswerSocket::new(socket, LIMIT, &holds);

@@ -22,7 +22,7 @@ pub enum AnswerBody {
     Whole(Full<Bytes>),
     /// As it comes from the media server, for one viewer.
     Fetched(Running<FetchBody>),
-    /// As it comes from the media server, for all who want it.
+    /// As it comes from the media server, for all viewers that ask for it.
     Shared(Running<SharedBody>),
     /// All of it is there, and charged for until it is sent.
     Own(Option<Pieces>),

@@ -3,7 +3,7 @@
 use crate::cache::error::Broken;
 use crate::upstream::body::BodyError;
 
-/// Why a body ends before its end. The connection ends with it, so that nobody takes a part for the whole.
+/// Why a body ends before its end. The connection ends with it, so that no player takes a part for the whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cut {
     /// The media server failed.

@@ -87,7 +87,7 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
     );
 }
 
-/// A request for a playback that the gate has ended.
+/// Notes the refusal of a request for a playback that the gate has ended.
 pub(super) fn refused_as_over(
     gate: &Gate,
     session: SessionId,
@@ -186,14 +186,14 @@ pub(super) fn moved(session: &HlsSession, permit: &Permit) {
     );
 }
 
-/// What has ended over HTTP to make room for a newcomer.
-pub(super) fn ended_meanwhile(gate: &Gate) {
+/// Notes the playbacks over HTTP that ended to make room for a new session.
+pub(super) fn ended_for_room(gate: &Gate) {
     for ended in gate.hls.take_ended() {
         quiet_or_ended(gate, &ended);
     }
 }
 
-/// A playback over HTTP has ended: by the gate, or because its viewer has been quiet.
+/// Notes the end of a playback over HTTP: by the gate, or because its viewer has been quiet.
 pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
     let label = ended.kick.map_or("quiet", |kick| Refusal::from(kick).label);
     gate.metrics
@@ -205,7 +205,7 @@ pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
     tracing::info!(session = %ended.session.id(), reason = label, to_viewer, "playback ended");
 }
 
-/// A request over HTTP for a playback that has no media server.
+/// Notes a request over HTTP for a playback that has no media server.
 pub(super) fn no_media(
     gate: &Gate,
     error: UpstreamError,
@@ -255,7 +255,7 @@ fn count(verdicts: &Family<Verdict, Counter>, verdict: &'static str, refusal: &R
 /// The most bytes of a text in one field of a line.
 const BRIEF: usize = 400;
 
-/// A text of which a line has no more than [`BRIEF`] bytes, whatever the viewer has put into it.
+/// A text of which a line has no more than [`BRIEF`] bytes, however long the viewer has made it.
 struct Brief<T>(T);
 
 impl<T: fmt::Display> fmt::Display for Brief<T> {

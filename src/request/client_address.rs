@@ -1,4 +1,4 @@
-//! Where the viewer is: the socket's address, or the word of a listed neighbour, and nobody else's.
+//! Where the viewer is: the socket's address, or what a listed neighbour says; no other header is believed.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -58,7 +58,7 @@ pub enum AddressHeader {
 /// The reverse proxies in front.
 #[derive(Debug)]
 pub struct Neighbours {
-    /// Their addresses. Empty: nobody is believed.
+    /// Their addresses. Empty: no header is believed.
     pub trusted: Vec<IpNet>,
     /// How they pass the address on.
     pub header: AddressHeader,

@@ -154,7 +154,7 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    /// The query for the media server: every value encoded anew, no security key of ours, `url` as configured.
+    /// The query for the media server: every value encoded again, no security key of ours, `url` as configured.
     #[must_use]
     pub fn rebuild(&self, url: &RtmpUrl) -> String {
         let mut text = String::with_capacity(256);
@@ -250,7 +250,7 @@ pub fn playback_query(source: &str, stream: &str, security: Presented<'_>) -> St
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// Whether a parameter is the gate's to read and nobody's behind it. A `token` of another kind is not.
+/// Whether a parameter is for the gate alone, and not for the media server. A `token` of another kind is not.
 #[must_use]
 pub fn is_security(key: &str, value: &str) -> bool {
     match guarded(key) {

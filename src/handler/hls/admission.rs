@@ -420,7 +420,7 @@ impl Opening<'_> {
         };
         let take = || {
             let opened = gate.hls.open(&newcomer, self.alias, &permit);
-            record::ended_meanwhile(gate);
+            record::ended_for_room(gate);
             opened
         };
         let opened = self.authorization.enter(&permit, take, |opened| {

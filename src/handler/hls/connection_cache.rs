@@ -1,5 +1,5 @@
 //! What the last requests of one connection came to. Players ask for one playlist again and again on one connection, and
-//! for all else under one ticket: what follows from the same bytes by the same policy is not worked out anew. What depends
+//! for all else under one ticket: what follows from the same bytes by the same policy is not computed again. What depends
 //! on the moment, such as whether the playback still plays and at this place, is asked each time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -91,7 +91,7 @@ fn start(
     let newcomer = newcomer(id, &request);
     let take = || {
         let opened = gate.hls.open_other(&newcomer, &permit);
-        record::ended_meanwhile(gate);
+        record::ended_for_room(gate);
         opened
     };
     let guard = authorization.enter(&permit, take, drop).map_err(refused)?;

@@ -1,4 +1,4 @@
-//! Step 6 while the viewer waits: its session can be ended meanwhile, and it can leave.
+//! Step 6 of a WebSocket: the dial ends when the session is ended or the viewer hangs up.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ async fn connect(gate: &Arc<Gate>, playback: &Playback) -> Result<UpstreamConn, 
         .await
 }
 
-/// Begins a probe with what this viewer asks for, unless there is one. It goes on when the viewer has left.
+/// Begins a probe with this viewer's handshake, unless one runs. It goes on when the viewer has left.
 fn probe(gate: &Arc<Gate>, playback: &Playback) {
     if let Some(place) = gate.upstream.outage().probe() {
         let (permit, head) = (playback.permit.clone(), playback.head.clone());
