@@ -234,11 +234,12 @@ pub fn playlist_headers(from: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// How often a fetch looks whether anybody still waits for it.
+/// How often a fetch looks whether a viewer still waits for it.
 const LOOK_AROUND: Duration = Duration::from_millis(500);
 
-/// Resolves when nobody waits any more. Whoever comes this very moment begins anew.
-async fn forsaken(filler: &Filler<Arc<SharedHead>, Failure>) {
+/// Resolves when no viewer waits any more. A request that joins the fetch at this moment hears that it was interrupted, and
+/// begins another one.
+async fn abandoned(filler: &Filler<Arc<SharedHead>, Failure>) {
     loop {
         sleep(LOOK_AROUND).await;
         if !filler.is_awaited() {
@@ -270,7 +271,7 @@ pub async fn fill(
 ) {
     let fetched = tokio::select! {
         fetched = gate.http_upstream.fetch(&permit, request) => fetched,
-        () = forsaken(&filler) => return,
+        () = abandoned(&filler) => return,
     };
     let fetched = match fetched {
         Ok(fetched) => fetched,
