@@ -49,10 +49,7 @@ pub struct CacheSettings {
     pub object: usize,
     /// The most entries, and the most marks of keys that are not shareable.
     pub keys: usize,
-    /// How long a playlist is served after its head arrived, at most.
-    pub playlist: Duration,
-    /// How long a segment is served after its head arrived, at most.
-    pub segment: Duration,
+
     /// How long a key that turned out not to be shareable is not tried again.
     pub pass: Duration,
 }

@@ -11,7 +11,7 @@ use super::error::{Broken, Unshared};
 use super::fill::{Filler, Writer};
 use super::index::STEP_BYTES;
 use super::reader::{Reader, SharedBody};
-use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, put, share};
+use super::tests::{LIFETIME, SETTINGS, Shared, fill, key, put, share};
 use super::{Cache, CacheSettings, LookUp};
 use crate::properties::settings;
 
@@ -85,7 +85,7 @@ fn what_is_being_fetched_is_never_evicted_and_leaves_newcomers_alone() {
     for target in ["0", "1"] {
         let (filler, reader) = fill(&cache, target, now);
         running.push((
-            filler.open("head", Some(500), SEGMENT, now).unwrap(),
+            filler.open("head", Some(500), LIFETIME, now).unwrap(),
             reader,
         ));
     }
@@ -108,8 +108,8 @@ fn a_body_that_finds_no_room_is_not_shared_but_not_held_against_its_key() {
     };
     let (cache, now) = (Cache::new(settings), Instant::now());
     let [(first, one), (second, mut two)] = ["0", "1"].map(|target| fill(&cache, target, now));
-    let first = first.open("head", Some(500), SEGMENT, now).unwrap();
-    let refused = second.open("head", Some(500), SEGMENT, now);
+    let first = first.open("head", Some(500), LIFETIME, now).unwrap();
+    let refused = second.open("head", Some(500), LIFETIME, now);
     assert_eq!(refused.err(), Some(Broken::NoRoom));
     assert_eq!(two.head().now_or_never(), Some(Err(Unshared::NotShared)));
     assert_eq!(cache.stats().marks, 0);
@@ -133,8 +133,8 @@ fn nothing_is_evicted_for_what_finds_no_room_anyway() {
         let (cache, now) = (Cache::new(settings), Instant::now());
         let [(first, _one), (second, _two)] = ["0", "1"].map(|target| fill(&cache, target, now));
         put(&cache, "2", &[0; 100], now);
-        let _first = first.open("head", Some(2_900), SEGMENT, now).unwrap();
-        let opened = second.open("head", Some(length), SEGMENT, now);
+        let _first = first.open("head", Some(2_900), LIFETIME, now).unwrap();
+        let opened = second.open("head", Some(length), LIFETIME, now);
         assert_eq!(opened.is_ok(), room);
         let stats = cache.stats();
         assert_eq!((stats.entries == 0, stats.evicted == 1), (room, room));
@@ -151,7 +151,7 @@ fn what_grows_without_room_breaks_and_gets_through_alone() {
     let (cache, now) = (Cache::new(settings), Instant::now());
     let [first, second] = ["0", "1"].map(|target| {
         let (filler, reader) = fill(&cache, target, now);
-        (filler.open("head", None, SEGMENT, now).unwrap(), reader)
+        (filler.open("head", None, LIFETIME, now).unwrap(), reader)
     });
     let (mut growing, _reader) = first;
     growing.push(&vec![0; STEP_BYTES], now).unwrap();
@@ -171,7 +171,7 @@ fn an_entry_that_is_read_counts_until_its_last_reader_and_is_passed_over() {
     put(&cache, "2", &[0; 500], now);
     assert!(is_fresh(&cache, "0", now));
     assert!(!is_fresh(&cache, "1", now));
-    let stale = now + SETTINGS.segment;
+    let stale = now + LIFETIME;
     cache.sweep(stale);
     assert_eq!(cache.stats().entries, 0);
     assert_eq!(cache.stats().bytes, cost("0", 500));
@@ -217,7 +217,7 @@ fn who_reads_slowly_for_long_makes_room_for_others_and_for_no_one_else() {
         put(&cache, target, &[0; 500], now);
         share(&cache, target, now).into_body()
     });
-    let stale = now + SETTINGS.segment;
+    let stale = now + LIFETIME;
     cache.sweep(stale);
     let soon = stale + Duration::from_secs(9);
     assert!(matches!(cache.look_up(key("x"), soon), LookUp::Alone));
@@ -234,7 +234,7 @@ fn who_reads_slowly_for_long_makes_room_for_others_and_for_no_one_else() {
         let whole = whole.unwrap().map(Collected::to_bytes);
         assert_eq!(whole, Ok(vec![0; 500].into()));
     }
-    cache.sweep(later + SETTINGS.segment);
+    cache.sweep(later + LIFETIME);
     assert_eq!(cache.stats().bytes, 0);
 }
 
@@ -251,9 +251,9 @@ fn a_sweep_frees_what_is_stale_and_nothing_else() {
     }
     cache.sweep(now);
     assert_eq!((cache.stats().entries, cache.stats().marks), (80, 40));
-    cache.sweep(now + SETTINGS.segment);
+    cache.sweep(now + LIFETIME);
     assert_eq!((cache.stats().entries, cache.stats().marks), (40, 0));
-    cache.sweep(later + SETTINGS.segment);
+    cache.sweep(later + LIFETIME);
     assert_eq!((cache.stats().entries, cache.stats().bytes), (0, 0));
 }
 
@@ -270,7 +270,7 @@ fn a_million_keys_stay_within_the_bounds() {
     for n in 0..1_000_000_u32 {
         let (filler, _reader) = fill(&cache, &n.to_string(), now);
         if n % 8 == 0 {
-            let mut writer = filler.open("head", Some(3), SEGMENT, now).unwrap();
+            let mut writer = filler.open("head", Some(3), LIFETIME, now).unwrap();
             writer.push(b"abc", now).unwrap();
             writer.finish().unwrap();
         } else {
@@ -351,7 +351,7 @@ impl Held {
             },
             Step::Open(at, length) => {
                 let opened = take(&mut self.fillers, at)
-                    .and_then(|f| f.open("head", length.map(u64::from), SEGMENT, *now).ok());
+                    .and_then(|f| f.open("head", length.map(u64::from), LIFETIME, *now).ok());
                 self.writers.extend(opened);
             }
             Step::Push(at, length) => {

@@ -12,7 +12,7 @@ use super::fill::Filler;
 use super::key::CacheKey;
 use super::pieces::Pieces;
 use super::reader::{Reader, SharedBody};
-use super::rules::{Kind, Shareable};
+
 use super::{Cache, CacheSettings, LookUp};
 
 pub(super) type Shared = Arc<Cache<&'static str, u16>>;
@@ -22,20 +22,15 @@ pub(super) const SETTINGS: CacheSettings = CacheSettings {
     bytes: 1024 * 1024,
     object: 100 * 1024,
     keys: 100,
-    playlist: Duration::from_secs(1),
-    segment: Duration::from_secs(10),
+
     pass: Duration::from_secs(5),
 };
 
-pub(super) const SEGMENT: Shareable = Shareable {
-    kind: Kind::Segment,
-    fresh_for: None,
-};
+/// How long most entries here are fresh.
+pub(super) const LIFETIME: Duration = Duration::from_secs(10);
 
-const PLAYLIST: Shareable = Shareable {
-    kind: Kind::Playlist,
-    fresh_for: None,
-};
+/// How long the others are.
+const SHORT: Duration = Duration::from_secs(1);
 
 pub(super) fn key(target: &str) -> CacheKey {
     CacheKey::new(&["owner", "stream", target])
@@ -62,7 +57,7 @@ fn is_alone(cache: &Shared, target: &str, now: Instant) -> bool {
 /// Fills a key with a body of unknown length.
 pub(super) fn put(cache: &Shared, target: &str, body: &[u8], now: Instant) {
     let (filler, _reader) = fill(cache, target, now);
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(body, now).unwrap();
     writer.finish().unwrap();
 }
@@ -105,7 +100,7 @@ fn many_askers_are_one_fetch() {
     for reader in &mut waiting {
         assert!(head(reader).is_pending());
     }
-    let mut writer = filler.open("head", Some(6), SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", Some(6), LIFETIME, now).unwrap();
     writer.push(b"abc", now).unwrap();
     waiting.push(share(&cache, "a", now));
     assert_eq!(head(&mut first), Poll::Ready(Ok("head")));
@@ -129,7 +124,7 @@ fn a_reader_that_leaves_changes_nothing_for_others() {
     assert!(head(&mut starter).is_pending());
     assert!(head(&mut other).is_pending());
     drop(starter);
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(b"abc", now).unwrap();
     let mut leaving = share(&cache, "a", now).into_body();
     assert_eq!(drain(&mut leaving), (b"abc".to_vec(), Some(None)));
@@ -193,13 +188,13 @@ fn what_is_declared_too_large_is_not_shared() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     for (target, length) in [("a", 100 * 1024 + 1), ("b", u64::MAX)] {
         let (filler, mut reader) = fill(&cache, target, now);
-        let opened = filler.open("head", Some(length), SEGMENT, now);
+        let opened = filler.open("head", Some(length), LIFETIME, now);
         assert_eq!(opened.err(), Some(Broken::TooLarge));
         assert_eq!(head(&mut reader), Poll::Ready(Err(Unshared::NotShared)));
         assert!(is_alone(&cache, target, now));
     }
     let (filler, _reader) = fill(&cache, "c", now);
-    assert!(filler.open("head", Some(100 * 1024), SEGMENT, now).is_ok());
+    assert!(filler.open("head", Some(100 * 1024), LIFETIME, now).is_ok());
 }
 
 #[test]
@@ -207,7 +202,7 @@ fn what_grows_too_large_is_read_to_its_end_and_not_shared_for_a_while() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
     let mut body = reader.into_body();
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(&[0; 100 * 1024], now).unwrap();
     let later = now + Duration::from_secs(60);
     writer.push(&[0; 156 * 1024], later).unwrap();
@@ -226,7 +221,7 @@ fn what_outgrows_a_quarter_of_the_memory_breaks() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
     let mut body = reader.into_body();
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(&[0; 256 * 1024], now).unwrap();
     assert_eq!(writer.push(b"x", now), Err(Broken::TooLarge));
     let (read, end) = drain(&mut body);
@@ -241,16 +236,19 @@ fn what_outgrew_its_limit_stays_for_slow_readers_as_long_as_all_else() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
     let mut slow = reader.into_body();
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(&[0; 200 * 1024], now).unwrap();
     writer.finish().unwrap();
-    let later = now + SETTINGS.segment + Duration::from_secs(10);
+    let later = now + LIFETIME + Duration::from_secs(10);
     // What is being fetched by then takes more than is left beside it.
     let _others: Vec<_> = (0..9)
         .map(|target| {
             let (filler, reader) = fill(&cache, &target.to_string(), later);
             let length = Some(100 * 1024);
-            (filler.open("head", length, SEGMENT, later).unwrap(), reader)
+            (
+                filler.open("head", length, LIFETIME, later).unwrap(),
+                reader,
+            )
         })
         .collect();
     assert_eq!(drain(&mut slow).1, Some(Some(Broken::TooSlow)));
@@ -260,7 +258,7 @@ fn what_outgrew_its_limit_stays_for_slow_readers_as_long_as_all_else() {
 fn what_grows_too_large_for_nobody_is_not_fetched_on() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     drop(reader);
     writer.push(&[0; 100 * 1024], now).unwrap();
     assert_eq!(writer.push(b"x", now), Err(Broken::TooLarge));
@@ -268,24 +266,13 @@ fn what_grows_too_large_for_nobody_is_not_fetched_on() {
 }
 
 #[test]
-fn an_entry_is_fresh_from_its_head_for_as_long_as_both_say() {
+fn an_entry_is_fresh_from_its_head_for_its_lifetime() {
     let ms = Duration::from_millis;
-    let given = |fresh_for| Shareable {
-        fresh_for: Some(fresh_for),
-        ..SEGMENT
-    };
-    let table = [
-        (PLAYLIST, ms(1_000)),
-        (SEGMENT, ms(10_000)),
-        (given(ms(3_000)), ms(3_000)),
-        (given(ms(30_000)), ms(10_000)),
-        (given(Duration::MAX), ms(10_000)),
-    ];
-    for (shareable, lasts) in table {
+    for lasts in [SHORT, LIFETIME, ms(3_000)] {
         let (cache, asked) = (Cache::new(SETTINGS), Instant::now());
         let (filler, _reader) = fill(&cache, "a", asked);
         let came = asked + ms(700);
-        let mut writer = filler.open("head", None, shareable, came).unwrap();
+        let mut writer = filler.open("head", None, lasts, came).unwrap();
         writer.push(b"abc", came).unwrap();
         writer.finish().unwrap();
         let mut running = share(&cache, "a", came + lasts - ms(1)).into_body();
@@ -300,10 +287,10 @@ fn an_entry_is_fresh_from_its_head_for_as_long_as_both_say() {
 fn an_entry_that_is_stale_before_it_is_finished_gives_way_and_is_not_kept() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
-    let mut old = filler.open("old", None, PLAYLIST, now).unwrap();
-    let later = now + SETTINGS.playlist;
+    let mut old = filler.open("old", None, SHORT, now).unwrap();
+    let later = now + SHORT;
     let (filler, mut newer) = fill(&cache, "a", later);
-    let mut new = filler.open("new", None, PLAYLIST, later).unwrap();
+    let mut new = filler.open("new", None, SHORT, later).unwrap();
     new.push(b"new", later).unwrap();
     old.push(b"old", later).unwrap();
     old.finish().unwrap();
@@ -319,8 +306,8 @@ fn an_entry_that_is_stale_before_it_is_finished_gives_way_and_is_not_kept() {
 fn what_a_superseded_fetch_does_not_say_about_the_newer_one() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, _reader) = fill(&cache, "a", now);
-    let old = filler.open("old", None, PLAYLIST, now).unwrap();
-    let later = now + SETTINGS.playlist;
+    let old = filler.open("old", None, SHORT, now).unwrap();
+    let later = now + SHORT;
     let (filler, _reader) = fill(&cache, "a", later);
     drop(old);
     // The newer one is still found.
@@ -349,13 +336,13 @@ fn looking_for_what_is_there_whole_starts_nothing() {
     let whole = |now| cache.find_whole(&key("a"), now);
     assert!(whole(now).is_none());
     let (filler, _reader) = fill(&cache, "a", now);
-    let mut writer = filler.open("head", Some(3), SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", Some(3), LIFETIME, now).unwrap();
     writer.push(b"abc", now).unwrap();
     assert!(whole(now).is_none(), "its end is still to come");
     writer.finish().unwrap();
     let mut reader = whole(now).unwrap();
     assert_eq!(head(&mut reader), Poll::Ready(Ok("head")));
     assert_eq!(reader.whole(), Some(3));
-    assert!(whole(now + SETTINGS.segment).is_none(), "stale");
-    let _ = fill(&cache, "a", now + SETTINGS.segment);
+    assert!(whole(now + LIFETIME).is_none(), "stale");
+    let _ = fill(&cache, "a", now + LIFETIME);
 }

@@ -1,6 +1,7 @@
 //! The fetching task's side. Only [`Writer::read_on`] waits for readers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,7 +9,6 @@ use super::Cache;
 use super::entry::{Entry, Phase};
 use super::error::{Broken, Unshared};
 use super::index::{STEP_BYTES, after};
-use super::rules::{Kind, Shareable};
 
 /// A body that outgrows [`object`](super::CacheSettings::object) while it is read may take this part of all memory at most.
 const OUTGROWN_SHARE: usize = 4;
@@ -76,9 +76,8 @@ impl<H, F> Filler<H, F> {
         flight.is_some_and(|flight| Arc::strong_count(&flight.entry) > own)
     }
 
-    /// The head is there and [`shareable`](super::rules::shareable). All who wait get it; `length` is the body's in bytes, where the head
-    /// declares one. The entry is served to newcomers from `now` on for as long as `shareable` says and the settings allow
-    /// its kind.
+    /// The head is there, and the response may be shared. All waiting readers get it. `length` is the body's in bytes, where the
+    /// head declares one. Look-ups find the entry from `now` on for `lifetime`.
     ///
     /// # Errors
     /// [`Broken::TooLarge`] for a declared length above [`object`](super::CacheSettings::object): as
@@ -88,7 +87,7 @@ impl<H, F> Filler<H, F> {
         mut self,
         head: H,
         length: Option<u64>,
-        shareable: Shareable,
+        lifetime: Duration,
         now: Instant,
     ) -> Result<Writer<H, F>, Broken> {
         let Some(flight) = self.flight.take() else {
@@ -101,15 +100,8 @@ impl<H, F> Filler<H, F> {
             flight.refuse(Broken::TooLarge, now);
             return Err(Broken::TooLarge);
         }
-        let at_most = match shareable.kind {
-            Kind::Playlist => settings.playlist,
-            Kind::Segment => settings.segment,
-        };
-        let fresh_for = shareable
-            .fresh_for
-            .map_or(at_most, |fresh| fresh.min(at_most));
         let room = declared.unwrap_or(STEP_BYTES.min(settings.object));
-        let stale_at = after(now, fresh_for);
+        let stale_at = after(now, lifetime);
         let grown = {
             let mut index = flight.cache.index();
             let grown = index.grow(&flight.entry, room, now);

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use super::error::{Broken, Unshared};
 use super::fill::Writer;
 use super::reader::{FRAME_BYTES, SharedBody};
-use super::tests::{SEGMENT, SETTINGS, drain, fill, frame, head, put, share};
+use super::tests::{LIFETIME, SETTINGS, drain, fill, frame, head, put, share};
 use super::{Cache, CacheSettings};
 
 #[test]
 fn a_slow_reader_neither_holds_up_nor_misses_anything() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, slow) = fill(&cache, "a", now);
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     let mut slow = slow.into_body();
     let mut fast = share(&cache, "a", now).into_body();
     let mut written = Vec::new();
@@ -79,7 +79,7 @@ fn what_was_read_is_charged_until_it_is_sent() {
         panic!("no frame");
     };
     drop(body);
-    cache.sweep(now + 2 * SETTINGS.segment);
+    cache.sweep(now + 2 * LIFETIME);
     assert!(cache.stats().bytes >= 1000);
     drop(unsent);
     assert_eq!(cache.stats().bytes, 0);
@@ -90,7 +90,7 @@ fn a_body_that_breaks_never_ends_cleanly_and_leaves_nothing() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, mut late) = fill(&cache, "a", now);
     let mut body = share(&cache, "a", now).into_body();
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     writer.push(b"abc", now).unwrap();
     drop(writer);
     let broken = Some(Some(Broken::Interrupted));
@@ -110,7 +110,7 @@ fn a_body_of_another_length_than_declared_is_broken() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let open = |target| -> (Writer<_, _>, SharedBody) {
         let (filler, reader) = fill(&cache, target, now);
-        let writer = filler.open("head", Some(3), SEGMENT, now).unwrap();
+        let writer = filler.open("head", Some(3), LIFETIME, now).unwrap();
         (writer, reader.into_body())
     };
     let broken = Some(Some(Broken::WrongLength));
@@ -134,7 +134,7 @@ fn a_finished_body_is_served_in_ranges() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let body: Vec<u8> = (0..=255).cycle().take(90_000).collect();
     let (filler, reader) = fill(&cache, "a", now);
-    let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+    let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
     for part in body.chunks(40_000) {
         writer.push(part, now).unwrap();
     }
@@ -166,7 +166,7 @@ fn the_size_is_exact_once_it_is_known() {
     for (target, declared) in [("declared", Some(5)), ("unknown", None)] {
         let (filler, reader) = fill(&cache, target, now);
         let mut body = reader.into_body();
-        let mut writer = filler.open("head", declared, SEGMENT, now).unwrap();
+        let mut writer = filler.open("head", declared, LIFETIME, now).unwrap();
         writer.push(b"abc", now).unwrap();
         assert_eq!(body.size_hint().lower(), declared.unwrap_or(3));
         assert_eq!(body.size_hint().exact(), declared);
@@ -188,7 +188,7 @@ fn the_size_is_exact_once_it_is_known() {
 async fn an_empty_body_is_a_body() {
     let (cache, now) = (Cache::new(SETTINGS), Instant::now());
     let (filler, reader) = fill(&cache, "a", now);
-    let writer = filler.open("head", Some(0), SEGMENT, now).unwrap();
+    let writer = filler.open("head", Some(0), LIFETIME, now).unwrap();
     writer.finish().unwrap();
     assert_eq!(reader.whole(), Some(0));
     let body = reader.into_body();

@@ -31,10 +31,18 @@ const ENDLESS: &str = "stream.mp4";
 /// A response that may be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shareable {
-    /// What it is, which decides how long it is kept at most.
+    /// What it is, which decides how long it is served at most.
     pub kind: Kind,
     /// The lifetime that the media server gave it, where that is a second or more.
     pub fresh_for: Option<Duration>,
+}
+
+impl Shareable {
+    /// How long it may be served from its head on: what the media server says, and `at_most` at most.
+    #[must_use]
+    pub fn lifetime(self, at_most: Duration) -> Duration {
+        self.fresh_for.map_or(at_most, |fresh| fresh.min(at_most))
+    }
 }
 
 /// What is shared.

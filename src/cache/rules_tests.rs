@@ -27,6 +27,23 @@ fn segment(fields: &[(&'static str, &'static str)]) -> Option<Shareable> {
 }
 
 #[test]
+fn the_shorter_of_two_lifetimes_counts() {
+    let ms = Duration::from_millis;
+    let given = |fresh_for| Shareable {
+        kind: Kind::Segment,
+        fresh_for,
+    };
+    for (fresh_for, lasts) in [
+        (None, ms(10_000)),
+        (Some(ms(3_000)), ms(3_000)),
+        (Some(ms(30_000)), ms(10_000)),
+        (Some(Duration::MAX), ms(10_000)),
+    ] {
+        assert_eq!(given(fresh_for).lifetime(ms(10_000)), lasts);
+    }
+}
+
+#[test]
 fn playlists_and_segments_are_told_by_type_and_name() {
     let (playlist, segment) = (Some(Kind::Playlist), Some(Kind::Segment));
     let table = [

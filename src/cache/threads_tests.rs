@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::Broken;
 use super::reader::{Reader, SharedBody};
-use super::tests::{SEGMENT, SETTINGS, Shared, fill, key, share};
+use super::tests::{LIFETIME, SETTINGS, Shared, fill, key, share};
 use super::{Cache, CacheSettings, LookUp};
 
 /// Hanging is how a lost waker shows; nothing waits so long otherwise.
@@ -56,7 +56,7 @@ fn no_reader_on_any_thread_misses_a_byte_or_its_waker() {
                 })
             });
             start.wait();
-            let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+            let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
             for n in 0..BYTES {
                 writer.push(&n.to_le_bytes()[..1], now).unwrap();
                 if n % 64 == 0 {
@@ -96,7 +96,7 @@ fn readers_that_come_and_go_while_others_wait_wake_nobody_wrongly() {
                 }
             });
         });
-        let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+        let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
         for _ in 0..5_000 {
             writer.push(b"x", now).unwrap();
             written.fetch_add(1, Ordering::Release);
@@ -114,7 +114,7 @@ fn a_break_reaches_readers_on_all_threads() {
     thread::scope(|scope| {
         let workers = [first, share(&cache, "a", now)]
             .map(|reader| scope.spawn(|| worker(read_body(reader.into_body()))));
-        let mut writer = filler.open("head", None, SEGMENT, now).unwrap();
+        let mut writer = filler.open("head", None, LIFETIME, now).unwrap();
         writer.push(b"abc", now).unwrap();
         drop(writer);
         for worker in workers {
@@ -145,7 +145,7 @@ fn of_all_who_ask_at_once_one_fetches() {
                             LookUp::Fill(filler, reader) => {
                                 fills.fetch_add(1, Ordering::Relaxed);
                                 let mut writer =
-                                    filler.open("head", Some(3), SEGMENT, now).unwrap();
+                                    filler.open("head", Some(3), LIFETIME, now).unwrap();
                                 writer.push(b"abc", now).unwrap();
                                 writer.finish().unwrap();
                                 reader

@@ -55,8 +55,7 @@ pub(super) fn settings(hls: &HlsConfig) -> CacheSettings {
         bytes: hls.cache_size,
         object: hls.cache_object.min(hls.cache_size),
         keys: KEYS,
-        playlist: hls.cache_playlist,
-        segment: hls.cache_segment,
+
         pass: PASS,
     }
 }

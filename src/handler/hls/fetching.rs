@@ -317,7 +317,8 @@ pub async fn fill(
             });
             let length = rewritten.text.len() as u64;
             // What goes wrong from here on is told to the readers by the cache.
-            if let Ok(mut writer) = filler.open(head, Some(length), may, now())
+            let lifetime = may.lifetime(gate.hls_config.cache_playlist);
+            if let Ok(mut writer) = filler.open(head, Some(length), lifetime, now())
                 && writer.push(&rewritten.text, now()).is_ok()
             {
                 let _ = writer.finish();
@@ -334,7 +335,8 @@ pub async fn fill(
             });
             let mut body = fetched.body;
             let length = hyper::body::Body::size_hint(&body).exact();
-            let Ok(mut writer) = filler.open(head, length, may, now()) else {
+            let lifetime = may.lifetime(gate.hls_config.cache_segment);
+            let Ok(mut writer) = filler.open(head, length, lifetime, now()) else {
                 return;
             };
             while let Some(frame) = body.frame().await {
