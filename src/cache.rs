@@ -22,7 +22,6 @@ pub mod fill;
 pub mod key;
 pub mod pieces;
 pub mod reader;
-pub mod rules;
 
 mod account;
 mod chunks;

@@ -9,6 +9,7 @@ pub mod playbacks;
 pub mod playlist;
 pub mod saved;
 pub mod seals;
+pub mod shareable;
 pub mod ticket;
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::cache::fill::{Filler, Writer};
 use crate::cache::pieces::Pieces;
-use crate::cache::rules::{Kind, is_playlist, shareable};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::gate::memory::Held;
@@ -26,6 +25,7 @@ use crate::hls::playlist::{
     self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, rewrite,
 };
 use crate::hls::seals::Seals;
+use crate::hls::shareable::{Kind, is_playlist, shareable};
 use crate::upstream::UpstreamError;
 use crate::upstream::body::FetchBody;
 use crate::upstream::fetch::{Fetched, retry_after};

@@ -4,13 +4,13 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::cache::key::CacheKey;
-use crate::cache::rules::is_playlist;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
 use crate::hls::link::{Link, LinkContext, LinkPath, Named};
 use crate::hls::playlist::Directives;
 use crate::hls::seals::Seals;
+use crate::hls::shareable::is_playlist;
 use crate::request::http_playback::PROGRESSIVE;
 use crate::request::query::Query;
 use crate::token::Owner;

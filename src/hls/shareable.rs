@@ -170,5 +170,5 @@ fn is_one_of(text: &str, list: &[&str]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "rules_tests.rs"]
+#[path = "shareable_tests.rs"]
 mod tests;
