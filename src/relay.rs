@@ -8,9 +8,13 @@
 //! Both directions are one future that holds no buffer while it waits: the thread's buffer is borrowed between a
 //! readiness and the write that follows it, and only what a socket would not take is kept.
 
+mod authority;
 mod deadlines;
+mod end;
 mod pending;
+mod source_keys;
 mod splice;
+mod start;
 mod to_server;
 mod to_viewer;
 mod turn;
@@ -21,7 +25,6 @@ pub mod frame;
 pub mod json;
 pub mod message;
 pub mod outbox;
-mod source_keys;
 pub mod switch;
 pub mod viewer_frames;
 
@@ -29,22 +32,24 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until};
 
 use crate::listener::socket::Side;
 use crate::pace::Pace;
-use crate::session::guard::{Kick, PendingId, SessionGuard};
+use crate::session::guard::{Kick, SessionGuard};
+use end::Close;
 use follower::Follower;
-use frame::{BrokenClose, opcode};
 use outbox::Outbox;
 use pending::Switches;
-use switch::SwitchRequest;
 use turn::Turn;
 use viewer_frames::ViewerFrames;
+
+pub use authority::{Authority, Farewell, Granted, NotGranted, Outcome};
+pub use end::{Cause, RETRY_HOLD, RelayEnd};
+pub use start::{RelaySettings, Silence, Start};
 
 /// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of large frames.
 pub const WAITING_BYTES: usize = 256 * 1024;
@@ -56,190 +61,11 @@ const _: () = assert!(BUFFER_BYTES <= WAITING_BYTES);
 /// Answers of the gate that may wait for a gap; beyond it the viewer is not read until the server has finished a frame.
 const OWN_LIMIT: usize = 16;
 
-/// How long the gate's close waits for the media server to finish its frame.
-const GAP_PATIENCE: Duration = Duration::from_secs(1);
-
-/// A player's retry counter resets when a socket stood open for 200 ms (protocol.md 3): a retried code that leaves sooner
-/// would use up the retries, and a short outage would lose the viewer for good.
-pub const RETRY_HOLD: Duration = Duration::from_millis(250);
-
 /// What our pings carry, so that their pongs are told from those that the media server waits for.
 const PING: &[u8] = b"h5gate";
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into_boxed_slice());
-}
-
-/// How a relay behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct RelaySettings {
-    /// The longest message that a viewer may send.
-    pub client_message: usize,
-    /// Whether messages that are not on the list go on as well.
-    pub any_message: bool,
-    /// The longest silence of the media server, unless the viewer is quiet.
-    pub media_idle: Duration,
-    /// How often a quiet viewer is pinged.
-    pub ping: Duration,
-    /// How long a switch waits for the media server's answer.
-    pub switch_answer: Duration,
-    /// The longest time in which a viewer takes nothing.
-    pub write_stall: Duration,
-    /// How long the other direction goes on when the viewer has shut down its own.
-    pub half_close: Duration,
-    /// How long a closing handshake may take.
-    pub linger: Duration,
-    /// What a frame of the viewer costs it: see [`pace`](crate::pace).
-    pub frame_cost: Duration,
-    /// What a refused switch costs it beside that.
-    pub refusal_cost: Duration,
-}
-
-/// Who the relay asks, since it decides nothing.
-pub trait Authority {
-    /// Decides a switch: the message for the media server, or why not.
-    fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted>;
-    /// Refuses a switch while too many are waiting for the media server.
-    fn too_many(&mut self) -> NotGranted;
-    /// Hears what became of a granted switch; [`Overdue`](Outcome::Overdue) and [`Superseded`](Outcome::Superseded) are not
-    /// the last word.
-    fn settle(&mut self, switch: PendingId, outcome: Outcome);
-    /// Hears of a message that was dropped.
-    fn dropped(&mut self);
-    /// Hears that the media server has said something, before it is closed or lost. Once.
-    fn server_speaks(&mut self);
-    /// Whether an outage of the media servers is to be hidden from players.
-    fn hides_outage(&self) -> bool;
-    /// The close frame for an end, and whether players retry after its code.
-    fn farewell(&mut self, cause: Cause) -> Farewell;
-}
-
-/// A granted switch.
-#[derive(Debug)]
-pub struct Granted {
-    /// Its name until it is answered.
-    pub id: PendingId,
-    /// The message for the media server.
-    pub message: String,
-}
-
-/// A switch that goes no further: the player is told this code in band, and what plays goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotGranted(pub u16);
-
-/// What became of a granted switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The media server took it.
-    Taken,
-    /// The media server did not take it, or can no longer be expected to. It is not heard of again.
-    NotTaken,
-    /// It waits no longer. The media server may have taken it, or take it later.
-    Overdue,
-    /// It waits no longer, since the media server took a later one. Its answer may still come, out of turn.
-    Superseded,
-}
-
-/// The gate's last frame.
-#[derive(Debug)]
-pub struct Farewell {
-    /// The whole frame, behind what has not left yet.
-    pub frame: Vec<u8>,
-    /// Whether it must not leave before [`RETRY_HOLD`]: players retry after its code, and the outage is hidden as yet.
-    pub retried: bool,
-}
-
-impl Farewell {
-    /// The same behind bytes that have not left yet.
-    #[must_use]
-    pub fn behind(mut self, bytes: Vec<u8>) -> Self {
-        let frame = std::mem::replace(&mut self.frame, bytes);
-        self.frame.extend(frame);
-        self
-    }
-}
-
-/// Why a relay ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The viewer closed.
-    ViewerClosed,
-    /// The viewer closed with what no close frame may say.
-    ViewerClosedWrongly(BrokenClose),
-    /// The viewer's connection ended without a close frame.
-    ViewerGone,
-    /// A quiet viewer answered no ping.
-    ViewerSilent,
-    /// The viewer took nothing for too long.
-    ViewerStalled,
-    /// The viewer broke the protocol or the rules for its messages.
-    Violation(&'static str),
-    /// The media server closed with this code.
-    ServerClosed(Option<u16>),
-    /// The media server is going away (1001) or restarting (1012), which a player must not take for the end.
-    ServerGoingAway,
-    /// The media server's connection ended without a close frame.
-    ServerLost,
-    /// The media server was silent for too long.
-    MediaIdle,
-    /// The gate ended the session.
-    Kicked(Kick),
-}
-
-impl Cause {
-    /// Whether the media server ended it.
-    #[must_use]
-    pub const fn is_servers(self) -> bool {
-        match self {
-            Self::ServerClosed(_) | Self::ServerGoingAway | Self::ServerLost | Self::MediaIdle => {
-                true
-            }
-            Self::ViewerClosed
-            | Self::ViewerClosedWrongly(_)
-            | Self::ViewerGone
-            | Self::ViewerSilent
-            | Self::ViewerStalled
-            | Self::Violation(_)
-            | Self::Kicked(_) => false,
-        }
-    }
-}
-
-/// A relay's end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayEnd {
-    /// Why.
-    pub cause: Cause,
-    /// Whether the viewer has got a close frame, so that its FIN is worth waiting for.
-    pub closed: bool,
-    /// Bytes that went to the viewer.
-    pub to_viewer: u64,
-    /// Bytes that went to the media server.
-    pub to_server: u64,
-}
-
-/// What a relay starts with.
-#[derive(Debug)]
-pub struct Start {
-    /// Bytes that the viewer sent right behind its handshake.
-    pub viewer_early: Vec<u8>,
-    /// Bytes that the media server sent right behind its answer.
-    pub server_early: Vec<u8>,
-    /// When our 101 left.
-    pub opened: Instant,
-    /// Whether the media server may be silent.
-    pub silence: Silence,
-}
-
-/// When a silent media server is no fault (protocol.md 4). Then the viewer is pinged instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    /// Media flows.
-    Never,
-    /// The viewer has paused.
-    Paused,
-    /// The viewer asked for metadata alone.
-    Always,
 }
 
 /// A viewer and its media server.
@@ -293,20 +119,6 @@ enum ViewerSide {
     Closed(Instant),
     /// It shut down its direction, at this time.
     Ended(Instant),
-}
-
-/// An end that has begun.
-#[derive(Debug)]
-struct Close {
-    cause: Cause,
-    frame: Vec<u8>,
-    not_before: Instant,
-    /// `not_before` has come.
-    due: bool,
-    /// When it is over: without the frame while the frame waits for its place, or for the viewer to take it.
-    give_up: Instant,
-    /// It was handed to the viewer's outbox.
-    placed: bool,
 }
 
 impl<'a, V, S, A> Relay<'a, V, S, A>
@@ -442,63 +254,6 @@ where
     /// Whether so many answers wait for a gap that the viewer is not read.
     fn has_many_own(&self) -> bool {
         self.own_messages.len() + self.own_pongs.len() >= OWN_LIMIT
-    }
-
-    fn is_closing(&self) -> bool {
-        self.close.is_some()
-    }
-
-    /// Begins to end the relay with the code that belongs to `cause`. The first cause is the one that counts.
-    fn begin_close(&mut self, cause: Cause) {
-        if !self.is_closing() {
-            let farewell = self.authority.farewell(cause);
-            let held = !cause.is_servers() || self.authority.hides_outage();
-            self.close_with(cause, farewell.frame, farewell.retried && held);
-        }
-    }
-
-    fn close_with(&mut self, cause: Cause, frame: Vec<u8>, retried: bool) {
-        let now = Instant::now();
-        let not_before = if retried {
-            self.opened + RETRY_HOLD
-        } else {
-            now
-        };
-        self.close = Some(Box::new(Close {
-            cause,
-            frame,
-            not_before,
-            due: not_before <= now,
-            give_up: now.max(not_before) + GAP_PATIENCE,
-            placed: false,
-        }));
-    }
-
-    /// Why it is over when the viewer's socket fails.
-    fn viewer_lost(&self) -> Cause {
-        match (&self.close, self.viewer_side) {
-            (Some(close), _) => close.cause,
-            (None, ViewerSide::Closed(_)) => Cause::ViewerClosed,
-            (None, ViewerSide::Open | ViewerSide::Ended(_)) => Cause::ViewerGone,
-        }
-    }
-
-    /// Tells the media server, if its socket takes it at once, that this is no accident. Its connection is dropped right
-    /// after.
-    fn leave_server(&mut self, cause: Cause) {
-        if matches!(self.viewer_side, ViewerSide::Closed(_)) || !self.to_server.is_empty() {
-            return;
-        }
-        // The media server's own code, unless it is one that must not be sent (RFC 6455 section 7.4).
-        let code = if let Cause::ServerClosed(Some(code)) = cause {
-            if frame::may_be_sent(code) { code } else { 1002 }
-        } else {
-            1000
-        };
-        // The mask hides a browser's choice of bytes from the network; in these nobody has a choice.
-        let goodbye = frame::from_client(opcode::CLOSE, [0; 4], &frame::close_payload(code, ""));
-        let mut cx = Context::from_waker(Waker::noop());
-        let _ = Pin::new(&mut self.server).poll_write(&mut cx, &goodbye);
     }
 }
 
