@@ -1,13 +1,14 @@
 //! The form of links: how they are written, read and sealed.
 //!
 //! ```text
-//! /h5live/authhttp/~TICKET/SIGNATURE/PATH?QUERY
-//! /h5live/authhttp/~TICKET/SIGNATURE/~DEFINITIONS/PATH?QUERY
+//! /h5live/authhttp/~TICKET/SIGNATURE[MARKS]/PATH?QUERY
+//! /h5live/authhttp/~TICKET/SIGNATURE[MARKS]/~DEFINITIONS/PATH?QUERY
 //! ```
 //!
 //! What stands behind the ticket is a link: a path and query of the media server, signed by the gate for one stream of one
 //! organisation, so that it is the same for all viewers of the stream. Paths are matched byte for byte. What of a query is
-//! signed: [`link_target`].
+//! signed: [`link_target`]. What players add to it (`_=1700000000`, `CMCD=…`), wherever and however often, is no part of
+//! the link: behind the signature stands a mark for each parameter of the link's own, by which they are found.
 
 mod context;
 mod query;
@@ -15,16 +16,19 @@ mod seal;
 
 pub use context::LinkContext;
 pub(super) use query::write_target;
-pub use query::{for_server, link_target};
+pub use query::{Mark, link_target};
+use query::{append_for_server, append_signed, marks, marks_length, own};
 pub use seal::{Link, Signature};
 
-/// A path under a ticket, taken apart: `~TICKET/SIG/PATH` or `~TICKET/SIG/~DEFINITIONS/PATH`.
+/// A path under a ticket, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkPath<'a> {
     /// The ticket, unread.
     pub ticket: &'a str,
     /// The signature, unread.
     pub signature: &'a str,
+    /// Of the parameters that are the link's own.
+    pub marks: &'a [Mark],
     /// The definitions that the playlist handed on; empty without any.
     pub definitions: &'a str,
     /// The path on the media server, without its leading `/`.
@@ -49,6 +53,10 @@ impl<'a> LinkPath<'a> {
         let (ticket, rest) = path.split_once('/')?;
         let depth = rest.bytes().filter(|byte| *byte == b'/').count();
         let (signature, rest) = rest.split_once('/')?;
+        let (signature, marks) = signature
+            .split_at_checked(Signature::LENGTH)
+            .unwrap_or((signature, ""));
+        let (marks, _) = marks.as_bytes().as_chunks();
         let (definitions, path) = match rest.strip_prefix('~') {
             Some(rest) => rest.split_once('/')?,
             None => ("", rest),
@@ -56,56 +64,65 @@ impl<'a> LinkPath<'a> {
         Some(Self {
             ticket,
             signature,
+            marks,
             definitions,
             path,
             depth,
         })
     }
 
-    /// What it leads to with this query, when `is_signed` says so of its target.
+    /// What it leads to with this query, when `is_signed` says so of a target that may be meant.
     pub fn open(&self, query: Option<&str>, is_signed: impl Fn(&str) -> bool) -> Option<Named> {
         let path = self.path;
-        let whole = query.map_or(path.to_owned(), |query| format!("{path}?{query}"));
-        let target = link_target(&whole);
-        if !is_signed(&target) {
-            return None;
-        }
-        let asked = match for_server(query.unwrap_or_default()) {
-            query if query.is_empty() => format!("/{path}"),
-            query => format!("/{path}?{query}"),
-        };
-        Some(Named {
-            asked,
-            target: target.into_owned(),
+        own(query.unwrap_or_default(), self.marks).find_map(|own| {
+            let mut target = path.to_owned();
+            append_signed(own.iter().copied(), &mut target);
+            is_signed(&target).then(|| {
+                let mut asked = format!("/{path}");
+                append_for_server(own.into_iter(), &mut asked);
+                Named { asked, target }
+            })
         })
     }
 }
 
-/// How many characters [`write`] adds to a path and query, at most.
-#[must_use]
-pub fn added_length(to_ticket: &str, definitions: &str) -> usize {
-    to_ticket.len() + Signature::LENGTH + "/~/".len() + definitions.len()
+/// A link that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written<'a> {
+    /// What leads from where it stands to the directory `~TICKET/`.
+    pub to_ticket: &'a str,
+    /// The definitions that go with it, encoded.
+    pub definitions: &'a str,
+    /// Path and query as players are to ask for them; without a leading `/`.
+    pub path_and_query: &'a str,
+    /// Their [`link_target`].
+    pub target: &'a str,
 }
 
-/// Appends a link. `to_ticket` leads from where it stands to the directory `~TICKET/`; the definitions are encoded, and the
-/// path has no leading `/`.
-pub fn write(
-    to_ticket: &str,
-    signature: Signature,
-    definitions: &str,
-    path_and_query: &str,
-    out: &mut Vec<u8>,
-) {
-    out.extend_from_slice(to_ticket.as_bytes());
-    out.extend_from_slice(signature.as_bytes());
-    out.push(b'/');
-    // A path that begins with `~` would be taken for definitions.
-    if !definitions.is_empty() || path_and_query.starts_with('~') {
-        out.push(b'~');
-        out.extend_from_slice(definitions.as_bytes());
-        out.push(b'/');
+impl Written<'_> {
+    /// How many bytes it takes, at most.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "no link is empty")]
+    pub fn len(&self) -> usize {
+        let signature = Signature::LENGTH + marks_length(self.target);
+        let fixed = self.to_ticket.len() + signature + "/~/".len();
+        fixed + self.definitions.len() + self.path_and_query.len()
     }
-    out.extend_from_slice(path_and_query.as_bytes());
+
+    /// Appends it.
+    pub fn write(&self, signature: Signature, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.to_ticket.as_bytes());
+        out.extend_from_slice(signature.as_bytes());
+        marks(self.target).for_each(|mark| out.extend_from_slice(&mark));
+        out.push(b'/');
+        // A path that begins with `~` would be taken for definitions.
+        if !self.definitions.is_empty() || self.path_and_query.starts_with('~') {
+            out.push(b'~');
+            out.extend_from_slice(self.definitions.as_bytes());
+            out.push(b'/');
+        }
+        out.extend_from_slice(self.path_and_query.as_bytes());
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +135,7 @@ mod tests {
             Some(LinkPath {
                 ticket: "T",
                 signature: "S",
+                marks: &[],
                 definitions,
                 path,
                 depth,
@@ -138,5 +156,11 @@ mod tests {
         ] {
             assert_eq!(LinkPath::read(path), read, "{path}");
         }
+        let path = format!("T/{}aBcDe/1.ts", "S".repeat(22));
+        let link = LinkPath::read(&path).unwrap();
+        assert_eq!(
+            (link.signature.len(), link.marks),
+            (22, &[*b"aB", *b"cD"][..])
+        );
     }
 }

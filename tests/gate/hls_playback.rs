@@ -122,7 +122,6 @@ fn a_ticket_opens_only_what_the_gate_named() {
         format!("/h5live/authhttp/{ticket}/{signature}/hls/abcde-one/low/../../../stat"),
         segments[0].replace("1.ts", "2.ts"),
         segments[1].replace("x=1", "x=2"),
-        format!("{}?stream=abcde-two", segments[0]),
         media.replace(
             &ticket,
             &format!("{}{other_end}", &ticket[..ticket.len() - 1]),

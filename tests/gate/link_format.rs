@@ -1,6 +1,6 @@
 //! What the gate writes into a playlist it reads back: the ticket, and the path and query on the media server.
 
-use h5gate::hls::link::{Link, LinkPath, link_target, write};
+use h5gate::hls::link::{Link, LinkPath, Written, link_target};
 use h5gate::hls::seals::Seals;
 use h5gate::hls::ticket::Ticket;
 use h5gate::request::http_playback::HttpTarget;
@@ -74,7 +74,13 @@ proptest! {
         let written = seals.write(&ticket).unwrap();
         let mut text = format!("/h5live/authhttp/~{written}/").into_bytes();
         let target = link_target(&link);
-        write("", sealed(&target, &definitions), &definitions, &link, &mut text);
+        let new = Written {
+            to_ticket: "",
+            definitions: &definitions,
+            path_and_query: &link,
+            target: &target,
+        };
+        new.write(sealed(&target, &definitions), &mut text);
         let text = String::from_utf8(text).unwrap();
 
         let (path, query) = match text.split_once('?') {

@@ -49,6 +49,7 @@ mod hls_one_connection;
 mod hls_pace;
 mod hls_page_of_check;
 mod hls_playback;
+mod hls_player_parameters;
 mod hls_reload;
 mod hls_reloads;
 mod hls_sharing;

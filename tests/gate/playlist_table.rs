@@ -100,16 +100,24 @@ impl Signer {
             let signature = str::from_utf8(signature.as_bytes()).unwrap();
             let meaning = URL_SAFE_NO_PAD.decode(definitions).unwrap();
             let meaning = String::from_utf8(meaning).unwrap().replace('\n', ",");
-            let shown = if definitions.is_empty() {
-                format!("[{target}]")
-            } else {
-                text = text.replace(
-                    &format!("{signature}/~{definitions}/"),
-                    &format!("{signature}/~{{{meaning}}}/"),
-                );
-                format!("[{{{meaning}}} {target}]")
-            };
-            text = text.replace(signature, &shown);
+            let query = target.split_once('?').map_or("", |(_, query)| query);
+            let parameters = query.split('&').filter(|one| !one.is_empty()).count();
+            while let Some(found) = text.find(signature) {
+                // A mark for each parameter follows.
+                let end = found + signature.len() + 2 * parameters;
+                assert_eq!(text.get(end..=end), Some("/"), "{text}");
+                let shown = if definitions.is_empty() {
+                    format!("[{target}]")
+                } else {
+                    text = text.replacen(
+                        &format!("/~{definitions}/"),
+                        &format!("/~{{{meaning}}}/"),
+                        1,
+                    );
+                    format!("[{{{meaning}}} {target}]")
+                };
+                text.replace_range(found..end, &shown);
+            }
         }
         text.chars().map(|c| u8::try_from(c).unwrap()).collect()
     }

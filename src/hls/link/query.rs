@@ -1,20 +1,25 @@
-//! The query of a link: what of it is signed, and what the media server is asked with.
+//! The query of a link: what of it is signed, how its own parameters are found again among what players add, and what the
+//! media server is asked with.
 
 use std::borrow::Cow;
 
 use crate::request::percent::{escape, push_escape};
 use crate::request::query::is_unreserved;
 
-/// What the names of parameters begin with that players add.
-const ADDED: &str = "_HLS_";
+/// What the names of parameters begin with that no media server means by itself: a reload's directives.
+const DIRECTIVE: &str = "_HLS_";
 
-/// What of a link's path and query is signed, and what of a request's is compared with it.
+/// How many question marks within a parameter may be what a player has begun its own parameters with, although there was
+/// a query.
+const QUESTION_MARKS: usize = 4;
+
+/// What of a link's path and query is signed.
 ///
-/// The path stands for itself, byte for byte. Of the query, parameters whose name begins with `_HLS_` are left out, since
-/// players add them (draft-pantos-hls-rfc8216bis, section 6.2.5); and players that add them spell the others anew
-/// (hls.js by `URLSearchParams`: `a:b%20c` becomes `a%3Ab+c`), so all spellings that form encoding reads alike are one:
-/// `%41` is `A`, `+` is `%20`, `a` is `a=`, empty parameters are nothing. A raw `;` is not `%3B`, because some servers
-/// separate parameters by it. This is no address: the media server is asked with what the player sent.
+/// The path stands for itself, byte for byte. Of the query, directives of reloads (`_HLS_*`) are left out, since they are
+/// the player's (draft-pantos-hls-rfc8216bis, section 6.2.5). Players that add something spell the rest anew (hls.js by
+/// `URLSearchParams`: `a:b%20c` becomes `a%3Ab+c`), so all spellings that form encoding reads alike are one: `%41` is `A`,
+/// `+` is `%20`, `a` is `a=`, empty parameters are nothing. A raw `;` is not `%3B`, because some servers separate
+/// parameters by it. This is no address: the media server is asked with what the player sent of it.
 #[must_use]
 pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
     if !path_and_query.contains('?') {
@@ -22,11 +27,7 @@ pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
     }
     let mut target = String::with_capacity(path_and_query.len());
     write_target(path_and_query, &mut target);
-    if target == path_and_query {
-        Cow::Borrowed(path_and_query)
-    } else {
-        Cow::Owned(target)
-    }
+    Cow::Owned(target)
 }
 
 /// The same into a buffer.
@@ -35,22 +36,88 @@ pub(in crate::hls) fn write_target(path_and_query: &str, out: &mut String) {
     match path_and_query.split_once('?') {
         Some((path, query)) => {
             out.push_str(path);
-            append_signed(query, out);
+            // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
+            append_signed(parameters(query).filter(|one| !is_directive(one)), out);
         }
         None => out.push_str(path_and_query),
     }
 }
 
-/// A query as the media server is asked with it: without what players add (`_HLS_*`) and without what is empty, and what is
-/// encoded that stands for itself everywhere decoded (RFC 3986, section 6.2.2). The rest is as the player sent it.
-#[must_use]
-pub fn for_server(query: &str) -> String {
-    let mut out = String::with_capacity(query.len());
-    let meant = |parameter: &&str| !parameter.is_empty() && !is_added(parameter);
-    for parameter in query.split('&').filter(meant) {
-        if !out.is_empty() {
-            out.push('&');
+/// Two characters that a link has for each of its own parameters, so that they are found among those that a player adds. A
+/// mark proves nothing: the signature does.
+pub type Mark = [u8; 2];
+
+/// The marks of a [`link_target`], one for each parameter.
+pub(super) fn marks(target: &str) -> impl Iterator<Item = Mark> {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    parameters(query).map(mark)
+}
+
+/// How many bytes they take.
+pub(super) fn marks_length(target: &str) -> usize {
+    let query = target.split_once('?').map_or("", |(_, query)| query);
+    size_of::<Mark>() * parameters(query).count()
+}
+
+/// Of one parameter, in the spelling that is signed.
+fn mark(parameter: &str) -> Mark {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // FNV-1a, folded.
+    let fold = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    let hash = parameter.bytes().fold(0x811c_9dc5, fold);
+    let hash = hash ^ hash >> 12 ^ hash >> 24;
+    [hash >> 6, hash].map(|bits| LETTERS.get((bits & 63) as usize).copied().unwrap_or(b'A'))
+}
+
+/// What may be a link's own parameters among those of a request: in their order, each with its mark, the earliest that fit
+/// and the latest. What a player adds has such a mark once in 4,096 times, and misleads only where it does on both sides.
+pub(super) fn own<'q>(query: &'q str, marks: &[Mark]) -> impl Iterator<Item = Vec<&'q str>> {
+    let mut scratch = String::new();
+    let earliest = fitting(parameters(query), marks.iter(), &mut scratch);
+    let latest = fitting(parameters(query).rev(), marks.iter().rev(), &mut scratch);
+    let latest = latest.map(|mut own| {
+        own.reverse();
+        own
+    });
+    earliest.into_iter().chain(latest)
+}
+
+fn fitting<'q, 'm>(
+    parameters: impl Iterator<Item = &'q str>,
+    mut marks: impl Iterator<Item = &'m Mark>,
+    scratch: &mut String,
+) -> Option<Vec<&'q str>> {
+    let mut own = Vec::new();
+    let mut next = marks.next();
+    for parameter in parameters {
+        let Some(wanted) = next else { break };
+        let cuts = std::iter::successors(Some(parameter), |longer| {
+            longer.rsplit_once('?').map(|(before, _)| before)
+        });
+        let found = cuts.take(1 + QUESTION_MARKS).find(|part| {
+            scratch.clear();
+            append_parameter(part, scratch);
+            mark(scratch) == *wanted
+        });
+        if let Some(found) = found {
+            own.push(found);
+            next = marks.next();
         }
+    }
+    next.is_none().then_some(own)
+}
+
+fn parameters(query: &str) -> impl DoubleEndedIterator<Item = &str> {
+    query.split('&').filter(|parameter| !parameter.is_empty())
+}
+
+/// Parameters as the media server is asked with them: what is encoded that stands for itself everywhere is decoded (RFC 3986,
+/// section 6.2.2), and the rest is as the player sent it.
+pub(super) fn append_for_server<'q>(own: impl Iterator<Item = &'q str>, out: &mut String) {
+    let mut separator = '?';
+    for parameter in own {
+        out.push(separator);
+        separator = '&';
         let mut rest = parameter;
         while let Some(at) = memchr::memchr(b'%', rest.as_bytes()) {
             let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -61,31 +128,30 @@ pub fn for_server(query: &str) -> String {
             };
             match byte {
                 Some(byte) if is_unreserved(byte) => out.push(char::from(byte)),
-                Some(byte) => push_escape(byte, &mut out),
+                Some(byte) => push_escape(byte, out),
                 None => out.push('%'),
             }
             rest = behind.get(length..).unwrap_or_default();
         }
         out.push_str(rest);
     }
-    out
 }
 
-/// Appends what of a query is signed, with its `?` when anything is left; see [`link_target`].
-fn append_signed(query: &str, out: &mut String) {
+/// Appends what is signed of parameters, with `?` when there are any; see [`link_target`].
+pub(super) fn append_signed<'q>(own: impl Iterator<Item = &'q str>, out: &mut String) {
     let mut separator = '?';
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
-        if is_added(parameter) {
-            continue;
-        }
+    for parameter in own {
         out.push(separator);
-        append_canonical(key, out);
-        out.push('=');
-        append_canonical(value, out);
+        append_parameter(parameter, out);
         separator = '&';
     }
+}
+
+fn append_parameter(parameter: &str, out: &mut String) {
+    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    append_canonical(key, out);
+    out.push('=');
+    append_canonical(value, out);
 }
 
 /// One spelling for all that form encoding reads as the same, but for `;`, which some servers take for a separator.
@@ -108,11 +174,11 @@ fn append_canonical(text: &str, out: &mut String) {
     }
 }
 
-/// Whether a parameter of a link's query is one that players add, as they spell it. Some servers find another parameter
-/// behind a `;`, which a viewer may not add.
-fn is_added(parameter: &str) -> bool {
+/// Whether a parameter of a media server's URI is a directive, as players spell it. Some servers find another parameter behind
+/// a `;`.
+fn is_directive(parameter: &str) -> bool {
     // Most parameters of a playlist's many links are not.
-    if !parameter.starts_with(ADDED) {
+    if !parameter.starts_with(DIRECTIVE) {
         return false;
     }
     let key = parameter.split('=').next().unwrap_or_default();
@@ -124,20 +190,84 @@ fn is_added(parameter: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn found(link: &str, request: &str) -> Option<String> {
+        let target = link_target(link);
+        let marks: Vec<_> = marks(&target).collect();
+        let mut fits = own(request, &marks).filter_map(|own| {
+            let mut signed = "a".to_owned();
+            append_signed(own.iter().copied(), &mut signed);
+            let mut asked = "a".to_owned();
+            append_for_server(own.into_iter(), &mut asked);
+            (signed == target).then_some(asked)
+        });
+        fits.next()
+    }
+
     #[test]
     fn a_media_server_is_asked_with_what_its_own_playlist_says() {
         for (query, asked) in [
-            ("x=1", "x=1"),
-            ("a:b%20c=%c3%BC+d~", "a:b%20c=%C3%BC+d~"),
-            ("url=rtmp%3a%2F%2Fa%7Eb/c&x", "url=rtmp%3A%2F%2Fa~b/c&x"),
-            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", "x=1"),
+            ("x=1", "?x=1"),
+            ("a:b%20c=%c3%BC+d~", "?a:b%20c=%C3%BC+d~"),
+            ("url=rtmp%3a%2F%2Fa%7Eb/c&x", "?url=rtmp%3A%2F%2Fa~b/c&x"),
+            ("x=1&_HLS_msn=12&_HLS_part=0&_HLS_skip=YES", "?x=1"),
             ("_HLS_msn=1&_HLS_q&_HLS_x=2", ""),
-            ("%5FHLS_msn=1", "_HLS_msn=1"),
+            ("%5FHLS_msn=1", "?_HLS_msn=1"),
             ("", ""),
-            ("&x=1&&y&", "x=1&y"),
-            ("%78=%31%2d%zz%", "x=1-%zz%"),
+            ("&x=1&&y&", "?x=1&y"),
+            ("%78=%31%2d%zz%", "?x=1-%zz%"),
         ] {
-            assert_eq!(for_server(query), asked, "{query}");
+            let asked = format!("a{asked}");
+            assert_eq!(found(&format!("a?{query}"), query), Some(asked), "{query}");
         }
+    }
+
+    #[test]
+    fn own_parameters_are_found_among_any_others() {
+        let link = "a?b=2&a=1&a=1?c&d";
+        let again = "b=2&a=1&a=1?c&d";
+        for added in [
+            again.to_owned(),
+            format!("_=17&{again}"),
+            format!("{again}&CMCD=bl%3D2000&_=17"),
+            format!("{again}&{again}"),
+            format!("b=3&{again}&b=4&d=5"),
+            "&x&b=2&x&a=1&&x=?&a=1?c&d&".to_owned(),
+            format!("{again}?_=17"),
+            format!("{again}???"),
+            "b=2?x&a=1&a=1?c?x=1&d=".to_owned(),
+        ] {
+            assert!(found(link, &added).is_some(), "{added}");
+        }
+        for changed in [
+            "",
+            "b=2",
+            "b=2&a=1&a=1?c",
+            "a=1&b=2&a=1?c&d",
+            "b=2&a=1?c&a=1&d",
+            "b=2&a=1&d&a=1?c",
+            "b=3&a=1&a=1?c&d",
+            "b=2&a=1&a=1&d",
+            "b=2&a=1&a=1?c&d=;x",
+            "b=2&a=1&a=1?c%26d",
+        ] {
+            assert_eq!(found(link, changed), None, "{changed}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_only_looks_like_an_own_one_misleads_nobody() {
+        let own = "key=abc";
+        let wanted = mark(own);
+        let same = (0..).map(|number| format!("_={number}"));
+        let same = same.filter(|one| mark(one) == wanted).take(3);
+        let mut tried = 0;
+        for same in same {
+            for request in [format!("{same}&{own}"), format!("{own}&{same}")] {
+                assert!(found("a?key=abc", &request).is_some(), "{request}");
+                tried += 1;
+            }
+            assert_eq!(found("a?key=abc", &same), None, "{same}");
+        }
+        assert_eq!(tried, 6);
     }
 }

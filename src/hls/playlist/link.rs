@@ -3,7 +3,7 @@
 use super::query::{append_child, front};
 use super::resolve::{Reference, base, resolve};
 use super::{Context, URI_LIMIT};
-use crate::hls::link::{added_length, write, write_target};
+use crate::hls::link::{Written, write_target};
 use crate::request::percent::{encode, in_query};
 
 /// Makes links, one after the other, in the same buffers.
@@ -75,19 +75,26 @@ impl<'a> Links<'a> {
     }
 }
 
-impl Link<'_> {
+impl<'l> Link<'l> {
+    fn written(&self, definitions: &'l str) -> Written<'l> {
+        Written {
+            to_ticket: self.context.to_ticket,
+            definitions,
+            path_and_query: self.path_and_query,
+            target: self.target,
+        }
+    }
+
     /// About how long [`Self::write`] will be; never less without a fragment.
-    pub(super) fn len(&self, definitions: &str) -> usize {
+    pub(super) fn len(&self, definitions: &'l str) -> usize {
         let fragment = self.fragment.map_or(0, |fragment| 3 * fragment.len());
-        let fixed = added_length(self.context.to_ticket, definitions);
-        fixed + self.path_and_query.len() + "#".len() + fragment
+        self.written(definitions).len() + "#".len() + fragment
     }
 
     /// Writes it, relative to the playlist.
-    pub(super) fn write(&self, definitions: &str, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, definitions: &'l str, out: &mut Vec<u8>) {
         let signature = (self.context.sign)(definitions, self.target);
-        let to_ticket = self.context.to_ticket;
-        write(to_ticket, signature, definitions, self.path_and_query, out);
+        self.written(definitions).write(signature, out);
         if let Some(fragment) = self.fragment {
             let mut encoded = String::from("#");
             encode(fragment, in_query, &mut encoded);
