@@ -6,8 +6,9 @@
 //! ```
 //!
 //! What stands behind the ticket is a link: a path and query of the media server, signed by the gate for one stream of one
-//! organisation, so that it is the same for all viewers of the stream. Paths are matched byte for byte. What of a query is
-//! signed: [`link_target`]. What players add to it (`_=1700000000`, `CMCD=…`), wherever and however often, is no part of
+//! organisation, so that it is the same for all viewers of the stream. A path leaves in the normal form of RFC 3986, section
+//! 6.2.2, and is read in it: a client may ask for it in any spelling of the same form. What of a query is signed:
+//! [`link_target`]. What players add to it (`_=1700000000`, `CMCD=…`), wherever and however often, is no part of
 //! the link: behind the signature stands a mark for each parameter of the link's own, by which they are found.
 
 mod context;

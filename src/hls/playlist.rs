@@ -9,8 +9,8 @@
 //! - An attribute list that is malformed, an attribute that occurs twice or without quotes.
 //! - A URI with a variable that is not defined, one longer than [`URI_LIMIT`], an authority with `@`.
 //!
-//! A link is spelled so that every player asks for exactly what was signed: what RFC 3986 does not allow is
-//! percent-encoded, `'` in a query as well (browsers do), a `\` in a path is the `/` that browsers read. Blanks around a
+//! A link is spelled so that every player asks for exactly what was signed: in the normal form of RFC 3986, section 6.2.2,
+//! `'` in a query encoded as well (browsers do), a `\` in a path as the `/` that browsers read. Blanks around a
 //! URI go away with it. One byte order mark before `#EXTM3U` is allowed and kept, since players skip it.
 //!
 //! # What a viewer can do

@@ -4,6 +4,8 @@ use http::header::LOCATION;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
 
+use crate::request::percent::normal_path;
+
 use super::head::parse_target;
 
 /// Whether a status redirects to another URL.
@@ -64,28 +66,12 @@ fn joined(asked: &PathAndQuery, reference: &str) -> String {
     }
 }
 
-/// Without `.` and `..` in the path (RFC 3986 section 5.2.4), and without a fragment.
+/// With its path in the normal form, as links have it, and without a fragment.
 fn normalised(target: &str) -> String {
     let whole = target.split_once('#').map_or(target, |(whole, _)| whole);
     let end = whole.find('?').unwrap_or(whole.len());
     let (path, query) = whole.split_at_checked(end).unwrap_or((whole, ""));
-    let mut kept = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        let is_last = segments.peek().is_none();
-        match segment {
-            "." | ".." => {
-                if segment == ".." {
-                    kept.pop();
-                }
-                if is_last {
-                    kept.push("");
-                }
-            }
-            _ => kept.push(segment),
-        }
-    }
-    format!("/{}{query}", kept.join("/"))
+    normal_path(path) + query
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ proptest! {
         let Some(HttpTarget::Link(read)) = HttpTarget::read(path) else {
             return Err(TestCaseError::fail(format!("{path} is not below a ticket")));
         };
-        let read = LinkPath::read(read).unwrap();
+        let read = LinkPath::read(&read).unwrap();
         prop_assert_eq!(&seals.open(read.ticket).unwrap().ticket, &ticket);
         prop_assert_eq!(read.definitions, definitions.as_str());
         prop_assert_eq!(read.path, link.split('?').next().unwrap());

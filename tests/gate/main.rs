@@ -53,6 +53,7 @@ mod hls_player_parameters;
 mod hls_reload;
 mod hls_reloads;
 mod hls_sharing;
+mod hls_spellings;
 mod hls_stall;
 mod hls_unknown_address;
 mod hls_upstream;

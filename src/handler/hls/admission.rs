@@ -82,7 +82,7 @@ pub async fn admit(
             Ok((entry.admitted, Media::Other(media)))
         }
         HttpTarget::Link(path) => {
-            let link = LinkPath::read(path).ok_or_else(|| {
+            let link = LinkPath::read(&path).ok_or_else(|| {
                 let address = gate.policy().edge.neighbours.client(peer, &head.headers);
                 Refused::unnamed(Reason::Link, address)
             })?;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::request::percent::{escape, push_escape};
+use crate::request::percent::{escape, push_escape, push_normal};
 use crate::request::query::is_unreserved;
 
 /// What the names of parameters begin with that no media server means by itself: a reload's directives.
@@ -122,15 +122,16 @@ pub(super) fn append_for_server<'q>(own: impl Iterator<Item = &'q str>, out: &mu
         while let Some(at) = memchr::memchr(b'%', rest.as_bytes()) {
             let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
             out.push_str(run);
-            let (byte, length) = match escape(behind.as_bytes()) {
-                Some(byte) => (Some(byte), 3),
-                None => (None, 1),
+            let length = match escape(behind.as_bytes()) {
+                Some(byte) => {
+                    push_normal(byte, out);
+                    3
+                }
+                None => {
+                    out.push('%');
+                    1
+                }
             };
-            match byte {
-                Some(byte) if is_unreserved(byte) => out.push(char::from(byte)),
-                Some(byte) => push_escape(byte, out),
-                None => out.push('%'),
-            }
             rest = behind.get(length..).unwrap_or_default();
         }
         out.push_str(rest);
