@@ -16,8 +16,9 @@
 //! # What a viewer can do
 //!
 //! A media server may write a viewer's query into a playlist, decoded. Guarded here:
-//! - `stream`, `url` and the security keys in a child's query, in any spelling that some server reads so: they are removed,
-//!   and `stream` and `url` of the ticket put at the front. `;` parts parameters as well as `&`.
+//! - `stream`, `url` and a token of the gate's in a child's query, in any spelling that some server reads so: they are removed,
+//!   and `stream` and `url` of the ticket put at the front. `;` parts parameters as well as `&`. All other parameters are the
+//!   media server's own and go back to it, `token` and `expires` of its own signature among them.
 //! - A quote that adds a second `URI` to a tag: the tag is left as it is.
 //! - EXT-X-DEFINE with QUERYPARAM: such a value gets into a link's query and never into its path, whether it comes
 //!   directly, within a VALUE or by IMPORT, unless it is the ticket's own `stream` or `url`.
@@ -68,6 +69,8 @@ pub struct Context<'a> {
     pub path: &'a str,
     /// Its query as the media server was asked, without `?`; empty when there is none.
     pub query: &'a str,
+    /// Whether that is the viewer's own query, security keys included, and not one that a media server has named.
+    pub is_viewers_query: bool,
     /// What leads from this playlist to the directory `~TICKET/`: one `../` for each directory below it, or the ticket's own
     /// name.
     pub to_ticket: &'a str,

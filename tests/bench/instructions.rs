@@ -377,6 +377,7 @@ fn playlist(turns: usize, text: &str, signed: bool) {
     let context = Context {
         path: "/live/abcde-a1b2c/720p/index.m3u8",
         query: "",
+        is_viewers_query: false,
         to_ticket: "../../../../",
         is_ours: &|scheme, authority| scheme == "http" && authority == "media.test:8181",
         stream: STREAM,

@@ -134,11 +134,13 @@ fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
     let (mut path, mut query, mut to_ticket) = ("/h5live/http/playlist.m3u8", "", String::new());
     let (mut stream, mut url) = ("abcde-one", "rtmp://localhost/play");
     let mut imported = Definitions::default();
+    let mut is_viewers_query = false;
     for pair in case.origin.split_whitespace() {
         let (key, value) = pair.split_once('=').unwrap();
         match key {
             "path" => path = value,
             "query" => query = value,
+            "viewers" => (query, is_viewers_query) = (value, true),
             "depth" => to_ticket = "../".repeat(value.parse().unwrap()),
             "stream" => stream = value,
             "url" => url = value,
@@ -152,6 +154,7 @@ fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
     let context = Context {
         path,
         query,
+        is_viewers_query,
         to_ticket: &to_ticket,
         is_ours: &is_ours,
         stream,

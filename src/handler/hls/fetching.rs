@@ -117,6 +117,7 @@ pub async fn playlist(
     let text = timeout(gate.timeouts.media_idle, read(gate, body, &mut held)).await;
     let text = text.map_err(|_| UpstreamError::TooLate)??;
     held.resize(text.len());
+    let is_viewers_query = viewers_query.is_some();
     let query = viewers_query.or(target.query()).map(str::to_owned);
     let rewriting = Rewriting {
         gate: Arc::clone(gate),
@@ -125,6 +126,7 @@ pub async fn playlist(
         text,
         target,
         query,
+        is_viewers_query,
     };
     let rewritten = rewriting.run().await;
     let rewritten = rewritten.map_err(|_| UpstreamError::WrongAnswer("no playlist"))?;
@@ -163,6 +165,7 @@ struct Rewriting {
     text: Bytes,
     target: PathAndQuery,
     query: Option<String>,
+    is_viewers_query: bool,
 }
 
 impl Rewriting {
@@ -187,6 +190,7 @@ impl Rewriting {
             text,
             target,
             query,
+            is_viewers_query,
         } = self;
         let imported = match links.definitions.as_str() {
             "" => Definitions::default(),
@@ -196,6 +200,7 @@ impl Rewriting {
         let context = Context {
             path: target.path(),
             query: query.as_deref().unwrap_or_default(),
+            is_viewers_query,
             to_ticket: &links.to_ticket,
             is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
             stream: links.stream.as_str(),

@@ -99,7 +99,8 @@ impl Definitions {
         let text = |name: &[u8]| std::str::from_utf8(list.get(find(list, name)?)?).ok();
         if let Some(key) = text(b"QUERYPARAM") {
             let value = parameter(context.query, key);
-            if let Some(value) = value.filter(|value| !is_security(key, value)) {
+            let viewers = |value: &str| context.is_viewers_query && is_security(key, value);
+            if let Some(value) = value.filter(|value| !viewers(value)) {
                 *left = spend(*left, value.len())?;
                 let tickets = key == "stream" && value == context.stream
                     || key == "url" && value == context.url;

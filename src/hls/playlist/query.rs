@@ -1,8 +1,8 @@
-//! A child's query: what it may say of the stream.
+//! A child's query: what it may say of the stream is the ticket's, and all else the media server's.
 
 use percent_encoding::percent_decode_str;
 
-use crate::request::query::{encode_component, guarded};
+use crate::request::query::{QueryError, encode_component, guarded, is_security};
 
 use crate::request::percent::{encode, in_query};
 
@@ -18,7 +18,8 @@ pub(super) fn front(url: &str, stream: &str) -> String {
     front
 }
 
-/// Appends `query` with `?`. When it says anything of the stream or of security, all that is replaced by `front`.
+/// Appends `query` with `?`. When it says anything of the stream, or has a token of the gate's, that is replaced by `front`. All
+/// else is the media server's own, whatever the names mean to the gate: `token`, `expires` and the like sign its own URL.
 /// `scratch` is overwritten.
 pub(super) fn append_child(query: &str, front: &str, scratch: &mut String, out: &mut String) {
     scratch.clear();
@@ -62,13 +63,12 @@ fn parameters(query: &str) -> impl Iterator<Item = (char, &str)> {
     })
 }
 
-/// Whether a server could take a parameter for a guarded one: as [`guarded`] sees it, with a `+` for a space, control
-/// characters around it, and letters that only Unicode folds.
+/// Whether a server could take a parameter for `stream` or `url`, or it is a token of the gate's: as [`guarded`] sees its
+/// name, with a `+` for a space, control characters around it, and letters that only Unicode folds.
 fn is_guarded(parameter: &str) -> bool {
-    let key = parameter.split('=').next().unwrap_or_default();
-    let is_name = |key: &str| !matches!(guarded(key), Ok(None));
+    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
     if !key.bytes().any(|b| matches!(b, b'%' | b'+')) {
-        return is_name(key);
+        return is_viewers(key, value);
     }
     let key = key.replace('+', " ");
     let key = percent_decode_str(&key).decode_utf8_lossy();
@@ -80,5 +80,15 @@ fn is_guarded(parameter: &str) -> bool {
         .collect();
     // A NUL ends a name for some.
     let folded = folded.split('\0').next().unwrap_or_default();
-    is_name(folded)
+    is_viewers(folded, value)
+}
+
+fn is_viewers(key: &str, value: &str) -> bool {
+    match guarded(key) {
+        Ok(Some("stream" | "url")) | Err(QueryError::Spelling("stream" | "url")) => true,
+        Ok(Some(key @ "token")) | Err(QueryError::Spelling(key @ "token")) => {
+            is_security(key, &percent_decode_str(value).decode_utf8_lossy())
+        }
+        Ok(_) | Err(_) => false,
+    }
 }

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use h5gate::hls::link::{LinkPath, Signature};
 use h5gate::hls::playlist::{Context, Definitions, PlaylistError, Rewritten, rewrite};
-use h5gate::request::query::guarded;
+use h5gate::request::query::{QueryError, guarded};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -45,6 +45,7 @@ impl Edge {
             &Context {
                 path: &self.path,
                 query: &self.query,
+                is_viewers_query: true,
                 to_ticket: &to_ticket,
                 is_ours: &|_, authority| authority == MEDIA,
                 stream: STREAM,
@@ -196,7 +197,16 @@ impl Parameter {
         let key = String::from_utf8_lossy(&self.key).replace('+', " ");
         let key = key.trim_matches(|c: char| c.is_whitespace() || c.is_control());
         let folded = key.to_uppercase().to_lowercase();
-        guarded(folded.split('\0').next().unwrap_or_default()) != Ok(None)
+        match guarded(folded.split('\0').next().unwrap_or_default()) {
+            Ok(Some(name)) | Err(QueryError::Spelling(name)) => {
+                let ours = self
+                    .value
+                    .as_deref()
+                    .is_some_and(|value| value.starts_with(b"h1."));
+                matches!(name, "stream" | "url") || name == "token" && ours
+            }
+            Ok(None) | Err(_) => false,
+        }
     }
 }
 
