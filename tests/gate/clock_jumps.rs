@@ -47,15 +47,15 @@ fn what_plays_goes_on_and_new_decisions_use_the_new_time() {
     };
     // Each is seen before the next one comes; the last one undoes the first.
     let jumps = [(-HOUR, "back"), (YEAR, "forward"), (-YEAR + HOUR, "back")];
-    for (count, (by, direction)) in (1..).zip(jumps) {
+    for (before, (by, direction)) in jumps.into_iter().enumerate() {
         clock.turn(by);
         until("the jump is counted", || {
-            (gate.metric("h5gate_clock_jumps_total") == f64::from(count)).then_some(())
+            (gate.metric("h5gate_clock_jumps_total") == (before + 1) as f64).then_some(())
         });
         let warned = until("the warning", || {
             let log = gate.log();
-            let jumps = log.into_iter().filter(|line| line["direction"].is_string());
-            jumps.skip(count as usize - 1).next()
+            let mut jumps = log.into_iter().filter(|line| line["direction"].is_string());
+            jumps.nth(before)
         });
         assert_eq!(warned["direction"], direction, "{warned}");
         assert_eq!(warned["level"], "WARN");
