@@ -6,14 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use h5gate::decision::permit::Permit;
-use h5gate::decision::revocation::Revocations;
-use h5gate::decision::rules::Rules;
-use h5gate::decision::{Facts, decide};
 use h5gate::request::client_address::ClientAddress;
-use h5gate::request::referer::Referer;
-use h5gate::token::{
-    Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, TokenId, UnixSeconds,
-};
 use h5gate::upstream::body::{BodyError, FetchBody};
 use h5gate::upstream::fetch::Fetched;
 use h5gate::upstream::head::FetchRequest;
@@ -216,38 +209,12 @@ pub(crate) fn upstream(servers: &[SocketAddr], host: Option<&str>) -> Upstream {
     Upstream::new(servers, host, PATIENCE, 100)
 }
 
-/// A permit for a stream, made as the gate makes it.
+/// A permit for a stream, with a tag.
 pub(crate) fn permit(stream: &str) -> Permit {
-    let now = UnixSeconds::new(1_700_000_000);
-    let owner: Owner = "abcde".parse().unwrap();
-    let secret = Secret::new(vec![1; 32]).unwrap();
-    let key = Key::new(
-        "k1".parse().unwrap(),
-        owner.clone(),
-        KeyState::Active,
-        &secret,
-    );
-    let ring = Keyring::new([], [key]).unwrap();
-    let scope = Scope::stream(stream.parse().unwrap());
-    let mut grant = Grant::new(TokenId::new([7; 16]), now, scope);
-    grant.tag = "a tag".parse().unwrap();
-    let security = ring.mint(&owner, &grant).unwrap();
-    let claims = ring.verify(Presented::from(&security)).unwrap();
-    let facts = Facts {
-        stream: stream.parse().unwrap(),
-        url: "rtmp://localhost/play".parse().unwrap(),
-        address: ClientAddress::Known(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))),
-        referer: Referer::Absent,
-        inherited: false,
-    };
-    decide(
-        claims,
-        facts,
-        &Rules::default(),
-        &Revocations::default(),
-        now,
-    )
-    .unwrap()
+    let address = ClientAddress::Known(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
+    super::permit::permit(stream, address, |grant| {
+        grant.tag = "a tag".parse().unwrap();
+    })
 }
 
 pub(crate) fn get(target: &str) -> FetchRequest {

@@ -10,6 +10,7 @@ pub(crate) mod hls;
 pub(crate) mod http_server;
 pub(crate) mod media_server;
 pub(crate) mod memory;
+pub(crate) mod permit;
 pub(crate) mod relay;
 pub(crate) mod restart;
 pub(crate) mod token_api_asking;

@@ -10,9 +10,6 @@ use std::time::Duration;
 use h5gate::clock::Clock;
 use h5gate::decision::denial::Denial;
 use h5gate::decision::permit::Permit;
-use h5gate::decision::revocation::Revocations;
-use h5gate::decision::rules::Rules;
-use h5gate::decision::{Facts, decide};
 use h5gate::listener::socket::{Side, Tcp};
 use h5gate::refusal::Refusal;
 use h5gate::relay::frame::{self, FrameHeader, apply_mask, header_length, opcode};
@@ -22,7 +19,6 @@ use h5gate::relay::{
     Silence, Start,
 };
 use h5gate::request::client_address::ClientAddress;
-use h5gate::request::referer::Referer;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::session::guard::{PendingId, Playing, SessionGuard};
 use h5gate::session::id::{Receipt, SessionId};
@@ -30,9 +26,7 @@ use h5gate::session::place::Bind;
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
 use h5gate::session::{Newcomer, Sessions, Transport};
-use h5gate::token::{
-    Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, TokenId, UnixSeconds,
-};
+use h5gate::token::Grant;
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
 };
@@ -40,10 +34,10 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub(crate) const URL: &str = "rtmp://localhost/play";
+pub(crate) use super::permit::{NOW, URL};
+
 /// The stream that plays from the start.
 pub(crate) const STREAM: &str = "abcde-one";
-pub(crate) const NOW: UnixSeconds = UnixSeconds::new(1_700_000_000);
 /// How often a relay may be polled, or read a socket, in one test. Far above what any test needs; a deadline that stays
 /// in the past reaches it at once.
 const SPIN: usize = 100_000;
@@ -142,40 +136,9 @@ impl Counts {
     }
 }
 
-/// A permit for a stream of organisation `abcde`, by way of a minted token.
+/// A permit for a stream, for a viewer whose address is not known.
 pub(crate) fn permit(stream: &str, change: impl FnOnce(&mut Grant)) -> Permit {
-    let owner: Owner = "abcde".parse().unwrap();
-    let secret = Secret::new(vec![7; 32]).unwrap();
-    let key = Key::new(
-        "k1".parse().unwrap(),
-        owner.clone(),
-        KeyState::Active,
-        &secret,
-    );
-    let keyring = Keyring::new([], [key]).unwrap();
-    let mut grant = Grant::new(
-        TokenId::new([1; 16]),
-        NOW,
-        Scope::stream(stream.parse().unwrap()),
-    );
-    change(&mut grant);
-    let security = keyring.mint(&owner, &grant).unwrap();
-    let claims = keyring.verify(Presented::from(&security)).unwrap();
-    let facts = Facts {
-        stream: stream.parse().unwrap(),
-        url: URL.parse().unwrap(),
-        address: ClientAddress::Unknown,
-        referer: Referer::Absent,
-        inherited: false,
-    };
-    decide(
-        claims,
-        facts,
-        &Rules::default(),
-        &Revocations::default(),
-        NOW,
-    )
-    .unwrap()
+    super::permit::permit(stream, ClientAddress::Unknown, change)
 }
 
 /// Shows [`NOW`], and goes on as the runtime's clock does.
