@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::support::gate::{Gate, Setup};
-use crate::support::media_server::{MediaServer, read_head};
-use crate::support::viewer::{connect, get};
+use crate::support::media_server::MediaServer;
+use crate::support::viewer::{connect, get, next_answer};
 use sha2::{Digest as _, Sha256};
 
 /// More than there is room for of each kind.
@@ -33,11 +33,7 @@ fn saying(address: SocketAddr, text: &str) -> TcpStream {
 fn ask(socket: &mut TcpStream, path: &str) -> u16 {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{BEARER}\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
-    let head = read_head(socket).expect("an answer");
-    let length = crate::support::media_server::header(&head, "content-length").unwrap();
-    let mut body = vec![0; length.parse().unwrap()];
-    socket.read_exact(&mut body).unwrap();
-    head.split(' ').nth(1).unwrap().parse().unwrap()
+    next_answer(socket).status
 }
 
 /// What keeps a place without the token, by what it says at first.

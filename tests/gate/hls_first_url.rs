@@ -12,8 +12,8 @@ use rustix::process::Signal;
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
-    MEDIA, ask, ask_from, ask_only, asked, begin, entry, gate_by, gate_with, links, outcome,
-    pages_but, play, scripted, server,
+    MEDIA, ask, ask_from, ask_only, begin, entry, gate_by, gate_with, links, outcome, pages_but,
+    play, scripted, server,
 };
 use crate::support::http_server::{HttpServer, playlist, segment};
 use crate::support::media_server::{MediaServer, header};
@@ -148,7 +148,7 @@ fn who_waits_for_the_media_server_makes_way_for_nobody_and_is_not_quiet() {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| ask(&gate, &entry));
         until("the viewer at the media server", || {
-            (asked(&server, first) == 1).then_some(())
+            (server.asked(first) == 1).then_some(())
         });
         let other = query("abcde-two", &mint(&grant("abcde-two")));
         let other = format!("/h5live/authhttp/playlist.m3u8?{other}&pid=8");
@@ -293,7 +293,7 @@ fn one_playback_holds_few_shared_answers_at_once() {
         .collect();
     // One for those who share, and one for each of the others.
     until("what is asked alone", || {
-        (asked(&server, film) == 3).then_some(())
+        (server.asked(film) == 3).then_some(())
     });
     drop(go);
     for mut socket in sockets {
@@ -304,7 +304,7 @@ fn one_playback_holds_few_shared_answers_at_once() {
             answer.push(byte[0]);
         }
     }
-    assert_eq!(asked(&server, film), 3);
+    assert_eq!(server.asked(film), 3);
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn a_segment_that_does_not_say_how_long_it_is_goes_to_its_end() {
         .unwrap();
     let media = answer[body..].iter().filter(|byte| **byte == b'x').count();
     assert_eq!(media, LENGTH);
-    assert_eq!(asked(&server, film), 1);
+    assert_eq!(server.asked(film), 1);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::io::{Read as _, Write as _};
 
 use crate::support::gate::{Gate, Setup, grant};
 use crate::support::hls::{HERE, ask, entry, gate_with, links, play};
-use crate::support::http_server::{HttpServer, Page, playlist, target};
-use crate::support::media_server::{MediaServer, header};
+use crate::support::http_server::{HttpServer, Page, playlist};
+use crate::support::media_server::{MediaServer, header, target};
 use crate::support::viewer::{Answer, connect, get, request};
 
 const BODY: &str = "segment one";
@@ -290,14 +290,9 @@ fn old_client(gate: &Gate, path: &str) -> Answer {
     let mut socket = connect(gate.playback);
     let asked = format!("GET {path} HTTP/1.0\r\n{HERE}\r\n\r\n");
     socket.write_all(asked.as_bytes()).unwrap();
-    let mut text = String::new();
-    socket.read_to_string(&mut text).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    Answer {
-        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    Answer::whole(&answer)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{ask, ask_from, entry, gate_with, links, pages_but, play, scripted};
-use crate::support::http_server::target;
+use crate::support::media_server::target;
 use crate::support::until;
 use crate::support::viewer::connect;
 

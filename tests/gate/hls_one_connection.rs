@@ -1,6 +1,6 @@
 //! What a connection has shown before is not worked out anew, and yet it is answered as a fresh one would be.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 
 use rustix::process::Signal;
@@ -10,9 +10,8 @@ use crate::support::gate::{Gate, grant, mint};
 use crate::support::hls::{
     ask_from, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server, session,
 };
-use crate::support::media_server::{header, read_head};
 use crate::support::until;
-use crate::support::viewer::{Answer, connect, request};
+use crate::support::viewer::{Answer, connect, next_answer, request};
 
 const HERE: &str = "192.0.2.1";
 const ELSEWHERE: &str = "198.51.100.1";
@@ -29,15 +28,7 @@ impl Kept {
         let asked =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\r\n");
         self.0.write_all(asked.as_bytes()).unwrap();
-        let head = read_head(&mut self.0).unwrap();
-        let length = header(&head, "content-length").unwrap().parse().unwrap();
-        let mut body = vec![0; length];
-        self.0.read_exact(&mut body).unwrap();
-        Answer {
-            status: head.split(' ').nth(1).unwrap().parse().unwrap(),
-            head,
-            body: String::from_utf8(body).unwrap(),
-        }
+        next_answer(&mut self.0)
     }
 
     /// Asks, and checks that the answer is a fresh connection's.

@@ -32,28 +32,6 @@ struct House {
     _sockets: MediaServer,
 }
 
-/// A server of metadata that takes each switch.
-fn sockets() -> MediaServer {
-    MediaServer::start(|mut gate| {
-        gate.accept();
-        gate.send(0x1, b"hello");
-        while let Some(frame) = gate.receive() {
-            if frame.opcode == 0x8 {
-                return gate.send(0x8, &frame.payload);
-            }
-            if frame.opcode == 0x1 {
-                let asked: serde_json::Value = serde_json::from_slice(&frame.payload).unwrap();
-                let taken = json!({
-                    "eventType": "onUpdateSourceSuccess",
-                    "onUpdateSourceSuccess": { "tag": "", "count": 1, "requestId": asked["requestId"] },
-                    "requestId": asked["requestId"],
-                });
-                gate.send(0x1, taken.to_string().as_bytes());
-            }
-        }
-    })
-}
-
 impl House {
     fn with(hls: &str) -> Self {
         Self::with_tables(&format!("[hls]\n{hls}\n"))
@@ -64,7 +42,7 @@ impl House {
     }
 
     fn start(tables: &str, clock: Option<&MovedClock>) -> Self {
-        let (http, sockets) = (server(), sockets());
+        let (http, sockets) = (server(), MediaServer::switching());
         let gate = Gate::start(&Setup {
             servers: vec![sockets.address],
             upstream: &format!(
@@ -615,7 +593,7 @@ fn a_move_is_decided_by_a_check_from_the_new_address() {
 
 #[test]
 fn a_playback_outlives_restarts_of_the_gate_with_its_page() {
-    let (http, sockets) = (server(), sockets());
+    let (http, sockets) = (server(), MediaServer::switching());
     let tables = format!("[hls]\n{AT_ONCE}\n[timeouts]\ndrain = \"0s\"");
     let restarts = Restarts::new(http.address, Some(sockets.address), &tables);
     let mut gate = restarts.start();

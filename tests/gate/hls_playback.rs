@@ -12,8 +12,8 @@ use crate::support::gate::{Gate, Setup, grant, mint, now};
 use crate::support::hls::{
     MULTI, ask, begin, code, entry, gate_by, gate_with, links, play, server,
 };
-use crate::support::http_server::{Page, playlist, segment, target};
-use crate::support::media_server::header;
+use crate::support::http_server::{Page, playlist, segment};
+use crate::support::media_server::{header, target};
 use crate::support::until;
 use crate::support::viewer::{get, query, request};
 

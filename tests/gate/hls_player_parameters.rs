@@ -3,7 +3,8 @@
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{ask, begin, entry, gate_with, links, outcome};
-use crate::support::http_server::{HttpServer, page, playlist, segment, target};
+use crate::support::http_server::{HttpServer, page, playlist, segment};
+use crate::support::media_server::target;
 
 const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlist.m3u8?a=1&b=2\n";
 const MEDIA: &str = "#EXTM3U\n#EXT-X-TARGETDURATION:100\n#EXTINF:1,\nbare.ts\n#EXTINF:1,\n\

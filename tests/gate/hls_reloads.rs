@@ -8,8 +8,8 @@ use crate::support::gate::grant;
 use crate::support::hls::{
     MULTI, ask, ask_only, entry, gate_with, live, pages_but, play, scripted, server,
 };
-use crate::support::http_server::{playlist, target};
-use crate::support::media_server::read_head;
+use crate::support::http_server::playlist;
+use crate::support::media_server::{read_head, target};
 use crate::support::until;
 
 const LIST: &str = "/hls/abcde-one/low/media.m3u8";

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{
-    ask, ask_from, ask_only, asked, entry, gate_with, links, outcome, pages_but, play, scripted,
-    server,
+    ask, ask_from, ask_only, entry, gate_with, links, outcome, pages_but, play, scripted, server,
 };
-use crate::support::http_server::{playlist, segment, target};
-use crate::support::media_server::{FromGate, MediaServer, header, read_head};
+use crate::support::http_server::{playlist, segment};
+use crate::support::media_server::{FromGate, MediaServer, header, read_head, target};
 use crate::support::until;
 
 const MULTIVARIANT: &str = "/hls/abcde-one/playlist.m3u8";
@@ -89,8 +88,8 @@ fn many_viewers_at_once_cost_what_one_does_and_each_is_checked() {
     for (_, _, body) in &watched {
         assert_eq!(body, "segment one");
     }
-    assert_eq!(asked(&server, SEGMENT), 1);
-    assert_eq!(asked(&server, MULTIVARIANT), 1);
+    assert_eq!(server.asked(SEGMENT), 1);
+    assert_eq!(server.asked(MULTIVARIANT), 1);
     let whole = |media: &str| ask(&gate, media).body;
     let (_, first, _) = &watched[0];
     let (_, last, _) = &watched[VIEWERS - 1];
@@ -221,6 +220,6 @@ fn a_body_is_handed_on_as_it_comes() {
             viewer.read_exact(&mut half).unwrap();
             assert_eq!(half, HALVES[1], "{tables}");
         }
-        assert_eq!(asked(&server, SEGMENT), fetches, "{tables}");
+        assert_eq!(server.asked(SEGMENT), fetches, "{tables}");
     }
 }

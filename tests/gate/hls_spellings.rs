@@ -3,7 +3,8 @@
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{ask, begin, entry, gate_with, links, outcome};
-use crate::support::http_server::{HttpServer, Page, playlist, segment, target};
+use crate::support::http_server::{HttpServer, Page, playlist, segment};
+use crate::support::media_server::target;
 
 const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n%6cow/%7Euser/media.m3u8\n";
 const MEDIA: &str =

@@ -7,8 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{HERE, entry, gate_with, links};
-use crate::support::http_server::target;
-use crate::support::media_server::{FromGate, MediaServer};
+use crate::support::media_server::{FromGate, MediaServer, target};
 use crate::support::viewer::{connect, get};
 use crate::support::{PATIENCE, until};
 

@@ -8,8 +8,8 @@ use crate::support::gate::{Gate, grant};
 use crate::support::hls::{
     HERE, MULTI, ask, ask_only, begin, entry, gate_with, links, live, play, scripted, server,
 };
-use crate::support::http_server::{HttpServer, Page, playlist, segment, target};
-use crate::support::media_server::read_head;
+use crate::support::http_server::{HttpServer, Page, playlist, segment};
+use crate::support::media_server::{read_head, target};
 use crate::support::viewer::{Answer, request};
 use crate::support::{PATIENCE, until};
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::support::gate::{Gate, Setup, grant, mint};
-use crate::support::media_server::MediaServer;
+use crate::support::media_server::{FromGate, MediaServer};
 use crate::support::until;
 use crate::support::viewer::{Viewer, connect, query};
 
@@ -84,11 +84,7 @@ fn a_viewer_that_does_not_read_is_given_up_and_others_go_on() {
 
 #[test]
 fn a_silent_media_server_ends_the_playback_unless_it_is_paused() {
-    let server = MediaServer::start(|mut gate| {
-        gate.accept();
-        gate.send(0x1, b"hello");
-        gate.drain();
-    });
+    let server = MediaServer::start(FromGate::greet_only);
     let gate = gate("media_idle = \"400ms\"\nping = \"500ms\"", &server);
     let query = query("abcde-one", &mint(&grant("abcde-one")));
     assert_eq!(Viewer::open(gate.playback, &query, &[]).closed().0, 4503);

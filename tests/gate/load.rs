@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::gate::{API_KEY, Gate, Setup, write_secret};
-use crate::support::http_server::{HttpServer, Page, playlist, segment, target};
-use crate::support::media_server::MediaServer;
+use crate::support::http_server::{HttpServer, Page, playlist, segment};
+use crate::support::media_server::{MediaServer, target};
 use crate::support::viewer::{Viewer, get, request};
 use crate::support::{PATIENCE, until};
 

@@ -47,9 +47,7 @@ fn an_outage_is_hidden_for_a_time_and_from_its_end_on_again() {
             if !is_up.load(Ordering::Relaxed) {
                 return fails(&mut gate);
             }
-            gate.accept();
-            gate.send(0x1, b"hello");
-            gate.drain();
+            gate.greet_only();
         });
         let gate = Gate::start(&Setup {
             servers: vec![server.address],
@@ -103,13 +101,11 @@ fn a_media_server_that_hangs_is_asked_by_one_at_a_time_and_holds_no_viewer() {
     for (what, hang) in hangs() {
         let up = Arc::new(AtomicBool::new(false));
         let is_up = Arc::clone(&up);
-        let server = MediaServer::start(move |mut gate| {
+        let server = MediaServer::start(move |gate| {
             if !is_up.load(Ordering::Relaxed) {
                 return hang(gate);
             }
-            gate.accept();
-            gate.send(0x1, b"hello");
-            gate.drain();
+            gate.greet_only();
         });
         let gate = Gate::start(&Setup {
             servers: vec![server.address],
@@ -159,9 +155,7 @@ fn a_media_server_that_hangs_beside_one_that_serves_is_no_outage() {
             if answer == "404" {
                 return gate.send_raw(b"HTTP/1.1 404 X\r\n\r\n");
             }
-            gate.accept();
-            gate.send(0x1, b"hello");
-            gate.drain();
+            gate.greet_only();
         });
         let gate = Gate::start(&Setup {
             servers: vec![hung.address, serves.address],

@@ -1,12 +1,11 @@
 //! One connection that asks in vain again and again is answered at a rate, and not before its turn.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::support::gate::{Gate, Setup};
-use crate::support::media_server::{MediaServer, header, read_head};
-use crate::support::viewer::connect;
+use crate::support::media_server::MediaServer;
+use crate::support::viewer::{connect, next_answer};
 
 fn gate(tables: &str) -> Gate {
     Gate::start(&Setup {
@@ -16,21 +15,13 @@ fn gate(tables: &str) -> Gate {
     })
 }
 
-fn answer(socket: &mut TcpStream) -> u16 {
-    let head = read_head(socket).unwrap();
-    let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body).unwrap();
-    head.split(' ').nth(1).unwrap().parse().unwrap()
-}
-
 /// How long so many of a request, all sent at once, take on one connection.
 fn time_of(gate: &Gate, request: &str, count: usize, status: u16) -> Duration {
     let mut socket = connect(gate.playback);
     socket.write_all(request.repeat(count).as_bytes()).unwrap();
     let start = Instant::now();
     for _ in 0..count {
-        assert_eq!(answer(&mut socket), status, "{request}");
+        assert_eq!(next_answer(&mut socket).status, status, "{request}");
     }
     start.elapsed()
 }

@@ -92,8 +92,7 @@ fn a_token_that_was_revoked_while_a_later_one_played_ends_what_it_comes_to_play(
             .to_string()
     };
     let server = MediaServer::start(move |mut gate| {
-        gate.accept();
-        gate.send(0x1, b"hello");
+        gate.greet();
         for answers in ["", "2", "1"] {
             gate.receive().unwrap();
             if let Ok(number) = answers.parse() {

@@ -109,9 +109,7 @@ fn saying(code: Option<u16>) -> MediaServer {
     MediaServer::start(move |mut gate| match code {
         Some(code) => gate.send_raw(status(code).as_bytes()),
         None => {
-            gate.accept();
-            gate.send(0x1, b"hello");
-            gate.drain();
+            gate.greet_only();
         }
     })
 }
@@ -202,11 +200,9 @@ fn a_silent_media_server_is_4503_at_the_deadline() {
 fn our_101_does_not_wait_for_the_media_server() {
     let (release, hold) = std::sync::mpsc::channel::<()>();
     let hold = Mutex::new(hold);
-    let server = MediaServer::start(move |mut gate| {
+    let server = MediaServer::start(move |gate| {
         let _ = hold.lock().unwrap().recv();
-        gate.accept();
-        gate.send(0x1, b"hello");
-        gate.drain();
+        gate.greet_only();
     });
     let gate = Gate::before(server.address);
     let mut viewer = Viewer::open(gate.playback, &playback(), &[]);
@@ -274,8 +270,7 @@ fn a_media_server_that_hangs_leaves_time_for_the_next_one() {
         let asked = Arc::clone(&asked);
         MediaServer::start(move |mut gate| {
             if asked.fetch_add(1, Ordering::Relaxed) > 0 {
-                gate.accept();
-                gate.send(0x1, b"hello");
+                gate.greet();
             }
             gate.drain();
         })

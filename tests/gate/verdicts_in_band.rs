@@ -299,8 +299,7 @@ fn a_switch_is_decided_by_the_source_and_the_token_in_its_params() {
 /// A media server that answers each switch with the next of these events, and echoes the rest.
 fn answering(answers: &'static [&'static str]) -> MediaServer {
     MediaServer::start(move |mut gate| {
-        gate.accept();
-        gate.send(0x1, b"hello");
+        gate.greet();
         let mut answers = answers.iter();
         while let Some(frame) = gate.receive() {
             let message: Value = serde_json::from_slice(&frame.payload).unwrap_or_default();

@@ -7,8 +7,8 @@ use h5gate::token::Grant;
 
 use super::clock::MovedClock;
 use super::gate::{Gate, Setup, mint};
-use super::http_server::{HttpServer, Page, page, playlist, segment, target};
-use super::media_server::{FromGate, MediaServer, header};
+use super::http_server::{HttpServer, Page, page, playlist, segment};
+use super::media_server::{FromGate, MediaServer, header, target};
 use super::viewer::{Answer, connect, get, query};
 
 pub(crate) const MULTI: &str = "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/media.m3u8\n";
@@ -63,13 +63,6 @@ pub(crate) fn scripted(
             None => script(gate),
         }
     })
-}
-
-/// How often a scripted server was asked for a path.
-pub(crate) fn asked(server: &MediaServer, path: &str) -> usize {
-    let heads = server.heads();
-    let paths = heads.iter().map(|head| target(head).split('?').next());
-    paths.filter(|asked| *asked == Some(path)).count()
 }
 
 pub(crate) fn gate_with(server: SocketAddr, tables: &str) -> Gate {

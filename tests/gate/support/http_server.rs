@@ -1,11 +1,10 @@
 //! A media server's HTTP side, as a script: what it answers to which path, and what it was asked.
 
 use std::collections::HashMap;
-use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 
-use super::media_server::read_head;
+use super::media_server::{FromGate, MediaServer, target};
 
 /// What one path is answered with: the answer's head after the status line, and its body.
 #[derive(Clone)]
@@ -15,11 +14,10 @@ pub(crate) struct Page {
     pub(crate) body: Vec<u8>,
 }
 
-/// It runs until the test's process ends.
+/// A media server of pages.
 pub(crate) struct HttpServer {
-    pub(crate) address: SocketAddr,
+    server: MediaServer,
     pages: Arc<Mutex<HashMap<String, Page>>>,
-    heads: Arc<Mutex<Vec<String>>>,
 }
 
 pub(crate) fn playlist(text: &str) -> Page {
@@ -58,68 +56,43 @@ impl Page {
 impl HttpServer {
     /// Answers each path (without the query) with its page, and all others with 404.
     pub(crate) fn start(pages: &[(&str, Page)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let pages = pages
             .iter()
             .map(|(path, page)| ((*path).to_owned(), page.clone()));
-        let server = Self {
-            address: listener.local_addr().unwrap(),
-            pages: Arc::new(Mutex::new(pages.collect())),
-            heads: Arc::default(),
-        };
-        let (pages, heads) = (Arc::clone(&server.pages), Arc::clone(&server.heads));
-        std::thread::spawn(move || {
-            for socket in listener.incoming().map_while(Result::ok) {
-                let (pages, heads) = (Arc::clone(&pages), Arc::clone(&heads));
-                std::thread::spawn(move || serve(socket, &pages, &heads));
-            }
-        });
-        server
+        let pages = Arc::new(Mutex::new(pages.collect()));
+        let known = Arc::clone(&pages);
+        let server = MediaServer::start(move |gate| serve(gate, &known));
+        Self { server, pages }
     }
 
     /// Changes what a path is answered with.
     pub(crate) fn set(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
+}
 
-    /// The heads of all requests so far.
-    pub(crate) fn heads(&self) -> Vec<String> {
-        self.heads.lock().unwrap().clone()
-    }
+/// Where it is, and what it was asked.
+impl Deref for HttpServer {
+    type Target = MediaServer;
 
-    /// How often a path was asked for.
-    pub(crate) fn asked(&self, path: &str) -> usize {
-        let is_it = |head: &&String| target(head).split('?').next() == Some(path);
-        self.heads().iter().filter(is_it).count()
+    fn deref(&self) -> &MediaServer {
+        &self.server
     }
 }
 
-/// The request target of a head.
-pub(crate) fn target(head: &str) -> &str {
-    head.split(' ').nth(1).unwrap_or_default()
-}
-
-fn serve(mut socket: TcpStream, pages: &Mutex<HashMap<String, Page>>, heads: &Mutex<Vec<String>>) {
-    while let Some(head) = read_head(&mut socket) {
-        let path = target(&head)
-            .split('?')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
-        let is_head = head.starts_with("HEAD ");
-        heads.lock().unwrap().push(head);
+fn serve(mut gate: FromGate, pages: &Mutex<HashMap<String, Page>>) {
+    loop {
+        let path = target(&gate.head).split('?').next().unwrap_or_default();
         let nothing = Page {
             status: 404,
             fields: String::new(),
             body: Vec::new(),
         };
-        let page = pages.lock().unwrap().get(&path).cloned().unwrap_or(nothing);
-        let answer = page.head() + "\r\n";
+        let page = pages.lock().unwrap().get(path).cloned().unwrap_or(nothing);
+        let is_head = gate.head.starts_with("HEAD ");
         let body = if is_head { &[] } else { &page.body[..] };
-        if socket
-            .write_all(&[answer.as_bytes(), body].concat())
-            .is_err()
-        {
+        gate.send_raw(&[page.head().as_bytes(), b"\r\n", body].concat());
+        if !gate.next_request() {
             return;
         }
     }

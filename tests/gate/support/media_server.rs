@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::viewer::{Frame, read_frame};
@@ -15,10 +16,11 @@ pub(crate) struct MediaServer {
     heads: Arc<Mutex<Vec<String>>>,
 }
 
-/// One connection of a gate, its head read.
+/// One connection of a gate, and the head of its latest request.
 pub(crate) struct FromGate {
     pub(crate) socket: TcpStream,
     pub(crate) head: String,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl MediaServer {
@@ -29,16 +31,19 @@ impl MediaServer {
         let heads = Arc::new(Mutex::new(Vec::new()));
         let (kept, script) = (Arc::clone(&heads), Arc::new(script));
         std::thread::spawn(move || {
-            for mut socket in listener.incoming().map_while(Result::ok) {
-                let (kept, script) = (Arc::clone(&kept), Arc::clone(&script));
+            for socket in listener.incoming().map_while(Result::ok) {
+                let script = Arc::clone(&script);
+                let mut gate = FromGate {
+                    socket,
+                    head: String::new(),
+                    heads: Arc::clone(&kept),
+                };
                 std::thread::spawn(move || {
-                    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-                    socket.set_nodelay(true).unwrap();
-                    let Some(head) = read_head(&mut socket) else {
-                        return;
-                    };
-                    kept.lock().unwrap().push(head.clone());
-                    script(FromGate { socket, head });
+                    gate.socket.set_read_timeout(Some(PATIENCE)).unwrap();
+                    gate.socket.set_nodelay(true).unwrap();
+                    if gate.next_request() {
+                        script(gate);
+                    }
                 });
             }
         });
@@ -48,8 +53,7 @@ impl MediaServer {
     /// Answers 101 and greets; whatever a viewer says comes back as `echo:` and the text.
     pub(crate) fn echo() -> Self {
         Self::start(|mut gate| {
-            gate.accept();
-            gate.send(0x1, b"hello");
+            gate.greet();
             while let Some(frame) = gate.receive() {
                 match frame.opcode {
                     0x1 => gate.send(0x1, &[b"echo:", &frame.payload[..]].concat()),
@@ -58,6 +62,35 @@ impl MediaServer {
                 }
             }
         })
+    }
+
+    /// Answers 101 and greets; takes every switch.
+    pub(crate) fn switching() -> Self {
+        Self::start(|mut gate| {
+            gate.greet();
+            while let Some(frame) = gate.receive() {
+                match frame.opcode {
+                    0x1 => {
+                        let asked: Value = serde_json::from_slice(&frame.payload).unwrap();
+                        let id = &asked["requestId"];
+                        let taken = json!({
+                            "eventType": "onUpdateSourceSuccess",
+                            "onUpdateSourceSuccess": { "tag": "", "count": 1, "requestId": id },
+                            "requestId": id,
+                        });
+                        gate.send(0x1, taken.to_string().as_bytes());
+                    }
+                    0x8 => return gate.send(0x8, &frame.payload),
+                    _ => {}
+                }
+            }
+        })
+    }
+
+    /// How often a path was asked for.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        let is_it = |head: &&String| target(head).split('?').next() == Some(path);
+        self.heads().iter().filter(is_it).count()
     }
 
     /// The heads of all requests so far.
@@ -89,6 +122,28 @@ impl FromGate {
         header(&self.head, name)
     }
 
+    /// Waits for the next request on this connection; whether there is one.
+    pub(crate) fn next_request(&mut self) -> bool {
+        let Some(head) = read_head(&mut self.socket) else {
+            return false;
+        };
+        self.heads.lock().unwrap().push(head.clone());
+        self.head = head;
+        true
+    }
+
+    /// Agrees to be a WebSocket, and says hello.
+    pub(crate) fn greet(&mut self) {
+        self.accept();
+        self.send(0x1, b"hello");
+    }
+
+    /// Greets, and says nothing more until the other side is gone.
+    pub(crate) fn greet_only(mut self) {
+        self.greet();
+        self.drain();
+    }
+
     /// Agrees to be a WebSocket.
     pub(crate) fn accept(&mut self) {
         let answer = self.answer();
@@ -115,6 +170,11 @@ impl FromGate {
         let mut rest = Vec::new();
         let _ = self.socket.read_to_end(&mut rest);
     }
+}
+
+/// The request target of a head.
+pub(crate) fn target(head: &str) -> &str {
+    head.split(' ').nth(1).unwrap_or_default()
 }
 
 /// The value of a header in a head.

@@ -75,11 +75,7 @@ impl Viewer {
 
     /// The answer's status.
     pub(crate) fn status(&self) -> u16 {
-        self.head
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap()
+        status(&self.head).unwrap()
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -185,18 +181,34 @@ pub(crate) fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
     socket.write_all(request).unwrap();
     let mut bytes = Vec::new();
     let _ = socket.read_to_end(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .unwrap_or(0);
-    Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
+    Answer::whole(&bytes)
+}
+
+/// The next answer on a connection that goes on, which says its length.
+pub(crate) fn next_answer(socket: &mut TcpStream) -> Answer {
+    let head = read_head(socket).expect("an answer");
+    let length = header(&head, "content-length").map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    socket.read_exact(&mut body).unwrap();
+    Answer::whole(&[head.into_bytes(), body].concat())
+}
+
+impl Answer {
+    /// From all of its bytes; the status is 0 where there is none.
+    pub(crate) fn whole(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        Self {
+            status: status(head).unwrap_or(0),
+            head: head.to_owned(),
+            body: body.to_owned(),
+        }
     }
+}
+
+/// The status of an answer's head.
+fn status(head: &str) -> Option<u16> {
+    head.split(' ').nth(1)?.parse().ok()
 }
 
 pub(crate) fn get(address: SocketAddr, target: &str, headers: &[&str]) -> Answer {
