@@ -126,7 +126,10 @@ fn serve(command: &Serve, clock: &Clock) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 tracing::error!(%error, "not started");
-                ExitCode::FAILURE
+                match error {
+                    StartError::State(_) => ExitCode::from(BAD_CONFIG),
+                    StartError::Bind { .. } | StartError::System(_) => ExitCode::FAILURE,
+                }
             }
         }
     })

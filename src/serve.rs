@@ -22,7 +22,8 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::clock::{Clock, Jump, JumpWatch};
 use crate::config::{Config, ListenerConfig};
-use crate::gate::{Gate, Site, kept};
+use crate::gate::kept::{self, LastSave};
+use crate::gate::{Gate, Site};
 use crate::handler;
 use crate::interrupt::{Interrupt, Meaningless};
 use crate::listener::{SocketOptions, accept, bind};
@@ -165,15 +166,22 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         gate.set_ready(false);
         stop.cancel();
         gate.sessions.drain(gate.timeouts.drain);
-        // HLS viewers go on with the process that comes next, also when this one is killed while it drains.
-        gate.kept.playbacks.save();
+        // HLS viewers go on with the process that comes next, also beside this one or when this one is killed.
+        let giving_way = Arc::clone(&gate);
+        background.spawn(async move {
+            let patience = giving_way.timeouts.disk;
+            giving_way.kept.give_way(patience).await;
+        });
         tracing::info!(sessions = gate.sessions.count(), over = ?gate.timeouts.drain, "draining");
         let last = async {
             all_ended(workers).await;
             tracing::info!("drained");
-            // It could not be asked while it drained: that its viewers were silent meanwhile is not held against them.
-            if state.is_some() && !gate.kept.saved(gate.timeouts.disk).await {
-                tracing::error!("the last state was not saved: the disk did not take it in time");
+            match gate.kept.last_save(gate.timeouts.disk).await {
+                LastSave::Done => {}
+                LastSave::TakenOver => tracing::info!("the process that comes next keeps the state"),
+                LastSave::Late => {
+                    tracing::error!("the last state was not saved: the disk did not take it in time");
+                }
             }
         };
         tokio::select! {

@@ -2,6 +2,7 @@
 //! own waits for it: the others say that there is something new, and may ask whether it is on the disk by now.
 
 pub mod lines;
+pub mod lock;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufReader, Write as _};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+
+use lock::{DirectoryLock, NotWritten};
 
 /// After how long a save that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -31,7 +34,7 @@ struct Shared {
     hangs: AtomicBool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Asked {
     /// Whether a thread writes it.
     is_kept: bool,
@@ -47,14 +50,16 @@ struct Progress {
 }
 
 impl Kept {
-    /// Starts the thread that writes what `text` says at that moment, each time there is something new.
+    /// Starts the thread that writes what `text` says at that moment, each time there is something new, for as long as this
+    /// process keeps the directory.
     pub fn start(
         &self,
         path: PathBuf,
+        lock: Arc<DirectoryLock>,
         text: impl Fn() -> String + Send + 'static,
     ) -> io::Result<()> {
         let shared = Arc::clone(&self.0);
-        let write = move || shared.write(&path, text);
+        let write = move || shared.write(&path, &lock, text);
         thread::Builder::new()
             .name("state".to_owned())
             .spawn(write)?;
@@ -86,6 +91,17 @@ impl Kept {
             }
         }
     }
+
+    /// The same, where it was asked for and is not on the disk yet; else nothing is written.
+    pub async fn flushed(&self, patience: Duration) -> bool {
+        let Asked { is_kept, times } = *self.0.asked();
+        let is_written = self.0.progress.borrow().written >= times;
+        if is_written {
+            is_kept
+        } else {
+            self.saved(patience).await
+        }
+    }
 }
 
 impl Shared {
@@ -99,19 +115,22 @@ impl Shared {
         Some(asked.times)
     }
 
-    /// What the thread does until the process ends.
-    fn write(&self, path: &Path, text: impl Fn() -> String) {
+    /// What the thread does until the process ends, or no longer keeps the directory.
+    fn write(&self, path: &Path, lock: &DirectoryLock, text: impl Fn() -> String) {
         let (mut written, mut fails) = (0, false);
         loop {
             let times = self.next(written, fails);
-            match replace(path, &text()) {
+            match lock.write(|| replace(path, &text())) {
                 Ok(()) => {
                     written = times;
                     if std::mem::take(&mut fails) {
                         tracing::info!(path = %path.display(), "state is saved again");
                     }
                 }
-                Err(error) => {
+                Err(NotWritten::TakenOver) => return self.end(written),
+                // The other process either keeps the directory soon or has let go of it by the next try.
+                Err(NotWritten::Busy) => fails = true,
+                Err(NotWritten::Disk(error)) => {
                     if !std::mem::replace(&mut fails, true) {
                         tracing::error!(%error, path = %path.display(), "state was not saved");
                     }
@@ -121,6 +140,13 @@ impl Shared {
             let tried = times;
             self.progress.send_replace(Progress { tried, written });
         }
+    }
+
+    /// Keeps nothing any more.
+    fn end(&self, written: u64) {
+        self.asked().is_kept = false;
+        let tried = u64::MAX;
+        self.progress.send_replace(Progress { tried, written });
     }
 
     /// Waits until it is asked for more than is written; where that failed, for a while at most.

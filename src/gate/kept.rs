@@ -6,11 +6,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use crate::decision::revocation::{Revocation, Revocations};
 use crate::hls::saved::Saved;
 use crate::state::lines::{self, Found, Kind};
+use crate::state::lock::{DirectoryLock, NotTaken};
 use crate::state::{Kept, open, replace, set_aside, within};
 use crate::token::UnixSeconds;
 
@@ -28,6 +32,9 @@ const REVOCATIONS: Kind = Kind {
     version: 1,
 };
 
+/// How often a lock that another process holds is tried.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
 /// The files of a gate.
 #[derive(Debug, Default)]
 pub struct KeptState {
@@ -35,29 +42,87 @@ pub struct KeptState {
     pub playbacks: Kept,
     /// The revocations.
     pub revocations: Kept,
+    /// Of their directory, where there is one.
+    lock: OnceLock<Arc<DirectoryLock>>,
+}
+
+/// What became of the last save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastSave {
+    /// It is on the disk, or there is no `state_dir`.
+    Done,
+    /// The process that comes next keeps the directory already.
+    TakenOver,
+    /// The disk did not take it in time.
+    Late,
 }
 
 impl KeptState {
     /// Saves both, and waits until they are on the disk, for at most `patience`; whether they are.
-    pub async fn saved(&self, patience: std::time::Duration) -> bool {
+    pub async fn saved(&self, patience: Duration) -> bool {
         let (playbacks, revocations) = (&self.playbacks, &self.revocations);
         let both = tokio::join!(playbacks.saved(patience), revocations.saved(patience));
+        both == (true, true)
+    }
+
+    /// The gate drains: what is known by now is saved, and the process that comes next may keep the directory. Until it does,
+    /// this one still saves there what an operator ends.
+    pub async fn give_way(&self, patience: Duration) {
+        if let Some(lock) = self.lock.get() {
+            self.flushed(patience).await;
+            lock.give_way();
+        }
+    }
+
+    /// Saves what is not on the disk when the process ends, and waits for that, for at most `patience`. The playbacks could not
+    /// be asked for while the gate drained, and are waited for from here on.
+    pub async fn last_save(&self, patience: Duration) -> LastSave {
+        let Some(lock) = self.lock.get() else {
+            return LastSave::Done;
+        };
+        if self.flushed(patience).await {
+            LastSave::Done
+        } else if lock.is_with_another() {
+            LastSave::TakenOver
+        } else {
+            LastSave::Late
+        }
+    }
+
+    /// Saves the playbacks, and of the revocations what is not on the disk.
+    async fn flushed(&self, patience: Duration) -> bool {
+        let (playbacks, revocations) = (&self.playbacks, &self.revocations);
+        let both = tokio::join!(playbacks.saved(patience), revocations.flushed(patience));
         both == (true, true)
     }
 }
 
 /// Takes over what the process before has left in `directory`, and keeps it there from now on; an error says why the gate
-/// must not start. A disk that does not answer is waited for as `timeouts.disk` says. Not cancel safe: what was cancelled
-/// must not serve.
+/// must not start. A disk that does not answer is waited for as `timeouts.disk` says, and so is another process that keeps the
+/// directory. Not cancel safe: what was cancelled must not serve.
 pub async fn keep(gate: &Arc<Gate>, directory: &Path) -> Result<(), String> {
     let patience = gate.timeouts.disk;
-    let (taking, place) = (Arc::clone(gate), directory.to_owned());
-    let taken = within(patience, move || take_over(&taking, &place)).await;
     let hangs = || {
         let directory = directory.display();
         format!("{directory} has not answered for {patience:?} (timeouts.disk)")
     };
     let cannot = |error: io::Error| error.to_string();
+    let began = Instant::now();
+    let lock = loop {
+        let place = directory.to_owned();
+        let taken = within(patience, move || DirectoryLock::take(&place)).await;
+        match taken.map_err(cannot)?.ok_or_else(hangs)? {
+            Ok(lock) => break Arc::new(lock),
+            Err(NotTaken::Held(_)) if began.elapsed() < patience => sleep(TRY_AGAIN).await,
+            Err(why) => return Err(not_taken(directory, patience, &why)),
+        }
+    };
+    let (taking, place, held) = (Arc::clone(gate), directory.to_owned(), Arc::clone(&lock));
+    let take_over = move || {
+        take_over(&taking, &place)?;
+        held.keep().map_err(|error| error.to_string())
+    };
+    let taken = within(patience, take_over).await;
     taken.map_err(cannot)?.ok_or_else(hangs)??;
     let (playing, revoking) = (Arc::clone(gate), Arc::clone(gate));
     let (playbacks, revocations) = (
@@ -66,11 +131,32 @@ pub async fn keep(gate: &Arc<Gate>, directory: &Path) -> Result<(), String> {
     );
     let kept = &gate.kept;
     kept.playbacks
-        .start(playbacks, move || playbacks_text(&playing))
+        .start(playbacks, Arc::clone(&lock), move || {
+            playbacks_text(&playing)
+        })
         .map_err(cannot)?;
     kept.revocations
-        .start(revocations, move || revocations_text(&revoking))
-        .map_err(cannot)
+        .start(revocations, Arc::clone(&lock), move || {
+            revocations_text(&revoking)
+        })
+        .map_err(cannot)?;
+    let _ = kept.lock.set(lock);
+    Ok(())
+}
+
+fn not_taken(directory: &Path, patience: Duration, why: &NotTaken) -> String {
+    let path = directory.display();
+    match why {
+        NotTaken::Held(_) => format!(
+            "{path}: {why}, and has not begun to drain within {patience:?} (timeouts.disk). A directory is one gate's alone: stop the \
+             other one, or give this one a directory of its own"
+        ),
+        NotTaken::Disk(error) if error.kind() == io::ErrorKind::NotFound => format!(
+            "{path}: there is no such directory. Make it, or mount what it is on: the gate makes files in it, and never the directory \
+             itself, so that one that is not mounted is not taken for a first start"
+        ),
+        NotTaken::Disk(error) => format!("{path}: {error}"),
+    }
 }
 
 fn take_over(gate: &Gate, directory: &Path) -> Result<(), String> {
@@ -86,6 +172,9 @@ fn take_over(gate: &Gate, directory: &Path) -> Result<(), String> {
         let revocations = found.good.len();
         restore_revocations(gate, found);
         tracing::info!(revocations, "revocations of the process before hold");
+    } else {
+        let path = path.display();
+        tracing::warn!(%path, "there is no file of revocations: this is a first start, or not the directory that it was");
     }
     // Whether it can be written is better known now than when it is needed.
     replace(&path, &revocations_text(gate)).map_err(|error| says(error.to_string()))?;

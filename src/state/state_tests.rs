@@ -14,6 +14,12 @@ impl Place {
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
+
+    fn lock(&self) -> Arc<DirectoryLock> {
+        let lock = DirectoryLock::take(&self.0).unwrap();
+        lock.keep().unwrap();
+        Arc::new(lock)
+    }
 }
 
 impl Drop for Place {
@@ -35,8 +41,8 @@ async fn what_is_saved_is_what_was_so_when_it_was_asked_for_or_later() {
     let path = place.0.join("file");
     let value = Arc::new(Mutex::new(0));
     let (kept, now) = (Kept::default(), Arc::clone(&value));
-    kept.start(path.clone(), move || now.lock().unwrap().to_string())
-        .unwrap();
+    let text = move || now.lock().unwrap().to_string();
+    kept.start(path.clone(), place.lock(), text).unwrap();
     for round in 1..20 {
         *value.lock().unwrap() = round;
         kept.save();
@@ -55,7 +61,7 @@ async fn a_disk_that_hangs_is_waited_for_once_and_used_again_when_it_answers() {
         let _ = held.recv();
         "text".to_owned()
     };
-    kept.start(path, hang).unwrap();
+    kept.start(path, place.lock(), hang).unwrap();
     assert!(!kept.saved(Duration::from_millis(50)).await);
     // However long that would be.
     assert!(!kept.saved(Duration::from_secs(3600)).await);
@@ -72,13 +78,54 @@ async fn what_failed_is_told_at_once_and_tried_again() {
     let directory = place.0.join("later");
     let kept = Kept::default();
     let path = directory.join("file");
-    kept.start(path.clone(), || "text".to_owned()).unwrap();
+    kept.start(path.clone(), place.lock(), || "text".to_owned())
+        .unwrap();
     assert!(!kept.saved(Duration::from_secs(3600)).await);
     fs::create_dir(&directory).unwrap();
     let mut progress = kept.0.progress.subscribe();
     let written = progress.wait_for(|progress| progress.written > 0);
     drop(timeout(SOON, written).await.unwrap().unwrap());
     assert_eq!(fs::read_to_string(&path).unwrap(), "text");
+}
+
+#[tokio::test]
+async fn what_is_flushed_is_written_where_there_is_something_new() {
+    let place = Place::new("flushed");
+    let path = place.0.join("file");
+    let kept = Kept::default();
+    assert!(!kept.flushed(SOON).await, "it keeps nothing");
+    kept.start(path.clone(), place.lock(), || "new".to_owned())
+        .unwrap();
+    fs::write(&path, "old").unwrap();
+    assert!(kept.flushed(SOON).await);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    kept.save();
+    assert!(kept.flushed(SOON).await);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+    fs::write(&path, "old").unwrap();
+    assert!(kept.flushed(SOON).await);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_in_a_directory_that_another_process_keeps() {
+    let place = Place::new("taken");
+    let path = place.0.join("file");
+    let (kept, lock) = (Kept::default(), place.lock());
+    kept.start(path.clone(), Arc::clone(&lock), || "old".to_owned())
+        .unwrap();
+    lock.give_way();
+    assert!(kept.saved(SOON).await);
+    let next = DirectoryLock::take(&place.0).unwrap();
+    // The next one may not start after all: this is tried again.
+    assert!(!kept.saved(SOON).await);
+    fs::write(&path, "new").unwrap();
+    next.keep().unwrap();
+    let mut progress = kept.0.progress.subscribe();
+    let over = progress.wait_for(|progress| progress.tried == u64::MAX);
+    drop(timeout(SOON, over).await.unwrap().unwrap());
+    assert!(!kept.saved(SOON).await && !kept.flushed(SOON).await);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new");
 }
 
 #[test]

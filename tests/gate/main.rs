@@ -91,6 +91,7 @@ mod signals;
 mod stalled_viewers;
 mod state_files;
 mod token_api_chunks;
+mod state_lock;
 mod token_api_http;
 mod token_api_log;
 mod token_api_refusals;

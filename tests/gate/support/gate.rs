@@ -60,10 +60,14 @@ pub(crate) struct Setup<'a> {
 
 impl Gate {
     pub(crate) fn start(setup: &Setup<'_>) -> Self {
-        let mut gate = Self::spawn(setup);
-        gate.admin = gate.listening("admin");
-        gate.playback = gate.listening("playback token-api");
-        gate
+        Self::spawn(setup).started()
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn started(mut self) -> Self {
+        self.admin = self.listening("admin");
+        self.playback = self.listening("playback token-api");
+        self
     }
 
     /// One that need not come as far as to listen.

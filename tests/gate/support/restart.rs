@@ -16,7 +16,6 @@ use super::viewer::{Answer, request};
 /// The directory, and what each of the gates is started with. Removed on drop.
 pub(crate) struct Restarts {
     pub(crate) state: PathBuf,
-    before: String,
     servers: Vec<SocketAddr>,
     tables: String,
     clock: Option<MovedClock>,
@@ -30,10 +29,8 @@ impl Restarts {
         let name = format!("h5gate-restarts-{}-{number}", std::process::id());
         let state = std::env::temp_dir().join(name);
         fs::create_dir_all(&state).unwrap();
-        let before = format!("state_dir = \"{}\"", state.display());
         Self {
             state,
-            before,
             servers: vec![sockets.unwrap_or(hls), hls],
             tables: format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
             clock: None,
@@ -46,7 +43,7 @@ impl Restarts {
         self
     }
 
-    fn with<T>(&self, start: impl FnOnce(&Setup<'_>) -> T) -> T {
+    fn with<T>(&self, state: &Path, start: impl FnOnce(&Setup<'_>) -> T) -> T {
         let [sockets, hls] = self.servers[..] else {
             unreachable!("as many as it was made with");
         };
@@ -55,7 +52,7 @@ impl Restarts {
             upstream: &format!(
                 "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{hls}\"]"
             ),
-            before: &self.before,
+            before: &format!("state_dir = \"{}\"", state.display()),
             tables: &self.tables,
             clock: self.clock.as_ref(),
             ..Setup::default()
@@ -63,17 +60,32 @@ impl Restarts {
     }
 
     pub(crate) fn start(&self) -> Gate {
-        self.with(Gate::start)
+        self.start_at(&self.state)
+    }
+
+    /// With another directory.
+    pub(crate) fn start_at(&self, state: &Path) -> Gate {
+        self.with(state, Gate::start)
+    }
+
+    /// One that need not come as far as to listen.
+    pub(crate) fn spawn(&self) -> Gate {
+        self.with(&self.state, Gate::spawn)
     }
 
     /// What the log says of a gate that does not start.
     pub(crate) fn refused(&self) -> String {
-        let mut gate = self.with(Gate::spawn);
-        assert!(!gate.ended().success());
-        gate.logged("not started")["error"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        let (code, says) = self.refused_at(&self.state);
+        assert_ne!(code, Some(0));
+        says
+    }
+
+    /// The same with another directory, and the exit code.
+    pub(crate) fn refused_at(&self, state: &Path) -> (Option<i32>, String) {
+        let mut gate = self.with(state, Gate::spawn);
+        let code = gate.ended().code();
+        let line = gate.logged("not started");
+        (code, line["error"].as_str().unwrap().to_owned())
     }
 
     /// Kills one without a word, and starts the next.
