@@ -213,7 +213,8 @@ impl Pages {
                 return true;
             }
             match shown.begin_waiting(&viewer, self.room) {
-                Some(told) => told,
+                // Made under the lock under which it is told: it misses nothing.
+                Some(told) => told.notified_owned(),
                 None => return false,
             }
         };
@@ -221,8 +222,7 @@ impl Pages {
             pages: self,
             viewer,
         };
-        // Made before anybody can tell: it misses nothing.
-        let _ = timeout(self.patience, told.notified()).await;
+        let _ = timeout(self.patience, told).await;
         self.find(&viewer).is_some()
     }
 

@@ -103,6 +103,32 @@ async fn a_wait_ends_with_the_page_or_its_time_and_leaves_nothing() {
     assert!(is_empty(&pages));
 }
 
+#[test]
+fn a_page_that_comes_the_moment_a_wait_begins_ends_it() {
+    // Far longer than a test may take.
+    let patience = Duration::from_secs(20);
+    let one = viewer("token", "1", 1);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    for _ in 0..500 {
+        let pages = Pages::new(TIME, patience, room());
+        let check = || {
+            while lock(&pages.shown).waits == 0 {
+                std::hint::spin_loop();
+            }
+            pages.checked(one, "page.test");
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(check);
+            let begun = Instant::now();
+            assert!(runtime.block_on(pages.wait(one)));
+            assert!(begun.elapsed() < patience, "it was missed");
+        });
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn so_many_wait_and_no_more() {
     let pages = Pages::new(TIME, WAIT, room());
