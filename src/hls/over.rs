@@ -79,8 +79,8 @@ impl Over {
         (kind.len() > self.most).then(|| kind.pop_lru()).flatten()
     }
 
-    /// Why one is over that is asked for from `address`, and whether it was played there; `None` when it is not remembered. What
-    /// is asked for elsewhere does not keep it in mind.
+    /// Why one is over that is asked for from `address`, and whether that is told there: where it was played, and everywhere
+    /// when nothing undoes its end. `None` when it is not remembered. What is not told does not keep it in mind.
     pub(super) fn ask(
         &self,
         id: SessionId,
@@ -90,13 +90,13 @@ impl Over {
         let mut memory = lock(&self.memory);
         let known = |kind: &mut LruCache<SessionId, Remembered>| {
             let one = kind.peek_mut(&id)?;
-            let here = one.places.hold(address, bind);
             let kick = one.kick;
-            if here {
+            let is_told = kick.is_final() || one.places.hold(address, bind);
+            if is_told {
                 one.asked = Instant::now();
                 kind.promote(&id);
             }
-            Some((kick, here))
+            Some((kick, is_told))
         };
         memory.both().into_iter().find_map(known)
     }

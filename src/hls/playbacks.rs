@@ -67,8 +67,8 @@ impl Dormant {
 /// What is known of the playback of a first URL.
 #[derive(Debug)]
 pub enum Known {
-    /// It plays, here among others.
-    Plays(Arc<HlsSession>),
+    /// It plays, here among others, and what it was allowed to.
+    Plays(Arc<HlsSession>, Permit),
     /// It plays by another kind of address, of which a viewer may have both.
     Joinable(Arc<HlsSession>),
     /// The gate has ended it.
@@ -140,16 +140,25 @@ impl HlsSessions {
     /// where that name is taken.
     #[must_use]
     pub fn known(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
-        if !self.bind.is_place(address) {
-            return Known::Nowhere;
-        }
         let name = first.session();
+        if !self.bind.is_place(address) {
+            // An end that nothing undoes is told everywhere.
+            return match self.over.ask(name, address, self.bind) {
+                Some((kick, true)) => Known::Over(name, kick),
+                Some((_, false)) | None => Known::Nowhere,
+            };
+        }
         let alias = self.aliases.get(&here).map(|id| *id);
-        let (mut taken, mut joinable) = (false, None);
+        let (mut taken, mut joinable, mut over) = (false, None, None);
         for id in [Some(name), alias].into_iter().flatten() {
             if let Some(session) = self.find(id) {
                 match self.standing(&session, address) {
-                    Standing::Plays => return Known::Plays(session),
+                    Standing::Plays => {
+                        // Unless it has ended this very moment.
+                        if let Some(permit) = session.permit() {
+                            return Known::Plays(session, permit);
+                        }
+                    }
                     Standing::Over(_) => {}
                     Standing::Elsewhere if session.state().places.lack_family_of(address) => {
                         joinable = joinable.or(Some(session));
@@ -158,13 +167,15 @@ impl HlsSessions {
                 }
             }
             match self.over.ask(id, address, self.bind) {
-                Some((kick, true)) => return Known::Over(id, kick),
+                Some((kick, true)) => over = over.or(Some((id, kick))),
                 Some((_, false)) => taken = true,
                 None if self.is_dormant(id, address) => return Known::Dormant(id),
                 None => {}
             }
         }
-        if let Some(session) = joinable {
+        if let Some((id, kick)) = over {
+            Known::Over(id, kick)
+        } else if let Some(session) = joinable {
             Known::Joinable(session)
         } else if taken || self.dormant.contains_key(&name) {
             Known::Taken

@@ -34,6 +34,17 @@ pub enum Kick {
     Drain,
 }
 
+impl Kick {
+    /// Whether nothing undoes it: no renewed token, no newer socket that goes first, and no other end.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Revoked | Self::Operator | Self::Crowded => true,
+            Self::Expired | Self::Superseded | Self::Drain => false,
+        }
+    }
+}
+
 /// A switch that the media server has not answered yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PendingId(u32);

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
-use crate::support::hls::{ask, begin, entry, gate_with, outcome, play, server, session};
+use crate::support::hls::{
+    ask, ask_from, begin, entry, gate_with, outcome, play, server, session,
+};
 use crate::support::media_server::MediaServer;
 use crate::support::restart::{Restarts, kick, operate, revoke};
 use crate::support::viewer::{Viewer, query};
@@ -51,6 +53,29 @@ fn a_superseded_hls_playback_is_over_for_good_when_it_is_revoked_or_ended() {
                 (!ended(&gate, id).is_empty()).then_some(())
             });
             assert_eq!(ended(&gate, id), [reason]);
+        }
+        assert_eq!(gate.metric("h5gate_sessions"), 0.0);
+    }
+}
+
+#[test]
+fn a_playback_that_was_ended_does_not_begin_anew_from_another_address() {
+    for by_operator in [false, true] {
+        let server = server();
+        let gate = gate_with(server.address, "");
+        let token = grant("abcde-one");
+        let entry = entry(&token, "1");
+        let (ticket, media, _) = play(&gate, &entry);
+        if by_operator {
+            kick(&gate, session(&ticket));
+        } else {
+            revoke(&gate, "token_id", &token.id.to_string());
+        }
+        for address in ["2001:db8::1", "198.51.100.1", "nowhere", "192.0.2.1"] {
+            for path in [&entry, &media] {
+                let answer = ask_from(&gate, address, path);
+                assert_eq!(outcome(&answer), (403, 4901), "{address} {path}");
+            }
         }
         assert_eq!(gate.metric("h5gate_sessions"), 0.0);
     }

@@ -193,10 +193,11 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
     let owner = claims.owner.clone();
     let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
     let admitted = match gate.hls.known(first, here, address) {
-        Known::Plays(session) if is_ours(&session) => match Admitted::going_on(session, address) {
-            Some(admitted) => Ok(admitted),
-            None => opening.start(first.session(), claims, &facts),
-        },
+        Known::Plays(session, permit) if is_ours(&session) => Ok(Admitted {
+            session,
+            permit,
+            address,
+        }),
         Known::Over(session, kick) => {
             return Err(NotAdmitted::Over {
                 session,
@@ -208,7 +209,7 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
             move_here(authorization, session, claims, &facts)
         }
         Known::Dormant(id) => opening.resume(id, claims, &facts),
-        Known::Taken | Known::Plays(_) | Known::Joinable(_) => {
+        Known::Taken | Known::Plays(..) | Known::Joinable(_) => {
             let opening = Opening {
                 alias: Some(here),
                 ..opening

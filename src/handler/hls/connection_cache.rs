@@ -66,13 +66,17 @@ impl ConnectionCache {
             return None;
         }
         let (everywhere, here) = cached.identities;
-        let Known::Plays(session) = gate.hls.known(everywhere, here, address) else {
+        let Known::Plays(session, permit) = gate.hls.known(everywhere, here, address) else {
             return None;
         };
         let is_its = session.id() == cached.session
             && session.is_of(&cached.owner, &cached.stream, &cached.url);
-        let admitted = Admitted::going_on(session, address).filter(|_| is_its)?;
-        Some((admitted, cached))
+        let admitted = Admitted {
+            session,
+            permit,
+            address,
+        };
+        is_its.then_some((admitted, cached))
     }
 
     /// Keeps an entry, for the next request of the same bytes.
