@@ -223,14 +223,14 @@ impl HlsSessions {
         let holders = guard.holders();
         // It goes on where it was: a viewer with two kinds of addresses uses both.
         let slept = self.is_dormant(id, address);
-        let saved = self.dormant.remove(&id).map(|(_, dormant)| dormant.saved);
-        let before = saved.filter(|_| slept);
-        let before = before.as_ref();
-        let mut places = before.map_or_else(Places::default, |saved| saved.places);
+        let saved = self.dormant.get(&id).filter(|_| slept);
+        let before = saved.map(|one| (one.saved.places, one.saved.alias));
+        let (mut places, alias) = before.unwrap_or((Places::default(), alias));
         places.settle(address, self.bind);
-        let alias = before.map_or(alias, |saved| saved.alias);
         let session = Arc::new(HlsSession::new(guard, alias, places, Instant::now()));
         self.playing.insert(id, Arc::clone(&session));
+        // Behind that, so that a save meanwhile has the one or the other.
+        self.dormant.remove(&id);
         if let Some(alias) = alias {
             self.aliases.insert(alias, id);
         }
@@ -511,11 +511,14 @@ impl HlsSessions {
     /// would go on in this process or the next; whether there is such a one.
     pub fn settle(&self, id: SessionId) -> bool {
         let _one_at_a_time = lock(&self.beginning);
-        if let Some((_, Dormant { saved, .. })) = self.dormant.remove(&id) {
-            self.restore_over(&saved, Kick::Operator);
-            return true;
-        }
-        self.over.settle(id)
+        let saved = self.dormant.get(&id).map(|one| one.saved.clone());
+        let Some(saved) = saved else {
+            return self.over.settle(id);
+        };
+        // Before it no longer sleeps, so that a save meanwhile has the one or the other.
+        self.restore_over(&saved, Kick::Operator);
+        self.dormant.remove(&id);
+        true
     }
 
     /// What has to outlive this process: the playbacks that may go on, and those that the gate has ended.
@@ -525,7 +528,19 @@ impl HlsSessions {
         let heard = Outlook::GoesOn {
             waited: Duration::ZERO,
         };
-        let playing = self.playing.iter().map(|one| {
+        // Those that still sleep may wake after one more restart, too. They come before those that play, and these before those
+        // that are over: a playback that wakes or ends meanwhile is found where it was, or where it went, or in both.
+        let dormant = self.dormant.iter().map(|one| {
+            // The least that is no longer nothing: it was not heard of here.
+            let waited = one.waited().max(Duration::from_millis(1));
+            let outlook = Outlook::GoesOn { waited };
+            Saved {
+                outlook,
+                ..one.saved.clone()
+            }
+        });
+        let mut saved: Vec<_> = dormant.collect();
+        saved.extend(self.playing.iter().map(|one| {
             let session = one.value();
             let (places, page) = {
                 let state = session.state();
@@ -539,19 +554,7 @@ impl HlsSessions {
                 target: session.target().unwrap_or_default(),
                 outlook: heard,
             }
-        });
-        // Those that still sleep may wake after one more restart, too.
-        let dormant = self.dormant.iter().map(|one| {
-            // The least that is no longer nothing: it was not heard of here.
-            let waited = one.waited().max(Duration::from_millis(1));
-            let outlook = Outlook::GoesOn { waited };
-            Saved {
-                outlook,
-                ..one.saved.clone()
-            }
-        });
-        let mut saved: Vec<_> = playing.chain(dormant).collect();
-        // Behind those that play: what ends meanwhile stands there in any case.
+        }));
         saved.extend(self.over.all().into_iter().map(|(id, one)| Saved {
             id,
             alias: one.alias,
@@ -601,6 +604,7 @@ impl HlsSessions {
                 self.aliases.insert(alias, one.id);
             }
             let id = one.id;
+            // Of two that are one playback the later one counts.
             let dormant = Dormant {
                 saved: one,
                 since,

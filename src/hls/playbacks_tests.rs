@@ -598,3 +598,158 @@ async fn one_that_was_quiet_is_not_remembered_by_a_request_that_still_holds_it()
         sessions.sweep();
     }
 }
+
+/// The identities of a first URL of which nothing plays elsewhere.
+fn of_first_url(name: u128) -> Identity {
+    Identity(name << 48)
+}
+
+fn known(sessions: &HlsSessions, name: u128, here: u128, address: ClientAddress) -> Known {
+    sessions.known(of_first_url(name), of_first_url(here), address)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_nothing_undoes_is_told_everywhere_by_the_first_url_and_another_where_it_played()
+ {
+    let addresses = [
+        at("192.0.2.9"),
+        at("198.51.100.1"),
+        at("2001:db8::1"),
+        ClientAddress::Unknown,
+    ];
+    for kick in [
+        Kick::Revoked,
+        Kick::Operator,
+        Kick::Crowded,
+        Kick::Superseded,
+        Kick::Expired,
+    ] {
+        let all = Sessions::new(Room::whole(9), Bind::Prefix);
+        let before = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+        let id = open(&before, 1).unwrap().id();
+        all.find(id).unwrap().end_in(Duration::ZERO, kick);
+        before.sweep();
+        let after = HlsSessions::new(
+            Sessions::new(Room::whole(9), Bind::Prefix),
+            IDLE,
+            Bind::Prefix,
+        );
+        after.restore(before.save(), Duration::ZERO);
+        for sessions in [&before, &after] {
+            for (address, here) in addresses.into_iter().zip(11..) {
+                let is_told = match known(sessions, 1, here, address) {
+                    Known::Over(over, why) => (over, why) == (id, kick),
+                    Known::Taken | Known::Nowhere => false,
+                    other => panic!("{other:?}"),
+                };
+                let expected = kick.is_final() || address == addresses[0];
+                assert_eq!(is_told, expected, "{kick:?} {address:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_end_is_remembered_as_long_as_its_first_url_is_asked_for_anywhere() {
+    let all = Sessions::new(Room::whole(9), Bind::Prefix);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let id = open(&sessions, 1).unwrap().id();
+    all.find(id).unwrap().end_in(Duration::ZERO, Kick::Operator);
+    let is_over = |address| {
+        matches!(
+            known(&sessions, 1, 11, address),
+            Known::Over(_, Kick::Operator)
+        )
+    };
+    for address in [
+        at("2001:db8::1"),
+        at("198.51.100.1"),
+        ClientAddress::Unknown,
+    ] {
+        for _ in 0..3 {
+            tokio::time::advance(IDLE / 2).await;
+            sessions.sweep();
+            assert!(is_over(address), "{address:?}");
+        }
+    }
+    tokio::time::advance(IDLE).await;
+    sessions.sweep();
+    assert!(!is_over(at("2001:db8::1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was_ended() {
+    let all = Sessions::new(Room::whole(9), Bind::Prefix);
+    let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+    let first = open(&sessions, 1).unwrap();
+    let there = "198.51.100.1";
+    let other = Newcomer {
+        id: SessionId::new(2 << 48),
+        player: String::new(),
+        transport: Transport::Hls,
+        content: Content::Media,
+        now: UnixSeconds::new(2),
+    };
+    let alias = Some(of_first_url(12));
+    let begun = sessions.open(&other, alias, &permit(there)).unwrap();
+    let end = |session: &HlsSession| {
+        let playing = all.find(session.id()).unwrap();
+        playing.end_in(Duration::ZERO, Kick::Operator);
+    };
+    end(&first);
+    match known(&sessions, 1, 12, at(there)) {
+        Known::Plays(session, permit) => {
+            assert_eq!((session.id(), permit.address()), (other.id, at(there)));
+        }
+        other => panic!("{other:?}"),
+    }
+    end(&begun.session);
+    assert!(matches!(
+        known(&sessions, 1, 12, at(there)),
+        Known::Over(..)
+    ));
+}
+
+#[test]
+fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
+    const COUNT: u128 = 3_000;
+    let new = || {
+        let room = Room::whole(usize::try_from(COUNT).unwrap());
+        HlsSessions::new(Sessions::new(room, Bind::Prefix), IDLE, Bind::Prefix)
+    };
+    let before = new();
+    let ids: Vec<_> = (0..COUNT)
+        .map(|name| open(&before, name).unwrap().id())
+        .collect();
+    let after = new();
+    after.restore(before.save(), Duration::ZERO);
+    let permit = permit("192.0.2.1");
+    let change = || {
+        for (id, name) in ids.iter().zip(0..COUNT) {
+            if name % 2 == 0 {
+                assert!(after.settle(*id));
+                continue;
+            }
+            let newcomer = Newcomer {
+                id: *id,
+                player: String::new(),
+                transport: Transport::Hls,
+                content: Content::Media,
+                now: UnixSeconds::new(2),
+            };
+            assert!(after.open(&newcomer, None, &permit).unwrap().is_new);
+        }
+    };
+    std::thread::scope(|scope| {
+        let changing = scope.spawn(change);
+        loop {
+            let is_last = changing.is_finished();
+            let saved = after.save();
+            let saved: std::collections::HashSet<_> = saved.iter().map(|one| one.id).collect();
+            assert!(ids.iter().all(|id| saved.contains(id)));
+            if is_last {
+                break;
+            }
+        }
+    });
+}
