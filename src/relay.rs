@@ -201,7 +201,7 @@ where
                 }
                 if changes.poll_changed(cx).is_ready() {
                     self.asked = guard.end(Instant::now());
-                    if guard.is_questioned() {
+                    if guard.take_question() {
                         // What is ours finds its place when the sides are looked at.
                         self.own_ping = true;
                         continue;

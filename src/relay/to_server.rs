@@ -84,7 +84,7 @@ where
         let now = Instant::now();
         self.last_contact = now;
         self.pings = 0;
-        self.guard.is_heard();
+        self.guard.hear();
         while self.listens() && !turn.is_over() {
             let before = bytes.len();
             let handled = match self.frames.next(&mut bytes) {

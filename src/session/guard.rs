@@ -377,12 +377,12 @@ impl SessionGuard {
 
     /// Whether the viewer is to be pinged now, because its seat is wanted elsewhere; once for each time that it is asked.
     #[must_use]
-    pub fn is_questioned(&self) -> bool {
+    pub fn take_question(&self) -> bool {
         self.playing.presence.take_question()
     }
 
     /// The viewer has sent something over its socket, so that it is still there.
-    pub fn is_heard(&self) {
+    pub fn hear(&self) {
         self.playing.presence.answer();
     }
 
@@ -395,7 +395,7 @@ impl SessionGuard {
         state.ends.next(cut, now)
     }
 
-    /// Tells when [`end`](Self::end) or [`is_questioned`](Self::is_questioned) may have changed, from the session's beginning
+    /// Tells when [`end`](Self::end) or [`take_question`](Self::take_question) may have changed, from the session's beginning
     /// on. One watches at a time.
     #[must_use]
     pub fn watch(&self) -> Watch<'_> {

@@ -5,15 +5,15 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-use super::Transport;
 use super::changes::Changes;
+use super::{Transport, lock};
 
 /// How much longer than one target duration a place asks for nothing before it is silent: a player asks once in each, and
 /// those that try three times, a second apart, come through.
@@ -77,11 +77,34 @@ impl Presence {
         }
     }
 
-    /// Whether its viewer is still there, wherever it plays. A socket's viewer is asked by that.
+    /// Whether its viewer is still there, wherever it plays. A socket's viewer is, until it has left a
+    /// [question](Self::question) unanswered.
     pub(crate) fn is_there(&self, now: Instant) -> bool {
         match self.transport {
-            Transport::WebSocket => self.answers(now),
+            Transport::WebSocket => match *lock(&self.question) {
+                Question::Asked(at) => is_lately(at, now),
+                // While it is due its relay has not begun.
+                Question::None | Question::Due | Question::Answered(_) => true,
+            },
             Transport::Hls => self.places.iter().any(|place| self.asks(place, now)),
+        }
+    }
+
+    /// Has a socket's viewer pinged, unless that was done just now.
+    pub(crate) fn question(&self, now: Instant) {
+        if self.transport != Transport::WebSocket {
+            return;
+        }
+        let mut question = lock(&self.question);
+        let is_asked = match *question {
+            Question::None => false,
+            Question::Answered(at) => is_lately(at, now),
+            Question::Due | Question::Asked(_) => true,
+        };
+        if !is_asked {
+            *question = Question::Due;
+            drop(question);
+            self.changes.tell();
         }
     }
 
@@ -143,26 +166,9 @@ impl Presence {
         (target > 0).then(|| Duration::from_millis(target.into()))
     }
 
-    fn answers(&self, now: Instant) -> bool {
-        let mut question = self.question();
-        let lately = |at: Instant| now.saturating_duration_since(at) < ANSWERS_WITHIN;
-        match *question {
-            Question::Asked(at) => lately(at),
-            // Its relay has not begun.
-            Question::Due => true,
-            Question::Answered(at) if lately(at) => true,
-            Question::None | Question::Answered(_) => {
-                *question = Question::Due;
-                drop(question);
-                self.changes.tell();
-                true
-            }
-        }
-    }
-
     /// Whether the viewer is to be pinged now.
     pub(crate) fn take_question(&self) -> bool {
-        let mut question = self.question();
+        let mut question = lock(&self.question);
         let is_due = matches!(*question, Question::Due);
         if is_due {
             *question = Question::Asked(Instant::now());
@@ -174,14 +180,14 @@ impl Presence {
     /// The viewer has sent something over its socket.
     pub(crate) fn answer(&self) {
         if self.questioned.swap(false, Ordering::Relaxed) {
-            *self.question() = Question::Answered(Instant::now());
+            *lock(&self.question) = Question::Answered(Instant::now());
         }
     }
+}
 
-    fn question(&self) -> MutexGuard<'_, Question> {
-        // Nothing that panics runs while it is held.
-        self.question.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Whether a viewer that was asked then may still answer, and one that answered then need not be asked again.
+fn is_lately(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < ANSWERS_WITHIN
 }
 
 #[cfg(test)]
@@ -219,7 +225,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_socket_is_gone_when_its_viewer_answers_no_ping() {
         let presence = Presence::new(Transport::WebSocket, Instant::now());
-        let is_there = || presence.is_there(Instant::now());
+        let is_there = || {
+            presence.question(Instant::now());
+            presence.is_there(Instant::now())
+        };
         assert!(!presence.take_question());
         assert!(is_there());
         tokio::time::advance(ANSWERS_WITHIN * 3).await;

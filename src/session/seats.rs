@@ -288,6 +288,8 @@ impl Row {
         if let Some(one) = alike().find(|one| !one.presence.is_there(now)) {
             return First::Gone(one.session);
         }
+        // The next try finds the one whose viewer does not answer.
+        alike().for_each(|one| one.presence.question(now));
         match alike().next() {
             Some(_) => First::Elsewhere,
             None => First::None,
