@@ -106,7 +106,7 @@ async fn answer(
     }
     let refusal = refusal(&head, config);
     if refusal.is_none() {
-        place.is_known();
+        place.show_token();
     }
     match (health(gate, &head), refusal) {
         (Some(health), None) => health,

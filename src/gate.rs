@@ -308,7 +308,7 @@ impl Gate {
         drop(shared);
         // A session that opens meanwhile looks at the revocations once more when it is in the list of sessions.
         let ended = self.sessions.revoke(&revocation, now);
-        self.hls.look_at_ends();
+        self.hls.end_due();
         (revocation, ended)
     }
 
@@ -331,7 +331,7 @@ impl Gate {
             playing.end_in(Duration::ZERO, Kick::Operator);
         }
         if let Some(session) = self.hls.find(id) {
-            self.hls.look_at_end(&session);
+            self.hls.end_if_due(&session);
         }
         // Also where it played: an end that the next process undoes may have come first.
         let settled = self.hls.settle(id);

@@ -307,7 +307,7 @@ async fn keep_watch(gate: Arc<Gate>) {
                 "the clock has jumped: what plays goes on unless its token cuts it at its expiry, and new decisions use the new time"
             );
         }
-        let count = gate.refusal_lines.unsaid();
+        let count = gate.refusal_lines.take_unsaid();
         if count > 0 {
             gate.metrics.refusals_not_logged.inc_by(count);
             tracing::warn!(count, "refusals beyond limits.refusals_logged, not logged");

@@ -74,7 +74,7 @@ impl Kept {
 
     /// Has it written, and waits until it is on the disk, for at most `patience`; whether it is. While the disk hangs nothing
     /// is waited for. Cancel safe: it is written even so.
-    pub async fn saved(&self, patience: Duration) -> bool {
+    pub async fn save_within(&self, patience: Duration) -> bool {
         let Some(times) = self.0.ask() else {
             return false;
         };
@@ -93,13 +93,13 @@ impl Kept {
     }
 
     /// The same, where it was asked for and is not on the disk yet; else nothing is written.
-    pub async fn flushed(&self, patience: Duration) -> bool {
+    pub async fn flush_within(&self, patience: Duration) -> bool {
         let Asked { is_kept, times } = *self.0.asked();
         let is_written = self.0.progress.borrow().written >= times;
         if is_written {
             is_kept
         } else {
-            self.saved(patience).await
+            self.save_within(patience).await
         }
     }
 }

@@ -58,7 +58,7 @@ pub async fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Byt
             let id = RevocationId::parse(id);
             match id.filter(|id| gate.lift(*id)) {
                 Some(id) => {
-                    let durable = gate.kept.revocations.saved(gate.timeouts.disk).await;
+                    let durable = gate.kept.revocations.save_within(gate.timeouts.disk).await;
                     let answer = json!({ "id": id.to_string(), "durable": durable });
                     json_answer(StatusCode::OK, &answer)
                 }
@@ -148,7 +148,7 @@ async fn end_session(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
     };
     tracing::info!(session = %id, transport = transport.name(), "ended by the operator");
     let durable = match transport {
-        Transport::Hls => gate.kept.playbacks.saved(gate.timeouts.disk).await,
+        Transport::Hls => gate.kept.playbacks.save_within(gate.timeouts.disk).await,
         // Nothing of it outlives its socket.
         Transport::WebSocket => false,
     };
@@ -198,7 +198,7 @@ async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
     };
     let (revocation, ended) = gate.revoke(owner, target, request.ends.map(UnixSeconds::new));
     tracing::info!(id = %revocation.id, owner = %revocation.owner, field, sessions_ended = ended, "revoked");
-    let durable = gate.kept.saved(gate.timeouts.disk).await;
+    let durable = gate.kept.save_within(gate.timeouts.disk).await;
     let mut answer = revocation_json(&revocation);
     if let Value::Object(fields) = &mut answer {
         fields.insert("sessions_ended".to_owned(), ended.into());

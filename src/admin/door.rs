@@ -75,7 +75,7 @@ impl Door {
 
 impl Place {
     /// The connection has shown the token.
-    pub(super) fn is_known(&self) {
+    pub(super) fn show_token(&self) {
         let mut rooms = self.door.rooms();
         if let Some(guest) = take(&mut rooms.strangers, self.id) {
             put(&mut rooms.known, guest, self.door.most);
@@ -139,8 +139,8 @@ mod tests {
     fn the_oldest_stranger_makes_way_and_a_known_peer_does_not() {
         let door = Door::new(2);
         let known = door.enter();
-        known.is_known();
-        known.is_known();
+        known.show_token();
+        known.show_token();
         let strangers: Vec<_> = (0..5).map(|_| door.enter()).collect();
         assert!(!has_to_leave(&known));
         let left: Vec<_> = strangers.iter().map(has_to_leave).collect();
@@ -156,7 +156,7 @@ mod tests {
         let door = Door::new(2);
         let known: Vec<_> = (0..3)
             .map(|_| door.enter())
-            .inspect(Place::is_known)
+            .inspect(Place::show_token)
             .collect();
         let left: Vec<_> = known.iter().map(has_to_leave).collect();
         assert_eq!(left, [true, false, false]);
@@ -168,7 +168,7 @@ mod tests {
     async fn a_stranger_has_to_leave_in_time_and_a_known_peer_does_not() {
         let (door, patience) = (Door::new(2), Duration::from_secs(10));
         let (stranger, known) = (door.enter(), door.enter());
-        known.is_known();
+        known.show_token();
         let start = tokio::time::Instant::now();
         tokio::select! {
             () = known.is_over(patience) => panic!("it may stay"),

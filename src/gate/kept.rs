@@ -59,9 +59,12 @@ pub enum LastSave {
 
 impl KeptState {
     /// Saves both, and waits until they are on the disk, for at most `patience`; whether they are.
-    pub async fn saved(&self, patience: Duration) -> bool {
+    pub async fn save_within(&self, patience: Duration) -> bool {
         let (playbacks, revocations) = (&self.playbacks, &self.revocations);
-        let both = tokio::join!(playbacks.saved(patience), revocations.saved(patience));
+        let both = tokio::join!(
+            playbacks.save_within(patience),
+            revocations.save_within(patience)
+        );
         both == (true, true)
     }
 
@@ -69,7 +72,7 @@ impl KeptState {
     /// this one still saves there what an operator ends.
     pub async fn give_way(&self, patience: Duration) {
         if let Some(lock) = self.lock.get() {
-            self.flushed(patience).await;
+            self.flush(patience).await;
             lock.give_way();
         }
     }
@@ -80,7 +83,7 @@ impl KeptState {
         let Some(lock) = self.lock.get() else {
             return LastSave::Done;
         };
-        if self.flushed(patience).await {
+        if self.flush(patience).await {
             LastSave::Done
         } else if lock.is_with_another() {
             LastSave::TakenOver
@@ -90,9 +93,12 @@ impl KeptState {
     }
 
     /// Saves the playbacks, and of the revocations what is not on the disk.
-    async fn flushed(&self, patience: Duration) -> bool {
+    async fn flush(&self, patience: Duration) -> bool {
         let (playbacks, revocations) = (&self.playbacks, &self.revocations);
-        let both = tokio::join!(playbacks.saved(patience), revocations.flushed(patience));
+        let both = tokio::join!(
+            playbacks.save_within(patience),
+            revocations.flush_within(patience)
+        );
         both == (true, true)
     }
 }
@@ -272,7 +278,9 @@ fn aside(gate: &Gate, path: &Path) -> io::Result<PathBuf> {
 }
 
 fn playbacks_text(gate: &Gate) -> String {
-    let saved = gate.hls.save();
+    // Ends whose time has come are saved as ends.
+    gate.hls.end_due();
+    let saved = gate.hls.snapshot();
     let lines: Vec<_> = saved.iter().map(Saved::line).collect();
     lines::write(PLAYBACKS, gate.clock.now().get(), &lines)
 }

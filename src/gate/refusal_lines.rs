@@ -68,7 +68,7 @@ impl RefusalLines {
     }
 
     /// How many were not logged since this was last asked.
-    pub fn unsaid(&self) -> u64 {
+    pub fn take_unsaid(&self) -> u64 {
         self.unsaid.swap(0, Ordering::Relaxed)
     }
 }
@@ -87,8 +87,8 @@ mod tests {
         assert_eq!(logged(ClientAddress::Unknown), 11);
         let rest: usize = (3..200).map(|last| logged(of(last))).sum();
         assert_eq!(rest, 101 - 33);
-        assert_eq!(lines.unsaid(), 200_000 - 101);
-        assert_eq!(lines.unsaid(), 0);
+        assert_eq!(lines.take_unsaid(), 200_000 - 101);
+        assert_eq!(lines.take_unsaid(), 0);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(logged(of(1)), 10);
     }

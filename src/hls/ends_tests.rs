@@ -250,8 +250,8 @@ impl Turns {
         }
     }
 
-    fn standing(&self, session: &HlsSession) -> Standing {
-        self.hls.standing(session, HERE)
+    fn ask(&self, session: &HlsSession) -> Standing {
+        self.hls.ask(session, HERE)
     }
 }
 
@@ -264,7 +264,7 @@ async fn a_superseded_playback_that_was_revoked_is_over_whichever_of_the_two_end
         let order = if newer_first { [0, 1] } else { [1, 0] };
         for index in order {
             let over = Standing::Over(Kick::Revoked);
-            assert_eq!(turns.standing(both[index]), over, "{newer_first} {index}");
+            assert_eq!(turns.ask(both[index]), over, "{newer_first} {index}");
         }
         assert_eq!(turns.all.count(), 0);
     }
@@ -279,7 +279,7 @@ async fn a_superseded_playback_that_an_operator_ended_is_not_taken_up_again() {
     }
     assert_eq!(turns.hls.sweep().len(), 3 - 1);
     for session in [&turns.newer, &turns.older] {
-        assert_eq!(turns.hls.why_over(session.id(), HERE), Some(Kick::Operator));
+        assert_eq!(turns.hls.ask_over(session.id(), HERE), Some(Kick::Operator));
     }
 }
 
@@ -288,8 +288,8 @@ async fn a_superseded_playback_that_nobody_ended_is_taken_up_again() {
     let turns = Turns::new(1);
     let newer = turns.all.find(turns.newer.id()).unwrap();
     newer.end_in(Duration::ZERO, Kick::Operator);
-    assert_eq!(turns.standing(&turns.newer), Standing::Over(Kick::Operator));
-    assert_eq!(turns.standing(&turns.older), Standing::Plays);
+    assert_eq!(turns.ask(&turns.newer), Standing::Over(Kick::Operator));
+    assert_eq!(turns.ask(&turns.older), Standing::Plays);
 }
 
 #[tokio::test(start_paused = true)]

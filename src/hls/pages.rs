@@ -350,7 +350,7 @@ pub struct OpenPage {
 
 impl OpenPage {
     /// The socket plays by this token from here on, and by no other.
-    pub fn is_of(&mut self, token: &str) {
+    pub fn use_token(&mut self, token: &str) {
         let Viewer { name, .. } = self.player.with(token);
         if self.name == Some(name) {
             return;

@@ -162,14 +162,14 @@ async fn a_socket_tells_its_page_for_one_token_at_a_time() {
     let mut sockets = [(); 2].map(|()| pages.open(player, "page.test").unwrap());
     assert!(pages.find(&one).is_none());
     for socket in &mut sockets {
-        socket.is_of("one");
-        socket.is_of("one");
+        socket.use_token("one");
+        socket.use_token("one");
     }
     sleep(TIME * 2).await;
     let [first, mut second] = sockets;
     drop(first);
     assert!(pages.find(&one).is_some());
-    second.is_of("two");
+    second.use_token("two");
     assert!(pages.find(&one).is_none() && pages.find(&two).is_some());
     drop(second);
     assert!(is_empty(&pages));

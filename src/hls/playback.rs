@@ -268,7 +268,7 @@ impl HlsSession {
     }
 
     /// Ends it when that was asked for, or its token says so; why it is over, if it is.
-    pub(super) fn look_at_end(&self, state: &mut State, now: Instant) -> Option<Kick> {
+    pub(super) fn end_if_due(&self, state: &mut State, now: Instant) -> Option<Kick> {
         let end = match &state.life {
             Life::Playing(guard) => guard.end(now),
             Life::Over(kick) => return Some(*kick),

@@ -136,10 +136,10 @@ impl HlsSessions {
         self.bind
     }
 
-    /// What is known of the playback that a URL begins: `first` makes its name, and `here` is what it is found by at this place
-    /// where that name is taken.
+    /// A request asks for the playback that a URL begins: what is known of it. `first` makes its name, and `here` is what it is
+    /// found by at this place where that name is taken. One that plays is heard of, as in [`ask`](Self::ask).
     #[must_use]
-    pub fn known(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
+    pub fn ask_by_url(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
         let name = first.session();
         if !self.bind.is_place(address) {
             // An end that nothing undoes is told everywhere.
@@ -152,7 +152,7 @@ impl HlsSessions {
         let (mut taken, mut joinable, mut over) = (false, None, None);
         for id in [Some(name), alias].into_iter().flatten() {
             if let Some(session) = self.find(id) {
-                match self.standing(&session, address) {
+                match self.ask(&session, address) {
                     Standing::Plays => {
                         // Unless it has ended this very moment.
                         if let Some(permit) = session.permit() {
@@ -198,7 +198,7 @@ impl HlsSessions {
         let _one_at_a_time = lock(&self.beginning);
         let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
         if let Some(session) = by_alias.and_then(|id| self.find(id))
-            && self.standing(&session, address) == Standing::Plays
+            && self.ask(&session, address) == Standing::Plays
         {
             return Ok(Begun {
                 session,
@@ -206,7 +206,7 @@ impl HlsSessions {
             });
         }
         if let Some(session) = self.find(id) {
-            return match self.standing(&session, address) {
+            return match self.ask(&session, address) {
                 Standing::Plays => Ok(Begun {
                     session,
                     is_new: false,
@@ -287,7 +287,7 @@ impl HlsSessions {
             let Some(session) = self.find(id) else {
                 return Fate::Forgotten;
             };
-            let over = session.look_at_end(&mut session.state(), now);
+            let over = session.end_if_due(&mut session.state(), now);
             if let Some(kick) = over {
                 // Its place is free from here on.
                 return match self.bury(&session, kick) {
@@ -377,9 +377,10 @@ impl HlsSessions {
         }
     }
 
-    /// Why a playback is over that is asked for by its name; `None` when that is not remembered.
+    /// A request asks for a playback by its name that does not play: why it is over; `None` when that is not remembered. Where
+    /// that is told it is remembered for longer.
     #[must_use]
-    pub fn why_over(&self, id: SessionId, address: ClientAddress) -> Option<Kick> {
+    pub fn ask_over(&self, id: SessionId, address: ClientAddress) -> Option<Kick> {
         self.over.ask(id, address, self.bind).map(|(kick, _)| kick)
     }
 
@@ -389,12 +390,13 @@ impl HlsSessions {
         self.playing.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// How a playback stands to a request from `address`. One that plays is asked for something by that.
+    /// A request from `address` asks for something of a playback: how that stands to it. One that plays there is heard of by
+    /// that, and one whose end is due ends.
     #[must_use]
-    pub fn standing(&self, session: &HlsSession, address: ClientAddress) -> Standing {
+    pub fn ask(&self, session: &HlsSession, address: ClientAddress) -> Standing {
         let now = Instant::now();
         let mut state = session.state();
-        let over = session.look_at_end(&mut state, now);
+        let over = session.end_if_due(&mut state, now);
         let here = state.places.hold(address, self.bind) && state.admits(address);
         // What is asked for elsewhere keeps nothing alive here.
         if here {
@@ -449,7 +451,7 @@ impl HlsSessions {
     /// Ends what has been quiet, and forgets what has ended. To be called about once a second.
     pub fn sweep(&self) -> Vec<Ended> {
         let now = Instant::now();
-        self.look_at_ends();
+        self.end_due();
         // While the gate drains it cannot be asked, so that silence means nothing: what is known by now is for the process
         // that comes next.
         if !self.sessions.is_closed() {
@@ -465,19 +467,19 @@ impl HlsSessions {
     }
 
     /// Acts at once on the ends that were asked for and whose time has come.
-    pub fn look_at_ends(&self) {
+    pub fn end_due(&self) {
         let now = Instant::now();
         let over = self.playing.iter().filter(|one| {
             let session = one.value();
-            session.look_at_end(&mut session.state(), now).is_some()
+            session.end_if_due(&mut session.state(), now).is_some()
         });
         let over: Vec<_> = over.map(|one| Arc::clone(one.value())).collect();
-        over.iter().for_each(|session| self.look_at_end(session));
+        over.iter().for_each(|session| self.end_if_due(session));
     }
 
     /// The same for one.
-    pub fn look_at_end(&self, session: &HlsSession) {
-        let over = session.look_at_end(&mut session.state(), Instant::now());
+    pub fn end_if_due(&self, session: &HlsSession) {
+        let over = session.end_if_due(&mut session.state(), Instant::now());
         if let Some(kick) = over {
             self.bury(session, kick);
         }
@@ -523,8 +525,7 @@ impl HlsSessions {
 
     /// What has to outlive this process: the playbacks that may go on, and those that the gate has ended.
     #[must_use]
-    pub fn save(&self) -> Vec<Saved> {
-        self.look_at_ends();
+    pub fn snapshot(&self) -> Vec<Saved> {
         let heard = Outlook::GoesOn {
             waited: Duration::ZERO,
         };

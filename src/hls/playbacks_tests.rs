@@ -119,7 +119,7 @@ async fn an_ended_playback_is_told_once_and_forgotten_when_it_is_quiet() {
     all.find(session.id())
         .unwrap()
         .end_in(Duration::ZERO, Kick::Operator);
-    let standing = || sessions.standing(&session, at("192.0.2.1"));
+    let standing = || sessions.ask(&session, at("192.0.2.1"));
     assert_eq!(standing(), Standing::Over(Kick::Operator));
     assert_eq!(all.count(), 0, "its place is free");
     assert_eq!(sessions.sweep()[0].kick, Some(Kick::Operator));
@@ -162,7 +162,7 @@ async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
     let playing = all.find(second.id()).expect("it can still be ended");
     playing.end_in(Duration::ZERO, Kick::Operator);
     let over = Standing::Over(Kick::Operator);
-    assert_eq!(sessions.standing(&second, at("192.0.2.1")), over);
+    assert_eq!(sessions.ask(&second, at("192.0.2.1")), over);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,7 +175,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
     }
     for _ in 0..4 {
         tokio::time::advance(IDLE / 2).await;
-        let plays = sessions.standing(&opener, at("192.0.2.1"));
+        let plays = sessions.ask(&opener, at("192.0.2.1"));
         assert_eq!(plays, Standing::Plays);
         sessions.sweep();
     }
@@ -197,7 +197,7 @@ async fn ended_playbacks_that_are_still_asked_for_do_not_pile_up() {
         let playing = all.find(session.id()).unwrap();
         playing.end_in(Duration::ZERO, Kick::Superseded);
         let over = Standing::Over(Kick::Superseded);
-        assert_eq!(sessions.standing(&session, at("192.0.2.1")), over);
+        assert_eq!(sessions.ask(&session, at("192.0.2.1")), over);
     }
     assert_eq!(begun, 99, "none of them takes room");
     let over = |sessions: &HlsSessions| sessions.counts().over;
@@ -223,7 +223,7 @@ async fn what_an_operator_ended_is_remembered_however_many_others_end() {
         for name in 3..100 {
             end(name, kick);
         }
-        let why = |id| sessions.why_over(id, at("192.0.2.1"));
+        let why = |id| sessions.ask_over(id, at("192.0.2.1"));
         assert_eq!(why(kicked), Some(Kick::Operator), "{kick:?}");
         assert_eq!(why(revoked), Some(Kick::Revoked), "{kick:?}");
         // And it does not begin anew by its first URL.
@@ -315,7 +315,7 @@ async fn no_more_sleep_after_a_restart_than_may_play() {
         IDLE,
         Bind::Prefix,
     );
-    assert_eq!(after.restore(before.save(), Duration::ZERO), 20);
+    assert_eq!(after.restore(before.snapshot(), Duration::ZERO), 20);
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,20 +332,20 @@ async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
     let moved = before.move_to(&session, permit("2001:db8::1"));
     assert!(moved.is_ok());
     let after = sessions();
-    after.restore(before.save(), Duration::ZERO);
+    after.restore(before.snapshot(), Duration::ZERO);
     let session = open(&after, 1).unwrap();
     for (address, standing) in [
         ("192.0.2.9", Standing::Plays),
         ("2001:db8::9", Standing::Plays),
         ("198.51.100.1", Standing::Elsewhere),
     ] {
-        assert_eq!(after.standing(&session, at(address)), standing, "{address}");
+        assert_eq!(after.ask(&session, at(address)), standing, "{address}");
     }
     // Whoever begins it anew from elsewhere is there alone.
     let elsewhere = sessions();
-    elsewhere.restore(before.save(), Duration::ZERO);
+    elsewhere.restore(before.snapshot(), Duration::ZERO);
     let session = open_at(&elsewhere, 1, "198.51.100.1").unwrap();
-    let standing = |address| elsewhere.standing(&session, at(address));
+    let standing = |address| elsewhere.ask(&session, at(address));
     assert_eq!(standing("198.51.100.1"), Standing::Plays);
     assert_eq!(standing("2001:db8::9"), Standing::Elsewhere);
 }
@@ -362,7 +362,7 @@ async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
     let (viewer, slow) = (proven(1), proven(2));
     slow.set_target(Duration::from_secs(6));
     let hoarded = [proven(3), proven(4)];
-    let ask = |session: &HlsSession| sessions.standing(session, at("192.0.2.1"));
+    let ask = |session: &HlsSession| sessions.ask(session, at("192.0.2.1"));
     tokio::time::advance(Duration::from_secs(7)).await;
     assert_eq!(ask(&viewer), Standing::Plays);
     assert!(open(&sessions, 5).is_err(), "all have asked lately");
@@ -391,7 +391,7 @@ async fn what_is_asked_for_elsewhere_keeps_nothing_alive() {
     let session = open(&sessions, 1).unwrap();
     for _ in 0..3 {
         tokio::time::advance(IDLE / 3).await;
-        let elsewhere = sessions.standing(&session, at("198.51.100.1"));
+        let elsewhere = sessions.ask(&session, at("198.51.100.1"));
         assert_eq!(elsewhere, Standing::Elsewhere);
     }
     assert_eq!(sessions.sweep().len(), 1);
@@ -412,7 +412,7 @@ async fn a_saved_playback_is_waited_for_as_long_as_one_that_plays() {
         IDLE,
         Bind::Prefix,
     );
-    assert_eq!(after.restore(before.save(), IDLE * 2), 1);
+    assert_eq!(after.restore(before.snapshot(), IDLE * 2), 1);
     let waits = |after: &HlsSessions| after.is_dormant(long.id(), at("192.0.2.1"));
     tokio::time::advance(IDLE * 3 - Duration::from_secs(1)).await;
     after.sweep();
@@ -429,7 +429,7 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
     let (over, idle) = (open(&sessions, 1).unwrap(), open(&sessions, 2).unwrap());
     let playing = all.find(over.id()).unwrap();
     playing.end_in(Duration::ZERO, Kick::Operator);
-    let standing = || sessions.standing(&over, at("192.0.2.1"));
+    let standing = || sessions.ask(&over, at("192.0.2.1"));
     assert_eq!(standing(), Standing::Over(Kick::Operator));
     open(&sessions, 3).unwrap();
     // Full, with the one that is over first in the line.
@@ -464,7 +464,7 @@ async fn each_saved_playback_is_waited_for_by_its_own_window_however_many_restar
 
     // One that has long targets keeps no other in mind, whether it is swept or not.
     let after = new();
-    after.restore(before.save(), Duration::ZERO);
+    after.restore(before.snapshot(), Duration::ZERO);
     tokio::time::advance(IDLE - second).await;
     assert!(sleeps(&after, short) && sleeps(&after, long));
     tokio::time::advance(second).await;
@@ -474,13 +474,13 @@ async fn each_saved_playback_is_waited_for_by_its_own_window_however_many_restar
 
     // A gate that is restarted again and again makes no window longer.
     let mut gate = new();
-    gate.restore(before.save(), Duration::ZERO);
+    gate.restore(before.snapshot(), Duration::ZERO);
     let mut waited = Duration::ZERO;
     while sleeps(&gate, short) {
         assert!(waited <= IDLE, "{waited:?}");
         tokio::time::advance(second * 2).await;
         let next = new();
-        next.restore(gate.save(), second * 3);
+        next.restore(gate.snapshot(), second * 3);
         waited += second * 5;
         gate = next;
     }
@@ -522,15 +522,15 @@ async fn what_was_ended_is_over_in_the_next_process_and_what_a_drain_ended_goes_
     names.push((drained_and_ended, Some(Kick::Operator)));
 
     let (_, after) = new();
-    after.restore(before.save(), Duration::ZERO);
+    after.restore(before.snapshot(), Duration::ZERO);
     // One that sleeps is ended as well.
     assert!(after.settle(asleep));
     names.push((asleep, Some(Kick::Operator)));
     let (_, later) = new();
-    later.restore(after.save(), IDLE * 100);
+    later.restore(after.snapshot(), IDLE * 100);
     for (gate, waits) in [(&after, true), (&later, false)] {
         for (id, kick) in &names {
-            assert_eq!(gate.why_over(*id, at("192.0.2.1")), *kick, "{kick:?}");
+            assert_eq!(gate.ask_over(*id, at("192.0.2.1")), *kick, "{kick:?}");
             let dormant = gate.is_dormant(*id, at("192.0.2.1"));
             assert_eq!(dormant, kick.is_none() && waits, "{kick:?}");
         }
@@ -553,8 +553,8 @@ async fn who_sleeps_through_one_restart_may_wake_after_the_next() {
     let first = new();
     let session = open(&first, 1).unwrap();
     let (second, third) = (new(), new());
-    second.restore(first.save(), Duration::ZERO);
-    third.restore(second.save(), Duration::ZERO);
+    second.restore(first.snapshot(), Duration::ZERO);
+    third.restore(second.snapshot(), Duration::ZERO);
     assert!(third.is_dormant(session.id(), at("192.0.2.9")));
 }
 
@@ -575,7 +575,7 @@ async fn requests_of_one_viewer_who_moved_are_one_move() {
         let moved = sessions.move_to(&session, permit(there));
         assert!(moved.is_ok());
     }
-    assert_eq!(sessions.standing(&session, at(there)), Standing::Plays);
+    assert_eq!(sessions.ask(&session, at(there)), Standing::Plays);
 }
 
 #[tokio::test(start_paused = true)]
@@ -590,7 +590,7 @@ async fn one_that_was_quiet_is_not_remembered_by_a_request_that_still_holds_it()
             tokio::time::advance(2 * IDLE).await;
             sessions.sweep();
         }
-        let standing = sessions.standing(&held, at("192.0.2.1"));
+        let standing = sessions.ask(&held, at("192.0.2.1"));
         assert!(matches!(standing, Standing::Over(_)), "{standing:?}");
         assert_eq!(sessions.counts().over, 0, "its viewer is decided anew");
         drop(open(&sessions, 1).unwrap());
@@ -605,7 +605,7 @@ fn of_first_url(name: u128) -> Identity {
 }
 
 fn known(sessions: &HlsSessions, name: u128, here: u128, address: ClientAddress) -> Known {
-    sessions.known(of_first_url(name), of_first_url(here), address)
+    sessions.ask_by_url(of_first_url(name), of_first_url(here), address)
 }
 
 #[tokio::test(start_paused = true)]
@@ -634,7 +634,7 @@ async fn an_end_that_nothing_undoes_is_told_everywhere_by_the_first_url_and_anot
             IDLE,
             Bind::Prefix,
         );
-        after.restore(before.save(), Duration::ZERO);
+        after.restore(before.snapshot(), Duration::ZERO);
         for sessions in [&before, &after] {
             for (address, here) in addresses.into_iter().zip(11..) {
                 let is_told = match known(sessions, 1, here, address) {
@@ -722,7 +722,7 @@ fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
         .map(|name| open(&before, name).unwrap().id())
         .collect();
     let after = new();
-    after.restore(before.save(), Duration::ZERO);
+    after.restore(before.snapshot(), Duration::ZERO);
     let permit = permit("192.0.2.1");
     let change = || {
         for (id, name) in ids.iter().zip(0..COUNT) {
@@ -744,7 +744,7 @@ fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
         let changing = scope.spawn(change);
         loop {
             let is_last = changing.is_finished();
-            let saved = after.save();
+            let saved = after.snapshot();
             let saved: std::collections::HashSet<_> = saved.iter().map(|one| one.id).collect();
             assert!(ids.iter().all(|id| saved.contains(id)));
             if is_last {

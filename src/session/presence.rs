@@ -4,8 +4,8 @@
 //! well, so that its viewer is asked by a ping as soon as somebody wants the place, and is gone when nothing comes back.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;

@@ -32,7 +32,7 @@ impl Drop for Place {
 async fn what_was_not_started_keeps_nothing_and_says_so() {
     let kept = Kept::default();
     kept.save();
-    assert!(!kept.saved(SOON).await);
+    assert!(!kept.save_within(SOON).await);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn what_is_saved_is_what_was_so_when_it_was_asked_for_or_later() {
     for round in 1..20 {
         *value.lock().unwrap() = round;
         kept.save();
-        assert!(kept.saved(SOON).await);
+        assert!(kept.save_within(SOON).await);
         assert_eq!(fs::read_to_string(&path).unwrap(), round.to_string());
     }
 }
@@ -62,14 +62,14 @@ async fn a_disk_that_hangs_is_waited_for_once_and_used_again_when_it_answers() {
         "text".to_owned()
     };
     kept.start(path, place.lock(), hang).unwrap();
-    assert!(!kept.saved(Duration::from_millis(50)).await);
+    assert!(!kept.save_within(Duration::from_millis(50)).await);
     // However long that would be.
-    assert!(!kept.saved(Duration::from_secs(3600)).await);
+    assert!(!kept.save_within(Duration::from_secs(3600)).await);
     drop(let_go);
     let mut progress = kept.0.progress.subscribe();
     let answered = progress.wait_for(|progress| progress.written > 0);
     drop(timeout(SOON, answered).await.unwrap().unwrap());
-    assert!(kept.saved(SOON).await);
+    assert!(kept.save_within(SOON).await);
 }
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn what_failed_is_told_at_once_and_tried_again() {
     let path = directory.join("file");
     kept.start(path.clone(), place.lock(), || "text".to_owned())
         .unwrap();
-    assert!(!kept.saved(Duration::from_secs(3600)).await);
+    assert!(!kept.save_within(Duration::from_secs(3600)).await);
     fs::create_dir(&directory).unwrap();
     let mut progress = kept.0.progress.subscribe();
     let written = progress.wait_for(|progress| progress.written > 0);
@@ -93,17 +93,17 @@ async fn what_is_flushed_is_written_where_there_is_something_new() {
     let place = Place::new("flushed");
     let path = place.0.join("file");
     let kept = Kept::default();
-    assert!(!kept.flushed(SOON).await, "it keeps nothing");
+    assert!(!kept.flush_within(SOON).await, "it keeps nothing");
     kept.start(path.clone(), place.lock(), || "new".to_owned())
         .unwrap();
     fs::write(&path, "old").unwrap();
-    assert!(kept.flushed(SOON).await);
+    assert!(kept.flush_within(SOON).await);
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     kept.save();
-    assert!(kept.flushed(SOON).await);
+    assert!(kept.flush_within(SOON).await);
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
     fs::write(&path, "old").unwrap();
-    assert!(kept.flushed(SOON).await);
+    assert!(kept.flush_within(SOON).await);
     assert_eq!(fs::read_to_string(&path).unwrap(), "old");
 }
 
@@ -115,16 +115,16 @@ async fn nothing_is_kept_in_a_directory_that_another_process_keeps() {
     kept.start(path.clone(), Arc::clone(&lock), || "old".to_owned())
         .unwrap();
     lock.give_way();
-    assert!(kept.saved(SOON).await);
+    assert!(kept.save_within(SOON).await);
     let next = DirectoryLock::take(&place.0).unwrap();
     // The next one may not start after all: this is tried again.
-    assert!(!kept.saved(SOON).await);
+    assert!(!kept.save_within(SOON).await);
     fs::write(&path, "new").unwrap();
     next.keep().unwrap();
     let mut progress = kept.0.progress.subscribe();
     let over = progress.wait_for(|progress| progress.tried == u64::MAX);
     drop(timeout(SOON, over).await.unwrap().unwrap());
-    assert!(!kept.saved(SOON).await && !kept.flushed(SOON).await);
+    assert!(!kept.save_within(SOON).await && !kept.flush_within(SOON).await);
     assert_eq!(fs::read_to_string(&path).unwrap(), "new");
 }
 

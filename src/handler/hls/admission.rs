@@ -192,7 +192,7 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
     // A minter may have sealed a ticket with this name for something else.
     let owner = claims.owner.clone();
     let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
-    let admitted = match gate.hls.known(first, here, address) {
+    let admitted = match gate.hls.ask_by_url(first, here, address) {
         Known::Plays(session, permit) if is_ours(&session) => Ok(Admitted {
             session,
             permit,
@@ -298,12 +298,12 @@ fn return_by_ticket(
         address,
     };
     if playing.is_none()
-        && let Some(kick) = gate.hls.why_over(ticket.session, address)
+        && let Some(kick) = gate.hls.ask_over(ticket.session, address)
     {
         return Err(over(ticket.session, kick));
     }
     if let Some(session) = &playing {
-        match gate.hls.standing(session, address) {
+        match gate.hls.ask(session, address) {
             Standing::Over(kick) => return Err(over(session.id(), kick)),
             Standing::Elsewhere => {}
             Standing::Plays => {
@@ -373,7 +373,7 @@ fn end_as_revoked(gate: &Gate, session: &HlsSession) {
     if let Some(playing) = gate.sessions.find(session.id()) {
         playing.end_in(Duration::ZERO, Kick::Revoked);
     }
-    gate.hls.look_at_end(session);
+    gate.hls.end_if_due(session);
 }
 
 /// What a session is opened with.

@@ -66,7 +66,7 @@ impl ConnectionCache {
             return None;
         }
         let (everywhere, here) = cached.identities;
-        let Known::Plays(session, permit) = gate.hls.known(everywhere, here, address) else {
+        let Known::Plays(session, permit) = gate.hls.ask_by_url(everywhere, here, address) else {
             return None;
         };
         let is_its = session.id() == cached.session

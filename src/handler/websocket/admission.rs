@@ -159,6 +159,6 @@ fn open_page(gate: &Gate, request: &PlaybackRequest) -> Option<Box<OpenPage>> {
     }
     let player = Player::new(&request.player, request.address)?;
     let mut page = gate.pages.open(player, page)?;
-    page.is_of(&request.security.token);
+    page.use_token(&request.security.token);
     Some(Box::new(page))
 }

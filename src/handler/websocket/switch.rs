@@ -111,7 +111,7 @@ impl Authority for SwitchAuthority<'_> {
             return self.guard.reject(switch);
         }
         if let Some(page) = &mut self.page {
-            page.is_of(&security.token);
+            page.use_token(&security.token);
         }
         self.security = security;
         self.guard.accept(switch);
