@@ -1,27 +1,24 @@
 //! What all connections share.
 
+pub mod http;
 pub mod kept;
 pub mod memory;
-pub mod reloads;
+pub mod policy;
 pub mod refusal_lines;
+pub mod reloads;
 pub mod sharing;
+pub mod site;
 pub mod unsent;
+pub mod websocket;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Response;
-use http::request::Parts;
-use http_body_util::Full;
-use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
-
 use crate::clock::Clock;
-use crate::config::{Config, HlsConfig, Limits, PathTemplate, Timeouts, WebSocketRefusal};
+use crate::config::{Config, Limits, Timeouts};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
-use crate::decision::rules::Rules;
 use crate::hls::pages::Pages;
 use crate::hls::playbacks::HlsSessions;
 use crate::hls::seals::Seals;
@@ -30,21 +27,21 @@ use crate::logging::LostLines;
 use crate::metrics::{Metrics, Readings};
 use crate::pace;
 use crate::relay::RelaySettings;
-use crate::request::Edge;
 use crate::session::guard::Kick;
 use crate::session::id::SessionId;
+use crate::session::revocations::RevocationStore;
 use crate::session::shares::Room;
 use crate::session::{Sessions, Transport};
-use crate::token::{Keyring, Owner, UnixSeconds};
-use crate::token_api::api_key::ApiKeys;
+use crate::token::{Owner, UnixSeconds};
 use crate::token_api::guesses::Guesses;
+use crate::upstream::server::Server;
 use crate::upstream::{Patience, Upstream};
+use http::HttpSide;
 use kept::KeptState;
-use memory::Memory;
+use policy::Policy;
 use refusal_lines::RefusalLines;
-use reloads::Reloads;
-use sharing::Cache;
-use unsent::Unsent;
+use site::Site;
+use websocket::WebSocketSide;
 
 /// The running gate.
 #[derive(Debug)]
@@ -52,42 +49,19 @@ pub struct Gate {
     /// What every expiry is held against.
     pub clock: Clock,
     policy: RwLock<Arc<Policy>>,
-    revocations: RwLock<Arc<Revocations>>,
-    next_revocation: AtomicU64,
-    /// What outlives the process, where there is a `state_dir`.
-    pub kept: KeptState,
-    /// Who is playing.
+    revocations: RevocationStore,
+    /// What plays, and the seats of the tokens that limit their sessions.
     pub sessions: Arc<Sessions>,
-    /// Who is playing over HTTP.
+    /// What plays over HTTP, was ended there, or may go on from before a restart.
     pub hls: HlsSessions,
     /// On which pages players have shown themselves by a WebSocket.
     pub pages: Arc<Pages>,
-    /// What viewers over HTTP share; `None` when each fetches for itself.
-    pub cache: Option<Arc<Cache>>,
-    /// Memory for playlists that are read and rewritten.
-    pub playlists: Arc<Memory>,
-    /// Memory for those of one viewer until they are sent.
-    pub unsent: Arc<Unsent>,
-    /// How many long playlists are rewritten at once, beside the workers.
-    pub rewriting: Semaphore,
-    /// What is known of the playlists that they reload.
-    pub reloads: Reloads,
-    /// The fetches for all, which outlive those who began them.
-    pub fetches: TaskTracker,
-    /// How playback over HTTP is configured.
-    pub hls_config: HlsConfig,
-    /// The media servers.
-    pub upstream: Upstream,
-    /// Their HTTP side.
-    pub http_upstream: Upstream,
-    /// What stands there in the place of `/h5live/authhttp/`.
-    pub http_path: PathTemplate,
-    /// The path there of the playlist that a playback begins with.
-    pub http_playlist: PathTemplate,
-    /// The path on the media servers; `None` is the viewer's own.
-    pub websocket_path: Option<String>,
-    /// `Host` for the media servers; `None` is the viewer's own.
-    pub upstream_host: Option<String>,
+    /// Media servers and shared answers for playback over HTTP.
+    pub http: HttpSide,
+    /// Media servers for playback by WebSocket.
+    pub websocket: WebSocketSide,
+    /// What outlives the process, where there is a `state_dir`.
+    pub kept: KeptState,
     /// Viewers' connections.
     pub connections: Arc<ConnectionLimit>,
     /// What is counted.
@@ -96,8 +70,6 @@ pub struct Gate {
     pub limits: Limits,
     /// Waits.
     pub timeouts: Timeouts,
-    /// How relays behave.
-    pub relay: RelaySettings,
     /// Pages beside the endpoints.
     pub site: Option<Site>,
     /// Which refusals are logged.
@@ -106,49 +78,6 @@ pub struct Gate {
     pub guesses: Guesses,
     ready: AtomicBool,
     lost_lines: Option<LostLines>,
-}
-
-/// Answers requests that are for no endpoint, such as those for a page; `None` is not found.
-pub struct Site(Box<SiteAnswer>);
-
-type SiteAnswer = dyn Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync;
-
-impl Site {
-    /// From what answers.
-    pub fn new(
-        answer: impl Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync + 'static,
-    ) -> Self {
-        Self(Box::new(answer))
-    }
-
-    /// The answer to a request, if there is one.
-    #[must_use]
-    pub fn answer(&self, head: &Parts) -> Option<Response<Full<Bytes>>> {
-        (self.0)(head)
-    }
-}
-
-impl std::fmt::Debug for Site {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Site")
-    }
-}
-
-/// What a reload replaces. A connection takes it once for each decision, so that a decision is made by one policy.
-#[derive(Debug)]
-pub struct Policy {
-    /// Neighbours in front, and the sources that viewers may name.
-    pub edge: Edge,
-    /// All keys.
-    pub keyring: Keyring,
-    /// What tickets and links are sealed with.
-    pub seals: Arc<Seals>,
-    /// What is asked of each organisation's tokens.
-    pub rules: Rules,
-    /// Who may mint.
-    pub api_keys: ApiKeys,
-    /// How a refused WebSocket is told.
-    pub websocket_refusal: WebSocketRefusal,
 }
 
 impl Gate {
@@ -181,8 +110,6 @@ impl Gate {
             media_idle: timeouts.media_idle,
             outage_hold: timeouts.outage_hold,
         };
-        // The configuration takes nothing else than an authority.
-        let host = upstream.host.as_deref().and_then(|host| host.parse().ok());
         let relay = RelaySettings {
             client_message: limits.client_message,
             any_message: upstream.any_message,
@@ -195,14 +122,16 @@ impl Gate {
             frame_cost: pace::cost(limits.client_frames),
             refusal_cost: pace::cost(limits.refusals),
         };
-        let authority = upstream.host.as_deref().and_then(|host| host.parse().ok());
+        // The configuration takes nothing else than an authority.
+        let host = || upstream.host.as_deref().and_then(|host| host.parse().ok());
+        let of_http = Upstream::new(upstream.http_servers, host(), patience, limits.dials);
+        let of_websocket = Upstream::new(upstream.servers, host(), patience, limits.dials);
         let room = Room {
             all: limits.sessions,
             of_token: limits.sessions_per_token,
             of_network: limits.sessions_per_network,
         };
         let sessions = Sessions::new(room, hls.bind_address, clock.clone());
-        let playing = HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address);
         Arc::new(Self {
             clock,
             policy: RwLock::new(Arc::new(Policy {
@@ -213,30 +142,27 @@ impl Gate {
                 api_keys,
                 websocket_refusal,
             })),
-            hls: playing,
-            pages: Pages::new(hls.page_from_check, hls.page_wait, room),
-            cache: hls.cache.then(|| Cache::new(sharing::settings(&hls))),
-            playlists: Memory::new(hls.playlist_memory / 2),
-            unsent: Unsent::new(hls.playlist_memory / 2),
-            rewriting: Semaphore::new(limits.workers),
-            reloads: Reloads::default(),
-            fetches: TaskTracker::new(),
-            hls_config: hls,
-            http_upstream: Upstream::new(upstream.http_servers, authority, patience, limits.dials),
-            http_path: upstream.http_path,
-            http_playlist: upstream.http_playlist,
-            revocations: RwLock::default(),
-            next_revocation: AtomicU64::new(1),
-            kept: KeptState::default(),
+            revocations: RevocationStore::default(),
+            hls: HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address),
             sessions,
-            upstream: Upstream::new(upstream.servers, host, patience, limits.dials),
-            websocket_path: upstream.websocket_path,
-            upstream_host: upstream.host,
+            pages: Pages::new(hls.page_from_check, hls.page_wait, room),
+            http: HttpSide::new(
+                of_http,
+                (upstream.http_path, upstream.http_playlist),
+                hls,
+                limits.workers,
+            ),
+            websocket: WebSocketSide::new(
+                of_websocket,
+                upstream.websocket_path,
+                upstream.host,
+                relay,
+            ),
+            kept: KeptState::default(),
             connections: ConnectionLimit::new(limits.connections),
             metrics: Metrics::default(),
             limits,
             timeouts,
-            relay,
             site,
             refusal_lines: RefusalLines::new(limits.refusals_logged),
             guesses: Guesses::new(limits.api_key_guesses),
@@ -276,51 +202,26 @@ impl Gate {
     /// The revocations of this moment.
     #[must_use]
     pub fn revocations(&self) -> Arc<Revocations> {
-        Arc::clone(
-            &self
-                .revocations
-                .read()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
+        self.revocations.current()
     }
 
     /// Takes tokens back, and ends the sessions that they opened; how many.
-    pub fn revoke(
+    pub async fn revoke(
         &self,
         owner: Owner,
         target: Target,
         ends: Option<UnixSeconds>,
     ) -> (Revocation, usize) {
         let now = self.clock.now();
-        let id = RevocationId(self.next_revocation.fetch_add(1, Ordering::Relaxed));
-        let revocation = Revocation {
-            id,
-            owner,
-            target,
-            issued_until: now,
-            ends,
-        };
-        let mut shared = self
-            .revocations
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut shared).add(revocation.clone(), now);
-        drop(shared);
-        // A session that opens meanwhile looks at the revocations once more when it is in the list of sessions.
+        let revocation = self.revocations.add(owner, target, ends, now).await;
         let ended = self.sessions.revoke(&revocation, now);
         self.hls.end_due();
         (revocation, ended)
     }
 
     /// Lifts a revocation; whether it was there.
-    pub fn lift(&self, id: RevocationId) -> bool {
-        Arc::make_mut(
-            &mut self
-                .revocations
-                .write()
-                .unwrap_or_else(PoisonError::into_inner),
-        )
-        .lift(id)
+    pub async fn lift(&self, id: RevocationId) -> bool {
+        self.revocations.lift(id).await
     }
 
     /// Ends a session, and keeps it from going on in the process that comes next; how it is played, or `None` when there is no
@@ -358,16 +259,17 @@ impl Gate {
         self.lost_lines.as_ref().map_or(0, LostLines::count)
     }
 
+    /// All media servers, of both sides.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        let servers = self.websocket.upstream().servers().iter();
+        servers.chain(self.http.servers())
+    }
+
     /// The metrics' text.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        let mut servers = std::collections::BTreeMap::<_, bool>::new();
-        let both = self
-            .upstream
-            .servers()
-            .iter()
-            .chain(self.http_upstream.servers());
-        for server in both {
+        let mut servers = BTreeMap::<_, bool>::new();
+        for server in self.servers() {
             // Both sides of a media server may have one address.
             *servers.entry(server.to_string()).or_insert(true) &= server.is_healthy();
         }
@@ -380,8 +282,8 @@ impl Gate {
             connections_refused: self.connections.refused(),
             log_lines_dropped: self.lost_lines(),
             servers: servers.into_iter().collect(),
-            playlists: self.playlists.used() + self.unsent.used(),
-            cache: self.cache.as_ref().map(|cache| cache.stats()),
+            playlists: self.http.memory_used(),
+            cache: self.http.cache_stats(),
         })
     }
 }

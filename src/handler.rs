@@ -164,7 +164,14 @@ async fn play(
         silence,
     };
     let authority = SwitchAuthority::new(gate, &guard, security, page, receipt);
-    let relay = Relay::new(socket, server.socket, &guard, authority, &gate.relay, start);
+    let relay = Relay::new(
+        socket,
+        server.socket,
+        &guard,
+        authority,
+        gate.websocket.relay(),
+        start,
+    );
     let end = Box::pin(relay.run()).await;
     note_end(gate, guard, &end, receipt);
     if end.closed {

@@ -22,8 +22,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::clock::{Clock, Jump, JumpWatch};
 use crate::config::{Config, ListenerConfig};
+use crate::gate::Gate;
 use crate::gate::kept::{self, LastSave};
-use crate::gate::{Gate, Site};
+use crate::gate::site::Site;
 use crate::handler;
 use crate::interrupt::{Interrupt, Meaningless};
 use crate::listener::{SocketOptions, accept, bind};
@@ -260,11 +261,10 @@ async fn work(
     accepting.close();
     accepting.wait().await;
     connections.close();
-    gate.fetches.close();
     let last = async {
         connections.wait().await;
         // Viewers of other workers may read along what one of this worker began to fetch.
-        gate.fetches.wait().await;
+        gate.http.fetches_ended().await;
     };
     if timeout(gate.timeouts.drain + AFTER_DRAIN, last)
         .await
@@ -284,8 +284,7 @@ async fn all_ended(workers: Vec<JoinHandle<()>>) {
 }
 
 async fn look_up_all(gate: &Gate) {
-    let servers = gate.upstream.servers().iter();
-    for server in servers.chain(gate.http_upstream.servers()) {
+    for server in gate.servers() {
         server.look_up().await;
     }
 }

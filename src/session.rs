@@ -7,6 +7,7 @@ pub mod id;
 pub(crate) mod line;
 pub mod place;
 pub(crate) mod presence;
+pub mod revocations;
 pub mod seats;
 pub mod shares;
 

@@ -54,17 +54,7 @@ pub async fn answer(gate: &Gate, head: &Parts, body: &[u8]) -> Response<Full<Byt
             json_answer(StatusCode::OK, &json!({ "revocations": list }))
         }
         (&Method::POST, ["api", "revocations"]) => revoke(gate, body).await,
-        (&Method::DELETE, ["api", "revocations", id]) => {
-            let id = RevocationId::parse(id);
-            match id.filter(|id| gate.lift(*id)) {
-                Some(id) => {
-                    let durable = gate.kept.revocations.save_within(gate.timeouts.disk).await;
-                    let answer = json!({ "id": id.to_string(), "durable": durable });
-                    json_answer(StatusCode::OK, &answer)
-                }
-                None => not_found(),
-            }
-        }
+        (&Method::DELETE, ["api", "revocations", id]) => lift(gate, id).await,
         (_, ["metrics" | "healthz" | "readyz"] | ["api", "sessions" | "revocations", ..]) => error(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -196,7 +186,9 @@ async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
     let Some(target) = target else {
         return bad(field, "is not in the form that a token has");
     };
-    let (revocation, ended) = gate.revoke(owner, target, request.ends.map(UnixSeconds::new));
+    let (revocation, ended) = gate
+        .revoke(owner, target, request.ends.map(UnixSeconds::new))
+        .await;
     tracing::info!(id = %revocation.id, owner = %revocation.owner, field, sessions_ended = ended, "revoked");
     let durable = gate.kept.save_within(gate.timeouts.disk).await;
     let mut answer = revocation_json(&revocation);
@@ -205,6 +197,19 @@ async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
         fields.insert("durable".to_owned(), durable.into());
     }
     json_answer(StatusCode::CREATED, &answer)
+}
+
+/// What was revoked is let in again; the answer says whether that is on the disk, too.
+async fn lift(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
+    let Some(id) = RevocationId::parse(id) else {
+        return not_found();
+    };
+    if !gate.lift(id).await {
+        return not_found();
+    }
+    let durable = gate.kept.revocations.save_within(gate.timeouts.disk).await;
+    let answer = json!({ "id": id.to_string(), "durable": durable });
+    json_answer(StatusCode::OK, &answer)
 }
 
 fn revocation_json(revocation: &Revocation) -> Value {

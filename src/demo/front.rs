@@ -11,7 +11,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::gate::Site;
+use crate::gate::site::Site;
 use crate::request::query::playback_query;
 use crate::token::{
     AddressPrefix, Grant, Keyring, Owner, Presented, RefererPattern, Scope, Security, StreamName,

@@ -5,13 +5,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::decision::revocation::{Revocation, Revocations};
+use crate::decision::revocation::Revocation;
 use crate::hls::saved::Saved;
 use crate::state::lines::{self, Found, Kind};
 use crate::state::lock::{DirectoryLock, NotTaken};
@@ -176,7 +175,8 @@ fn take_over(gate: &Gate, directory: &Path) -> Result<(), String> {
     })?;
     if let Some(found) = found {
         let revocations = found.good.len();
-        restore_revocations(gate, found);
+        // All of them: the file is written anew behind this.
+        gate.revocations.restore(found.number, found.good);
         tracing::info!(revocations, "revocations of the process before hold");
     } else {
         let path = path.display();
@@ -224,28 +224,9 @@ fn salvage<T>(
     read.map(Some).map_err(|unusable| unusable.to_string())
 }
 
-fn restore_revocations(gate: &Gate, found: Found<Revocation>) {
-    let after = |one: &Revocation| one.id.0.saturating_add(1);
-    let next = found.good.iter().map(after).fold(found.number, u64::max);
-    // All of them, also those that are over by a clock that may be wrong at a start: the file is written anew behind this.
-    let revocations = Revocations::of(found.good);
-    gate.next_revocation.store(next.max(1), Ordering::Relaxed);
-    let mut shared = gate
-        .revocations
-        .write()
-        .unwrap_or_else(PoisonError::into_inner);
-    *shared = Arc::new(revocations);
-}
-
 fn revocations_text(gate: &Gate) -> String {
-    let lines: Vec<_> = gate
-        .revocations()
-        .list()
-        .iter()
-        .map(Revocation::line)
-        .collect();
-    // Behind them: none of them has a later number.
-    let next = gate.next_revocation.load(Ordering::Relaxed);
+    let (next, all) = gate.revocations.snapshot();
+    let lines: Vec<_> = all.list().iter().map(Revocation::line).collect();
     lines::write(REVOCATIONS, next, &lines)
 }
 

@@ -4,7 +4,8 @@
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::decision::{Facts, decide, resume};
-use crate::gate::{Gate, Policy};
+use crate::gate::Gate;
+use crate::gate::policy::Policy;
 use crate::token::{Claims, Presented, Security};
 
 /// One authorisation. The policy is taken once for it, and what it refuses is told by the same policy, also when a reload

@@ -243,7 +243,7 @@ impl HttpConnection {
         let due = {
             let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
             let due = pace.wait(now);
-            pace.spend(now, gate.relay.refusal_cost);
+            pace.spend(now, gate.websocket.relay().refusal_cost);
             due
         };
         if let Some(due) = due {

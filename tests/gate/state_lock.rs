@@ -49,12 +49,12 @@ fn tags(gate: &Gate) -> Vec<String> {
     list.iter().map(tag).collect()
 }
 
-/// Has a gate drain, with a viewer on it, so that it does not end; that viewer.
-fn drain(gate: &Gate) -> Viewer {
-    let viewer = playing(gate, "abcde-one");
+/// Has a gate drain, with two viewers on it, so that it does not end: one of them may be sent away at once.
+fn drain(gate: &Gate) -> [Viewer; 2] {
+    let viewers = [(); 2].map(|()| playing(gate, "abcde-one"));
     gate.signal(Signal::TERM);
     gate.logged("draining");
-    viewer
+    viewers
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_start_waits_for_a_gate_that_is_about_to_drain() {
     revoke(&gate, "tag", "before");
     let next = restarts.spawn();
     // It reads its configuration by then, or waits already: whichever comes first, it starts.
-    let _viewer = drain(&gate);
+    let _viewers = drain(&gate);
     let next = next.started();
     assert_eq!(tags(&next), ["before"]);
 }
@@ -100,7 +100,7 @@ fn the_next_gate_starts_beside_one_that_drains_and_nothing_of_it_is_overwritten(
     let (ticket, media, _) = play(&old, &first);
     let (gone, gone_media, _) = play(&old, &entry(&grant("abcde-one"), "2"));
     revoke(&old, "tag", "before");
-    let _viewer = drain(&old);
+    let _viewers = drain(&old);
     // It keeps the directory until another one does.
     assert_eq!(revoke(&old, "tag", "draining")["durable"], true);
     assert_eq!(kick(&old, session(&gone))["durable"], true);
@@ -128,16 +128,16 @@ fn the_next_gate_starts_beside_one_that_drains_and_nothing_of_it_is_overwritten(
 #[test]
 fn one_that_drains_writes_nothing_over_a_next_one_that_is_gone_again() {
     let servers = Servers::start();
-    let restarts = servers.restarts(&TABLES.replace("1h", "4s"));
+    let restarts = servers.restarts(TABLES);
     let mut old = restarts.start();
     revoke(&old, "tag", "before");
-    let viewer = drain(&old);
+    let viewers = drain(&old);
     let mut next = restarts.start();
     assert_eq!(revoke(&next, "tag", "next")["durable"], true);
     next.signal(Signal::KILL);
     next.ended();
     assert_eq!(revoke(&old, "tag", "too late")["durable"], false);
-    drop(viewer);
+    drop(viewers);
     // Its end saves nothing either.
     assert!(old.ended().success());
     old.logged("the process that comes next keeps the state");

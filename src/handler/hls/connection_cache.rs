@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::request::Parts;
 
-use crate::gate::{Gate, Policy};
+use crate::gate::Gate;
+use crate::gate::policy::Policy;
 use crate::hls::identity::Identity;
 use crate::hls::playbacks::Known;
 use crate::hls::ticket::{OpenTicket, TicketError};

@@ -58,7 +58,7 @@ pub async fn content(
     // What is shared is held for as long as it is read, and a viewer reads a few at once. A playlist is never fetched for one
     // viewer instead: that would take more.
     let few = admitted.session.answers() <= SHARED_AT_ONCE;
-    let cache = gate.cache.as_ref();
+    let cache = gate.http.cache();
     let cache = cache.filter(|_| few || wanted.names_playlist);
     let shared = match (cache, &wanted.shared) {
         (Some(cache), Some(target)) if is_for_all(head, wanted) => {
@@ -150,8 +150,11 @@ async fn share(
     if wanted.asked.is_plain() {
         return share_one(gate, cache, admitted, wanted, target, Directives::default()).await;
     }
-    let place = gate.reloads.place(&wanted.key(Directives::default()));
-    let mut known = gate.reloads.know(place, Instant::now());
+    let place = gate
+        .http
+        .reloads()
+        .place(&wanted.key(Directives::default()));
+    let mut known = gate.http.reloads().know(place, Instant::now());
     loop {
         let directives = in_reach(known.as_ref(), wanted)?;
         if let Some(known) = known.filter(|_| !directives.waits()) {
@@ -172,7 +175,7 @@ async fn share(
         if !(is_news && more) {
             return Ok(shared);
         }
-        known = gate.reloads.know(place, Instant::now());
+        known = gate.http.reloads().know(place, Instant::now());
     }
 }
 
@@ -241,7 +244,10 @@ fn read_along(
         LookUp::Fill(filler, reader) => {
             let request = FetchRequest::shared(target).map_err(not_a_target)?;
             let patience = patience(directives, admitted.session.target());
-            let place = gate.reloads.place(&wanted.key(Directives::default()));
+            let place = gate
+                .http
+                .reloads()
+                .place(&wanted.key(Directives::default()));
             let fetch = fill(
                 Arc::clone(gate),
                 admitted.permit.clone(),
@@ -250,7 +256,7 @@ fn read_along(
                 (place, directives),
                 filler,
             );
-            gate.fetches.spawn(fetch);
+            gate.http.spawn_fetch(fetch);
             Ok(Some(reader))
         }
     }
@@ -338,10 +344,16 @@ async fn alone(
     wanted: &MediaRequest,
 ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
     let session = &admitted.session;
-    let place = gate.reloads.place(&wanted.key(Directives::default()));
+    let place = gate
+        .http
+        .reloads()
+        .place(&wanted.key(Directives::default()));
     let directives = match wanted.asked.is_plain() {
         true => Directives::default(),
-        false => in_reach(gate.reloads.know(place, Instant::now()).as_ref(), wanted)?,
+        false => in_reach(
+            gate.http.reloads().know(place, Instant::now()).as_ref(),
+            wanted,
+        )?,
     };
     let parts = ViewerParts {
         target: &directives.added_to(&wanted.alone),
@@ -366,7 +378,7 @@ async fn alone(
             session.end_own(own, bytes);
         }
     };
-    let fetched = gate.http_upstream.fetch(&admitted.permit, request).await;
+    let fetched = gate.http.fetch(&admitted.permit, request).await;
     let fetched = fetched.inspect_err(|_| end_own(0))?;
     let status = fetched.status;
     let of_playlist = holds_playlist(&fetched);
@@ -387,7 +399,7 @@ async fn alone(
             end_own(rewritten.text.len());
             // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
             let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
-            let unsent = gate.unsent.hold(viewer, bytes);
+            let unsent = gate.http.hold_unsent(viewer, bytes);
             let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
             drop(held);
             if let Some(target) = rewritten.target_duration {
@@ -407,7 +419,8 @@ async fn alone(
 
 /// A playback loads playlists of its own at its pace.
 async fn wait_for_turn(gate: &Gate, admitted: &Admitted) -> Result<OwnPlaylist, Trouble> {
-    let (pace, first) = (gate.hls_config.own_playlists, gate.hls_config.playlist);
+    let settings = gate.http.settings();
+    let (pace, first) = (settings.own_playlists, settings.playlist);
     let most = gate.timeouts.upstream_total;
     let turn = admitted
         .session

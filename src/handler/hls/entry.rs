@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::decision::denial::Reason;
-use crate::gate::{Gate, Policy};
+use crate::gate::Gate;
+use crate::gate::policy::Policy;
 use crate::hls::identity::Identity;
 use crate::hls::ticket::Ticket;
 use crate::request::query::Query;

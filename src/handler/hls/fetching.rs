@@ -107,11 +107,11 @@ pub async fn playlist(
 ) -> Result<Readable, Failure> {
     let declared = fetched.headers.get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > gate.hls_config.playlist) {
+    if declared.is_some_and(|length| length > gate.http.settings().playlist) {
         return Err(TOO_LONG.into());
     }
     let first = declared.unwrap_or(STEP);
-    let mut held = gate.playlists.hold(first).ok_or(Failure::NoRoom)?;
+    let mut held = gate.http.hold_playlist(first).ok_or(Failure::NoRoom)?;
     let Fetched { body, target, .. } = fetched;
     // All viewers wait for all of it, so that a server must not take its time with each piece.
     let text = timeout(gate.timeouts.media_idle, read(gate, body, &mut held)).await;
@@ -147,7 +147,7 @@ async fn read(gate: &Gate, mut body: FetchBody, held: &mut Held) -> Result<Bytes
         };
         text.push(data);
         let length = text.remaining();
-        if length > gate.hls_config.playlist {
+        if length > gate.http.settings().playlist {
             return Err(TOO_LONG.into());
         }
         if length > held.bytes() && !held.resize(length.next_multiple_of(STEP)) {
@@ -175,8 +175,7 @@ impl Rewriting {
             return self.work();
         }
         let gate = Arc::clone(&self.gate);
-        // It is never closed.
-        let _turn = gate.rewriting.acquire().await;
+        let _turn = gate.http.rewriting_turn().await;
         let work = tokio::task::spawn_blocking(move || self.work());
         // It fails when it panics, and when the process ends.
         work.await.unwrap_or(Err(PlaylistError::NotAPlaylist))
@@ -202,7 +201,7 @@ impl Rewriting {
             query: query.as_deref().unwrap_or_default(),
             is_viewers_query,
             to_ticket: &links.to_ticket,
-            is_ours: &|scheme, authority| gate.http_upstream.is_ours(scheme, authority),
+            is_ours: &|scheme, authority| gate.http.is_ours(scheme, authority),
             stream: links.stream.as_str(),
             url: &links.url,
             imported: &imported,
@@ -225,7 +224,9 @@ pub fn note(gate: &Gate, place: Place, directives: Directives, rewritten: &Rewri
     let (reload, target) = (rewritten.reload, rewritten.target_duration);
     if rewritten.kind == playlist::Kind::Media {
         let now = tokio::time::Instant::now();
-        gate.reloads.note(place, reload, directives, target, now);
+        gate.http
+            .reloads()
+            .note(place, reload, directives, target, now);
     }
 }
 
@@ -275,7 +276,7 @@ pub async fn fill(
     filler: Filler<Arc<SharedHead>, Failure>,
 ) {
     let fetched = tokio::select! {
-        fetched = gate.http_upstream.fetch(&permit, request) => fetched,
+        fetched = gate.http.fetch(&permit, request) => fetched,
         () = abandoned(&filler) => return,
     };
     let fetched = match fetched {
@@ -350,7 +351,7 @@ pub async fn fill(
                 if data.is_some_and(|data| writer.push(&data, now()).is_err()) {
                     return;
                 }
-                keep_pace(&writer, gate.hls_config.read_ahead).await;
+                keep_pace(&writer, gate.http.settings().read_ahead).await;
                 if writer.is_in_vain() {
                     return;
                 }

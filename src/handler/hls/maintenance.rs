@@ -31,9 +31,7 @@ pub async fn maintain(gate: Arc<Gate>) {
             record::quiet_or_ended(&gate, &ended);
         }
         gate.pages.sweep();
-        if let Some(cache) = &gate.cache {
-            cache.sweep(Instant::now());
-        }
+        gate.http.sweep(Instant::now());
         if turn.is_multiple_of(SAVE_EVERY) {
             gate.kept.playbacks.save();
         }

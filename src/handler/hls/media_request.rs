@@ -49,7 +49,7 @@ impl MediaRequest {
     /// The file without an end. It is never shared.
     pub fn progressive(gate: &Gate, admitted: &Admitted, query: &str) -> Self {
         let permit = &admitted.permit;
-        let path = gate.http_path.for_stream(permit.stream());
+        let path = gate.http.path(permit.stream());
         Self {
             alone: format!("{path}{PROGRESSIVE}?{query}"),
             shared: None,
@@ -64,7 +64,7 @@ impl MediaRequest {
     /// The playlist that a playback begins with. Its links lead to the viewer's ticket.
     pub fn playlist(gate: &Gate, admitted: &Admitted, query: &Query<'_>, ticket: String) -> Self {
         let permit = &admitted.permit;
-        let path = gate.http_playlist.for_stream(permit.stream());
+        let path = gate.http.playlist_path(permit.stream());
         let of_source = (permit.url().as_str(), permit.stream().as_str());
         let alone = query.for_source(of_source, |key| !is_added(key));
         let shared = [&path, "?", &query.for_source(of_source, |_| false)].concat();

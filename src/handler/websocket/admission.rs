@@ -4,7 +4,8 @@ use http::request::Parts;
 
 use crate::config::WebSocketRefusal;
 use crate::decision::Facts;
-use crate::gate::{Gate, Policy};
+use crate::gate::Gate;
+use crate::gate::policy::Policy;
 use crate::hls::pages::{OpenPage, Player};
 use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::Farewell;
@@ -96,11 +97,8 @@ fn start(
     };
     let guard = authorization.enter(&permit, take, drop).map_err(refused)?;
     let page = open_page(gate, &request);
-    let path = gate
-        .websocket_path
-        .as_deref()
-        .unwrap_or_else(|| head.uri.path().trim_end_matches('/'));
-    let (query, host) = (query.rebuild(&request.url), gate.upstream_host.as_deref());
+    let path = gate.websocket.path(head.uri.path());
+    let (query, host) = (query.rebuild(&request.url), gate.websocket.host());
     let head = RequestHead::websocket(
         &permit,
         &HeadParts {

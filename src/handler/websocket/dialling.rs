@@ -34,25 +34,26 @@ pub async fn dial(
 
 /// Dials, but in a long outage only when that ends in time.
 async fn connect(gate: &Arc<Gate>, playback: &Playback) -> Result<UpstreamConn, UpstreamError> {
-    let outage = gate.upstream.outage();
+    let outage = gate.websocket.upstream().outage();
     if outage.is_long() {
         probe(gate, playback);
         let over = timeout(OUTAGE_WAIT, outage.over()).await;
         over.map_err(|_| UpstreamError::Outage)?;
     }
-    gate.upstream
+    gate.websocket
+        .upstream()
         .connect(&playback.permit, &playback.head)
         .await
 }
 
 /// Begins a probe with this viewer's handshake, unless one runs. It goes on when the viewer has left.
 fn probe(gate: &Arc<Gate>, playback: &Playback) {
-    if let Some(place) = gate.upstream.outage().probe() {
+    if let Some(place) = gate.websocket.upstream().outage().probe() {
         let (permit, head) = (playback.permit.clone(), playback.head.clone());
         let owned = Arc::clone(gate);
         // The drain does not wait for it: it ends with the worker.
         TaskTracker::new().spawn(async move {
-            owned.upstream.probe(&permit, &head).await;
+            owned.websocket.upstream().probe(&permit, &head).await;
             drop(place);
         });
     }

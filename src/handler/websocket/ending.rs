@@ -26,7 +26,7 @@ pub fn farewell(
     drop(playback);
     let mut farewell = refusal.farewell(receipt);
     if matches!(why, NoServer::Upstream(_)) {
-        farewell.retried &= gate.upstream.outage().is_hidden();
+        farewell.retried &= gate.websocket.upstream().outage().is_hidden();
     }
     farewell
 }
@@ -35,7 +35,7 @@ pub fn farewell(
 pub fn note_end(gate: &Gate, guard: SessionGuard, end: &RelayEnd, receipt: Receipt) {
     record::ended(gate, &guard, end, receipt);
     if end.to_viewer == 0 && end.cause.is_servers() {
-        gate.upstream.outage().goes_on();
+        gate.websocket.upstream().outage().goes_on();
     }
     drop(guard);
 }

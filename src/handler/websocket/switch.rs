@@ -126,11 +126,11 @@ impl Authority for SwitchAuthority<'_> {
     }
 
     fn server_speaks(&mut self) {
-        self.gate.upstream.outage().ends();
+        self.gate.websocket.upstream().outage().ends();
     }
 
     fn hides_outage(&self) -> bool {
-        self.gate.upstream.outage().is_hidden()
+        self.gate.websocket.upstream().outage().is_hidden()
     }
 
     fn farewell(&mut self, cause: Cause) -> Farewell {
