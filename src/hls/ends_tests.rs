@@ -385,9 +385,9 @@ async fn an_hls_playback_is_cut_where_the_clock_says_so() {
     };
     let (cut, kept) = (open(1, &cut_in(40)), open(2, &|_| {}));
     hands.advance(Duration::from_secs(39));
-    assert_eq!(hls.standing(&cut, HERE), Standing::Plays);
+    assert_eq!(hls.ask(&cut, HERE), Standing::Plays);
     hands.advance(Duration::from_secs(365 * 86_400));
     assert_eq!(hls.sweep().len(), 1);
-    assert_eq!(hls.why_over(cut.id(), HERE), Some(Kick::Expired));
-    assert_eq!(hls.standing(&kept, HERE), Standing::Plays);
+    assert_eq!(hls.ask_over(cut.id(), HERE), Some(Kick::Expired));
+    assert_eq!(hls.ask(&kept, HERE), Standing::Plays);
 }

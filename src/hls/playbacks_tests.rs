@@ -624,13 +624,13 @@ async fn an_end_that_nothing_undoes_is_told_everywhere_by_the_first_url_and_anot
         Kick::Superseded,
         Kick::Expired,
     ] {
-        let all = Sessions::new(Room::whole(9), Bind::Prefix);
+        let all = Sessions::new(Room::whole(9), Bind::Prefix, Clock::system());
         let before = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
         let id = open(&before, 1).unwrap().id();
         all.find(id).unwrap().end_in(Duration::ZERO, kick);
         before.sweep();
         let after = HlsSessions::new(
-            Sessions::new(Room::whole(9), Bind::Prefix),
+            Sessions::new(Room::whole(9), Bind::Prefix, Clock::system()),
             IDLE,
             Bind::Prefix,
         );
@@ -651,7 +651,7 @@ async fn an_end_that_nothing_undoes_is_told_everywhere_by_the_first_url_and_anot
 
 #[tokio::test(start_paused = true)]
 async fn a_final_end_is_remembered_as_long_as_its_first_url_is_asked_for_anywhere() {
-    let all = Sessions::new(Room::whole(9), Bind::Prefix);
+    let all = Sessions::new(Room::whole(9), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let id = open(&sessions, 1).unwrap().id();
     all.find(id).unwrap().end_in(Duration::ZERO, Kick::Operator);
@@ -679,7 +679,7 @@ async fn a_final_end_is_remembered_as_long_as_its_first_url_is_asked_for_anywher
 
 #[tokio::test(start_paused = true)]
 async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was_ended() {
-    let all = Sessions::new(Room::whole(9), Bind::Prefix);
+    let all = Sessions::new(Room::whole(9), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
     let first = open(&sessions, 1).unwrap();
     let there = "198.51.100.1";
@@ -688,7 +688,6 @@ async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was
         player: String::new(),
         transport: Transport::Hls,
         content: Content::Media,
-        now: UnixSeconds::new(2),
     };
     let alias = Some(of_first_url(12));
     let begun = sessions.open(&other, alias, &permit(there)).unwrap();
@@ -715,7 +714,11 @@ fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
     const COUNT: u128 = 3_000;
     let new = || {
         let room = Room::whole(usize::try_from(COUNT).unwrap());
-        HlsSessions::new(Sessions::new(room, Bind::Prefix), IDLE, Bind::Prefix)
+        HlsSessions::new(
+            Sessions::new(room, Bind::Prefix, Clock::system()),
+            IDLE,
+            Bind::Prefix,
+        )
     };
     let before = new();
     let ids: Vec<_> = (0..COUNT)
@@ -735,7 +738,6 @@ fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
                 player: String::new(),
                 transport: Transport::Hls,
                 content: Content::Media,
-                now: UnixSeconds::new(2),
             };
             assert!(after.open(&newcomer, None, &permit).unwrap().is_new);
         }

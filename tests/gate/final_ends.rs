@@ -9,9 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
-use crate::support::hls::{
-    ask, ask_from, begin, entry, gate_with, outcome, play, server, session,
-};
+use crate::support::hls::{ask, ask_from, begin, entry, gate_with, outcome, play, server, session};
 use crate::support::media_server::MediaServer;
 use crate::support::restart::{Restarts, kick, operate, revoke};
 use crate::support::viewer::{Viewer, query};

@@ -8,8 +8,9 @@ use h5gate::token::Grant;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant, mint};
-use crate::support::hls::{ask, begin, entry, expiring, play, server, session, wait_for_expiry};
+use crate::support::hls::{ask, begin, entry, play, server, session};
 use crate::support::http_server::HttpServer;
 use crate::support::media_server::MediaServer;
 use crate::support::playing;
@@ -93,9 +94,10 @@ fn a_start_waits_for_a_gate_that_is_about_to_drain() {
 #[test]
 fn the_next_gate_starts_beside_one_that_drains_and_nothing_of_it_is_overwritten() {
     let servers = Servers::start();
-    let restarts = servers.restarts(TABLES);
+    let clock = MovedClock::default();
+    let restarts = servers.restarts(TABLES).by(&clock);
     let mut old = restarts.start();
-    let token = expiring(6);
+    let token = clock.expiring();
     let first = entry(&token, "1");
     let (ticket, media, _) = play(&old, &first);
     let (gone, gone_media, _) = play(&old, &entry(&grant("abcde-one"), "2"));
@@ -107,7 +109,7 @@ fn the_next_gate_starts_beside_one_that_drains_and_nothing_of_it_is_overwritten(
 
     let next = restarts.start();
     assert_eq!(tags(&next), ["before", "draining"]);
-    wait_for_expiry(&token);
+    clock.pass(&token);
     assert_eq!(ask(&next, &media).status, 200, "it goes on there");
     assert_eq!(begin(&next, &first).1, ticket);
     assert_eq!(ask(&next, &gone_media).status, 403);
