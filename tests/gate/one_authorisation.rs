@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use h5gate::clock::Clock;
 use h5gate::decision::Facts;
 use h5gate::decision::denial::{Denial, Reason};
 use h5gate::decision::permit::Permit;
-use h5gate::decision::revocation::Target;
+use h5gate::decision::revocation::{Revocation, Target};
 use h5gate::gate::Gate;
 use h5gate::handler::authorization::Authorization;
 use h5gate::handler::refused::Refused;
@@ -66,7 +67,8 @@ fn newcomer(transport: Transport) -> Newcomer {
 
 fn revoke(gate: &Gate) {
     let stream = Target::Stream(STREAM.parse().unwrap());
-    gate.revoke("abcde".parse().unwrap(), stream, None);
+    let revoked = gate.revoke("abcde".parse().unwrap(), stream, None);
+    revoked.now_or_never().expect("memory answers at once");
 }
 
 fn is_revoked(denial: &Denial) -> bool {
@@ -89,7 +91,8 @@ async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
     let guard = guard.unwrap();
     let lift = |gate: &Gate| {
         let all = gate.revocations().list().to_vec();
-        all.iter().for_each(|one| assert!(gate.lift(one.id)));
+        let lift = |one: &Revocation| gate.lift(one.id).now_or_never();
+        assert!(all.iter().all(|one| lift(one) == Some(true)));
     };
     let take = || {
         revoke(&gate);

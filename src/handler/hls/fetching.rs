@@ -323,7 +323,7 @@ pub async fn fill(
             });
             let length = rewritten.text.len() as u64;
             // What goes wrong from here on is told to the readers by the cache.
-            let lifetime = may.lifetime(gate.hls_config.cache_playlist);
+            let lifetime = may.lifetime(gate.http.settings().cache_playlist);
             if let Ok(mut writer) = filler.open(head, Some(length), lifetime, now())
                 && writer.push(&rewritten.text, now()).is_ok()
             {
@@ -341,7 +341,7 @@ pub async fn fill(
             });
             let mut body = fetched.body;
             let length = hyper::body::Body::size_hint(&body).exact();
-            let lifetime = may.lifetime(gate.hls_config.cache_segment);
+            let lifetime = may.lifetime(gate.http.settings().cache_segment);
             let Ok(mut writer) = filler.open(head, length, lifetime, now()) else {
                 return;
             };
