@@ -27,6 +27,8 @@ mod account;
 mod chunks;
 mod entry;
 mod index;
+mod lingering;
+mod marks;
 mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -144,6 +146,11 @@ impl<H, F> Cache<H, F> {
         // Every change of the index is complete before anything that could panic.
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `duration` after `now`; `now` itself where the clock cannot represent that, so that nothing is shared by mistake.
+fn after(now: Instant, duration: Duration) -> Instant {
+    now.checked_add(duration).unwrap_or(now)
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Cache;
 use super::entry::{Entry, Phase};
 use super::error::{Broken, Unshared};
-use super::index::{STEP_BYTES, after};
+use super::index::STEP_BYTES;
+use super::{Cache, after};
 
 /// A body that outgrows [`object`](super::CacheSettings::object) while it is read may take this part of all memory at most.
 const OUTGROWN_SHARE: usize = 4;

@@ -1,18 +1,19 @@
 //! All entries, under one lock: what is finished, what is being fetched, what is not shareable.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher as _, RandomState};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::Arc;
 
 use lru::LruCache;
 use tokio::time::Instant;
 
 use super::account::{Account, Charge};
-use super::entry::{Buffer, Entry};
+use super::entry::Entry;
 use super::error::Broken;
 use super::key::CacheKey;
-use super::{CacheSettings, CacheStats};
+use super::lingering::Lingering;
+use super::marks::Marks;
+use super::{CacheSettings, CacheStats, after};
 
 /// A body of unknown length is charged in such steps, so that the lock is seldom taken, and a fetch that was let in rarely runs
 /// out of memory later.
@@ -20,10 +21,6 @@ pub(super) const STEP_BYTES: usize = 256 * 1024;
 
 /// How many entries that are being read are passed over in search of one that can be dropped.
 const PASSED_OVER: usize = 32;
-
-/// How long a stale entry is kept for its readers where its memory is needed: else slow readers, entry after entry, would use
-/// up the memory of all that is shared.
-const LINGER: Duration = Duration::from_secs(10);
 
 /// How many stale entries, and marks, one turn of a sweep frees.
 const SWEEP_TURN: usize = 64;
@@ -36,12 +33,10 @@ pub(super) struct Index<H, F> {
     /// What the finished entries are charged.
     finished_bytes: usize,
     in_flight: HashMap<CacheKey, InFlight<H, F>>,
-    /// What left the index complete while it was read, the oldest first.
-    lingering: VecDeque<Lingering>,
-    /// Keys that are not shareable, as their hashes, until when; the oldest first. A second key with the same hash is not shared
-    /// for a while either. The hash is seeded, so that such keys cannot be made.
-    marks: LruCache<u64, Instant, RandomState>,
-    hasher: RandomState,
+    /// What left the index complete while it was read.
+    lingering: Lingering,
+    /// Keys that are not shareable.
+    marks: Marks,
     /// The counts alone.
     stats: CacheStats,
 }
@@ -60,12 +55,6 @@ struct InFlight<H, F> {
     stale_at: Option<Instant>,
 }
 
-#[derive(Debug)]
-struct Lingering {
-    buffer: Weak<Buffer>,
-    since: Instant,
-}
-
 /// What a look-up found.
 #[derive(Debug)]
 pub(super) enum Found<H, F> {
@@ -82,9 +71,8 @@ impl<H, F> Index<H, F> {
             finished: LruCache::unbounded_with_hasher(RandomState::new()),
             finished_bytes: 0,
             in_flight: HashMap::new(),
-            lingering: VecDeque::new(),
-            marks: LruCache::unbounded_with_hasher(RandomState::new()),
-            hasher: RandomState::new(),
+            lingering: Lingering::default(),
+            marks: Marks::default(),
             stats: CacheStats::default(),
         }
     }
@@ -107,7 +95,7 @@ impl<H, F> Index<H, F> {
             // Its present readers read on, but it is not kept.
             self.in_flight.remove(&key);
         }
-        if self.is_marked(&key, now) {
+        if self.marks.hold(&key, now) {
             self.stats.passes += 1;
             return Found::Nothing;
         }
@@ -171,7 +159,7 @@ impl<H, F> Index<H, F> {
     pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
         if self.find(entry).is_none() {
             // Its readers read on, no longer than they could read an entry of the index.
-            self.linger(entry, stale_at);
+            self.lingering.push(entry, stale_at);
             return;
         }
         self.in_flight.remove(&entry.key);
@@ -193,23 +181,8 @@ impl<H, F> Index<H, F> {
 
     /// Remembers a key as not shareable.
     pub(super) fn mark(&mut self, key: &CacheKey, now: Instant) {
-        self.marks
-            .put(self.hasher.hash_one(key), after(now, self.settings.pass));
-        if self.marks.len() > self.settings.keys {
-            self.marks.pop_lru();
-        }
-    }
-
-    fn is_marked(&mut self, key: &CacheKey, now: Instant) -> bool {
-        let hash = self.hasher.hash_one(key);
-        let Some(until) = self.marks.peek(&hash) else {
-            return false;
-        };
-        let lasts = now < *until;
-        if !lasts {
-            self.marks.pop(&hash);
-        }
-        lasts
+        let until = after(now, self.settings.pass);
+        self.marks.put(key, until, self.settings.keys);
     }
 
     /// The entry in the index, unless another has taken its place.
@@ -235,7 +208,7 @@ impl<H, F> Index<H, F> {
     /// Evicts until `more` can be charged. When that cannot be reached, nothing is evicted.
     fn make_room(&mut self, more: usize, now: Instant) -> bool {
         while !self.could_hold(more) {
-            if !self.let_one_go(now) {
+            if !self.lingering.let_one_go(now) {
                 return false;
             }
         }
@@ -251,27 +224,8 @@ impl<H, F> Index<H, F> {
     fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
         self.finished_bytes -= finished.charged;
         if finished.entry.is_in_use() {
-            self.linger(&finished.entry, now);
+            self.lingering.push(&finished.entry, now);
         }
-    }
-
-    fn linger(&mut self, entry: &Arc<Entry<H, F>>, since: Instant) {
-        self.lingering.push_back(Lingering {
-            buffer: Arc::downgrade(&entry.buffer),
-            since,
-        });
-    }
-
-    /// Takes the entry that left the index first from its readers, if it left long enough ago.
-    fn let_one_go(&mut self, now: Instant) -> bool {
-        let over = |one: &mut Lingering| after(one.since, LINGER) <= now;
-        let Some(slow) = self.lingering.pop_front_if(over) else {
-            return false;
-        };
-        if let Some(buffer) = slow.buffer.upgrade() {
-            buffer.let_go();
-        }
-        true
     }
 
     /// Drops the least recently used finished entry that has no reader. Entries that are passed over count as just used, so that
@@ -295,7 +249,7 @@ impl<H, F> Index<H, F> {
     /// One turn: whether there may be more to free. An entry is fresh for at most its lifetime after its last use, so that a
     /// stale one does not stay behind a fresh one for long.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
-        self.lingering.retain(|one| one.buffer.strong_count() > 0);
+        self.lingering.forget_unread();
         for _ in 0..SWEEP_TURN {
             let stale = self
                 .finished
@@ -304,13 +258,7 @@ impl<H, F> Index<H, F> {
             if stale && let Some((_, finished)) = self.finished.pop_lru() {
                 self.leave(&finished, now);
             }
-            let over = self
-                .marks
-                .peek_lru()
-                .is_some_and(|(_, until)| *until <= now);
-            if over {
-                self.marks.pop_lru();
-            }
+            let over = self.marks.drop_one_over(now);
             if !stale && !over {
                 return false;
             }
@@ -342,9 +290,4 @@ impl<H, F> Index<H, F> {
             ..self.stats
         }
     }
-}
-
-/// `duration` after `now`; `now` itself where the clock cannot represent that, so that nothing is shared by mistake.
-pub(super) fn after(now: Instant, duration: Duration) -> Instant {
-    now.checked_add(duration).unwrap_or(now)
 }
