@@ -76,4 +76,6 @@ pub mod documentation {
     pub mod design {}
     #[doc = include_str!("documentation/protocol.md")]
     pub mod protocol {}
+    #[doc = include_str!("documentation/token.md")]
+    pub mod token {}
 }

@@ -22,7 +22,6 @@
 //! What a value may be: a stream name, organisation and user as in `names`. An address has the prefix length 32 (IPv4)
 //! or 128 (IPv6); the bits behind a shorter prefix are zero, the shortest is 1, and an IPv4-mapped IPv6 address is
 //! written as IPv4. A domain is in lower case, without a trailing dot, and keeps the rules of protocol.md 1.
-//!
 
 use std::net::IpAddr;
 use std::num::NonZeroU16;
