@@ -5,8 +5,8 @@
 //! gate's own can stand between two frames and never inside one. Viewer to server is an allow-list: whole messages are
 //! read, understood and written anew.
 //!
-//! Both directions are one future that holds no buffer while it waits: the thread's buffer is borrowed between a
-//! readiness and the write that follows it, and only what a socket would not take is kept.
+//! Both directions are one future that holds no buffer while it waits: it borrows the thread's buffer when a socket is ready,
+//! and gives it back when the bytes are written. Only bytes that the other socket did not take are kept.
 
 mod authority;
 mod deadlines;
@@ -51,17 +51,17 @@ pub use authority::{Authority, Farewell, Granted, NotGranted, Outcome};
 pub use end::{Cause, RETRY_HOLD, RelayEnd};
 pub use start::{RelaySettings, Silence, Start};
 
-/// The most media that waits in the gate for a viewer that takes nothing: what is moved at once of large frames.
+/// The most media that waits in the gate for a viewer that takes nothing, and the most of large frames that is moved at once.
 pub const WAITING_BYTES: usize = 256 * 1024;
 
-/// The thread's buffer: what is moved at once of smaller frames, which are read.
+/// The size of the thread's buffer, through which smaller frames are read and written.
 pub const BUFFER_BYTES: usize = 64 * 1024;
 const _: () = assert!(BUFFER_BYTES <= WAITING_BYTES);
 
-/// Answers of the gate that may wait for a gap; beyond it the viewer is not read until the server has finished a frame.
+/// How many answers of the gate may wait for a gap. With so many the viewer is not read until the server has ended a frame.
 const OWN_LIMIT: usize = 16;
 
-/// What our pings carry, so that their pongs are told from those that the media server waits for.
+/// The payload of the gate's own pings, by which their pongs are told from those that are for the media server.
 const PING: &[u8] = b"h5gate";
 
 thread_local! {
@@ -80,9 +80,9 @@ pub struct Relay<'a, V, S, A> {
     to_viewer: Outbox,
     follower: Follower,
     switches: Switches,
-    /// Frames of ours that wait for a gap between messages.
+    /// The gate's own messages, which wait for a gap between the server's messages.
     own_messages: Vec<Vec<u8>>,
-    /// Control frames of ours, which only wait for a gap between frames: pongs, one for each ping, and a ping.
+    /// The gate's own control frames, which only wait for a gap between frames: a pong for each ping, and a ping.
     own_pongs: Vec<Vec<u8>>,
     own_ping: bool,
     close: Option<Box<Close>>,
@@ -91,16 +91,16 @@ pub struct Relay<'a, V, S, A> {
     to_server: Outbox,
     frames: ViewerFrames,
     viewer_side: ViewerSide,
-    /// What was read of the viewer and not looked at yet.
+    /// Bytes of the viewer that have been read but not parsed yet.
     unread: Vec<u8>,
     pace: Pace,
     /// Until when the viewer is not read, because it asks too fast.
     held_until: Option<Instant>,
 
     silence: Silence,
-    /// When the media server was last heard, or could not be read because the viewer took nothing.
+    /// When the media server last sent something, or was last not read because the viewer took nothing.
     last_media: Instant,
-    /// When the viewer was last heard or pinged.
+    /// When the viewer last sent something or was last pinged.
     last_contact: Instant,
     /// Unanswered pings.
     pings: u8,
@@ -127,7 +127,7 @@ where
     S: Side,
     A: Authority,
 {
-    /// Puts the pieces together; nothing moves yet.
+    /// Makes a relay. Nothing is written yet.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "what came early is given back to the allocator with it"
@@ -171,14 +171,14 @@ where
             sent_to_viewer: 0,
             sent_to_server: 0,
         };
-        // Without a context nothing is written yet, so nothing can fail.
+        // Without a context nothing is written, so nothing can fail.
         let _ = relay.take_from_server(&start.server_early, None);
         relay.take_from_viewer(&start.viewer_early, &mut Turn::default());
         relay
     }
 
-    /// Relays until one side or the gate ends it; then the media server's connection is dropped. Not cancel safe:
-    /// dropping it drops what is on its way.
+    /// Relays until one side or the gate ends it; then the media server's connection is dropped. Not cancel safe: bytes that
+    /// are on their way are lost when the future is dropped.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn keeps room for a moved `self` twice"
@@ -193,8 +193,9 @@ where
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
-                // First, while the task has budget: sides that always have data use it up, and without budget a timer
-                // says nothing. What is due is done behind them, since they may have put it off.
+                // The timer is polled first, while the task has budget: two sides that always have data use all of it up,
+                // and a timer that is polled without budget is never ready. What is due is done after the sides, since
+                // their data may have moved the deadline.
                 let mut is_due = timer.as_mut().poll(cx).is_ready();
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
@@ -202,13 +203,13 @@ where
                 if changes.poll_changed(cx).is_ready() {
                     self.asked = guard.end(Instant::now());
                     if guard.take_question() {
-                        // What is ours finds its place when the sides are looked at.
+                        // The ping is placed when the sides are polled again.
                         self.own_ping = true;
                         continue;
                     }
                 }
-                // What was just relayed may have made something due sooner. What is due later is seen when the timer
-                // fires: setting it takes a lock of the runtime.
+                // What was just relayed may have moved the deadline. The timer is set when the deadline is sooner; when it is
+                // later, the timer may fire too early once, which is cheaper than the runtime's lock at each wake.
                 let deadline = self.next_deadline();
                 if deadline < timer.deadline() {
                     timer.as_mut().reset(deadline);
@@ -244,7 +245,7 @@ where
             if let Poll::Ready(cause) = self.poll_server(cx) {
                 return Poll::Ready(cause);
             }
-            // The viewer was not read because its answers found no gap; now they have.
+            // Go on: the viewer was not read while its answers waited for a gap, and they have been placed now.
             if !held_back || self.has_many_own() {
                 return Poll::Pending;
             }

@@ -1,4 +1,4 @@
-//! What the relay asks of the step before it, since it decides nothing itself.
+//! What the relay asks its caller, since it decides nothing itself.
 
 use super::end::Cause;
 use super::switch::SwitchRequest;
@@ -10,12 +10,12 @@ pub trait Authority {
     fn decide(&mut self, request: &SwitchRequest) -> Result<Granted, NotGranted>;
     /// Refuses a switch while too many are waiting for the media server.
     fn too_many(&mut self) -> NotGranted;
-    /// Hears what became of a granted switch; [`Overdue`](Outcome::Overdue) and [`Superseded`](Outcome::Superseded) are not
-    /// the last word.
+    /// Called when the state of a granted switch changes. After [`Overdue`](Outcome::Overdue) and
+    /// [`Superseded`](Outcome::Superseded) it is called again.
     fn settle(&mut self, switch: PendingId, outcome: Outcome);
-    /// Hears of a message that was dropped.
+    /// Called for each message of the viewer that is dropped.
     fn dropped(&mut self);
-    /// Hears that the media server has said something, before it is closed or lost. Once.
+    /// Called once, when the media server has sent its first bytes.
     fn server_speaks(&mut self);
     /// Whether an outage of the media servers is to be hidden from players.
     fn hides_outage(&self) -> bool;
@@ -26,13 +26,13 @@ pub trait Authority {
 /// A granted switch.
 #[derive(Debug)]
 pub struct Granted {
-    /// Its name until it is answered.
+    /// Its id until it is answered.
     pub id: PendingId,
     /// The message for the media server.
     pub message: String,
 }
 
-/// A switch that goes no further: the player is told this code in band, and what plays goes on.
+/// A refused switch: the player is told this code in band, and the present stream plays on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotGranted(pub u16);
 
@@ -41,25 +41,25 @@ pub struct NotGranted(pub u16);
 pub enum Outcome {
     /// The media server took it.
     Taken,
-    /// The media server did not take it, or can no longer be expected to. It is not heard of again.
+    /// The media server did not take it, or can no longer be expected to. This is final.
     NotTaken,
-    /// It waits no longer. The media server may have taken it, or take it later.
+    /// No answer is waited for any more. The media server may have taken it, or may take it later.
     Overdue,
-    /// It waits no longer, since the media server took a later one. Its answer may still come, out of turn.
+    /// The media server took a later one, so that no answer is waited for any more. It may still come, out of order.
     Superseded,
 }
 
 /// The gate's last frame.
 #[derive(Debug)]
 pub struct Farewell {
-    /// The whole frame, behind what has not left yet.
+    /// The whole frame, after bytes that have not been sent yet.
     pub frame: Vec<u8>,
-    /// Whether it must not leave before [`RETRY_HOLD`]: players retry after its code, and the outage is hidden as yet.
+    /// Whether it must not be sent before [`RETRY_HOLD`], since players retry after its code.
     pub retried: bool,
 }
 
 impl Farewell {
-    /// The same behind bytes that have not left yet.
+    /// The same after `bytes`, which have not been sent yet.
     #[must_use]
     pub fn behind(mut self, bytes: Vec<u8>) -> Self {
         let frame = std::mem::replace(&mut self.frame, bytes);

@@ -1,5 +1,5 @@
-//! When something is due, and what is done then. Every wait of a relay has a deadline, and meeting one always moves it:
-//! a deadline that stayed in the past would spin.
+//! When something is due, and what is done then. Every wait of a relay has a deadline, and what is done at a deadline always
+//! moves it: with a deadline that stays in the past the task would be polled for ever.
 
 use tokio::time::Instant;
 
@@ -72,7 +72,7 @@ where
         }
     }
 
-    /// When a direction that the viewer has ended has lasted long enough.
+    /// Until when the other direction goes on after the viewer has ended its own.
     fn viewer_deadline(&self) -> Option<Instant> {
         match self.viewer_side {
             ViewerSide::Open => None,
@@ -86,7 +86,7 @@ where
             .map(|since| since + self.settings.write_stall)
     }
 
-    /// Whether silence is no fault. A server that stops inside a frame is at fault even so, and a ping has no place there.
+    /// Whether the media server may be silent now. Inside a frame it may not, and a ping could not be sent there.
     fn is_quiet(&self) -> bool {
         self.silence != Silence::Never && self.follower.between_frames()
     }

@@ -1,4 +1,4 @@
-//! The end of a relay: why it comes, and the close frame that waits for its place.
+//! The end of a relay: its cause, and the close frame that waits for a gap between the server's frames.
 
 use std::pin::Pin;
 use std::task::{Context, Waker};
@@ -23,7 +23,7 @@ pub const RETRY_HOLD: Duration = Duration::from_millis(250);
 pub enum Cause {
     /// The viewer closed.
     ViewerClosed,
-    /// The viewer closed with what no close frame may say.
+    /// The viewer's close frame breaks RFC 6455.
     ViewerClosedWrongly(BrokenClose),
     /// The viewer's connection ended without a close frame.
     ViewerGone,
@@ -35,7 +35,7 @@ pub enum Cause {
     Violation(&'static str),
     /// The media server closed with this code.
     ServerClosed(Option<u16>),
-    /// The media server is going away (1001) or restarting (1012), which a player must not take for the end.
+    /// The media server is going away (1001) or restarting (1012): players are told 4503, since 1001 would be final for them.
     ServerGoingAway,
     /// The media server's connection ended without a close frame.
     ServerLost,
@@ -85,9 +85,9 @@ pub(super) struct Close {
     pub(super) not_before: Instant,
     /// `not_before` has come.
     pub(super) due: bool,
-    /// When it is over: without the frame while the frame waits for its place, or for the viewer to take it.
+    /// When the relay ends even if the frame has found no gap, or the viewer has not taken it.
     pub(super) give_up: Instant,
-    /// It was handed to the viewer's outbox.
+    /// The frame is in the viewer's outbox.
     pub(super) placed: bool,
 }
 
@@ -101,7 +101,7 @@ where
         self.close.is_some()
     }
 
-    /// Begins to end the relay with the code that belongs to `cause`. The first cause is the one that counts.
+    /// Begins to end the relay with the code that belongs to `cause`. Later causes are ignored.
     pub(super) fn begin_close(&mut self, cause: Cause) {
         if !self.is_closing() {
             let farewell = self.authority.farewell(cause);
@@ -127,7 +127,7 @@ where
         }));
     }
 
-    /// Why it is over when the viewer's socket fails.
+    /// The cause when the viewer's socket fails.
     pub(super) fn viewer_lost(&self) -> Cause {
         match (&self.close, self.viewer_side) {
             (Some(close), _) => close.cause,
@@ -136,8 +136,7 @@ where
         }
     }
 
-    /// Tells the media server, if its socket takes it at once, that this is no accident. Its connection is dropped right
-    /// after.
+    /// Sends the media server a close frame if its socket takes one at once; its connection is dropped right after.
     pub(super) fn leave_server(&mut self, cause: Cause) {
         if matches!(self.viewer_side, ViewerSide::Closed(_)) || !self.to_server.is_empty() {
             return;
@@ -148,7 +147,8 @@ where
         } else {
             1000
         };
-        // The mask hides a browser's choice of bytes from the network; in these nobody has a choice.
+        // A mask keeps bytes of a browser's choice off the network (RFC 6455 section 10.3). No browser chooses these, so the
+        // key may be zero.
         let goodbye = frame::from_client(opcode::CLOSE, [0; 4], &frame::close_payload(code, ""));
         let mut cx = Context::from_waker(Waker::noop());
         let _ = Pin::new(&mut self.server).poll_write(&mut cx, &goodbye);

@@ -11,7 +11,7 @@ const DEPTH_LIMIT: usize = 16;
 /// Reads one JSON value and nothing behind it.
 #[must_use]
 pub fn strict(text: &[u8]) -> Option<Value> {
-    // Checked first: serde_json looks only into strings for what is UTF-8.
+    // Checked first: serde_json checks UTF-8 inside strings alone.
     let text = std::str::from_utf8(text).ok()?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: 0 }.deserialize(&mut reader).ok()?;

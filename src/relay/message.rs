@@ -1,4 +1,4 @@
-//! The allow-list of what a viewer may say to a media server (protocol.md 5), written anew from what was read.
+//! The allow-list of the messages that a viewer may send to a media server (protocol.md 5), serialised anew.
 
 use serde_json::{Map, Value};
 
@@ -22,12 +22,12 @@ pub enum Message {
     Unlisted,
 }
 
-/// What a forwarded message means for the silence that follows it.
+/// What a forwarded message asks for, by which the media server may be silent or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayPause {
-    /// Media will flow.
+    /// Media from now on.
     Play,
-    /// Media will pause, for minutes maybe.
+    /// No media until [`Play`](Self::Play), which may be minutes.
     Pause,
 }
 

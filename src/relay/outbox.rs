@@ -1,4 +1,4 @@
-//! Bytes that a socket would not take yet.
+//! Bytes that a socket has not taken yet.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use rustix::buffer::spare_capacity;
 use tokio::io::AsyncWrite;
 
-/// Bytes on their way to one socket, in order. Holds memory only while there are some.
+/// Bytes that wait for one socket, in order. Without any it holds no memory.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,

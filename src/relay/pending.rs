@@ -1,8 +1,9 @@
-//! Switches that went to the media server, oldest first, until its word on them is known.
+//! Switches that were sent to the media server, oldest first, until it is known what became of them.
 //!
 //! Players switch without waiting for an answer, and a media server may answer the last switch alone. So an answer settles
-//! the switches before it as well, and one without an answer stops waiting at its deadline. What the media server did with
-//! those is not known: it may still take one, which is why they are kept ([`State`]). Pure: the time is an argument.
+//! the switches before it as well, and a switch without an answer stops waiting at its deadline. What the media server did
+//! with such a switch is not known, and it may still take it: that is why it is kept ([`State`]). Pure: the time is an
+//! argument.
 
 use tokio::time::Instant;
 
@@ -13,20 +14,20 @@ use crate::session::guard::PendingId;
 /// The most switches that wait at once. A player that switches every 600 ms has 17 within the default deadline.
 const WAITING_LIMIT: usize = 24;
 
-/// The most switches that are known at once, those that wait no longer among them. A media server that answers none of so
-/// many does not know switches.
+/// The most switches that are kept at once, those that wait no longer among them. A media server that answers none of so many
+/// does not support switches.
 const KNOWN_LIMIT: usize = 64;
 
-/// What the gate calls the first switch that the viewer gave no name. Players count from 1.
+/// The gate's ids for switches that the viewer named in no way are above this. Players count from 1.
 const FIRST_ID: u32 = 1_000_000_000;
 
-/// All of one connection.
+/// All switches of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Switches {
     known: Vec<Pending>,
-    /// How many the gate had a name for.
+    /// How many ids the gate has given.
     ids: u32,
-    /// The media server's answer to the connect has come, or media has: it can come no more.
+    /// The media server's answer to the connect has come, or can come no more, since media has.
     connect_is_over: bool,
 }
 
@@ -35,7 +36,7 @@ struct Pending {
     id: PendingId,
     names: Names,
     state: State,
-    /// An answer came that may have been to this one or to another: what else comes by its names may be, too.
+    /// An answer came that may have been to this switch or to another; the same holds for every later answer by its names.
     shares_answers: bool,
 }
 
@@ -44,10 +45,9 @@ struct Pending {
 enum State {
     /// An answer is due by then.
     Waiting(Instant),
-    /// No answer came in time, or one to a later switch that the media server did not take. It may be in force until a
-    /// later one is.
+    /// No answer came in time, or a later switch was answered as not taken. It may be in force until a later one is.
     Overdue,
-    /// A later one is in force. Until then an answer may still come, out of turn.
+    /// A later one is in force. Until this time an answer may still come, out of order.
     Superseded(Instant),
 }
 
@@ -56,7 +56,7 @@ impl Switches {
         self.known.is_empty()
     }
 
-    /// A name for one more, if it has none of its own.
+    /// An id for the next switch, to be used if the viewer named it in no way.
     pub(super) fn next_id(&mut self) -> u32 {
         self.ids = self.ids.wrapping_add(1);
         FIRST_ID.saturating_add(self.ids)
@@ -68,7 +68,7 @@ impl Switches {
         self.known.len() < KNOWN_LIMIT && self.known.iter().filter(waiting).count() < WAITING_LIMIT
     }
 
-    /// One more has gone to the media server, whose answer is due by `until`.
+    /// Adds one that was sent to the media server; its answer is due by `until`.
     pub(super) fn push(&mut self, id: PendingId, names: Names, until: Instant) {
         self.known.push(Pending {
             id,
@@ -78,7 +78,7 @@ impl Switches {
         });
     }
 
-    /// When the next one has waited long enough.
+    /// When [`expire`](Self::expire) has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let until = |one: &Pending| match one.state {
             State::Waiting(until) | State::Superseded(until) => Some(until),
@@ -87,15 +87,16 @@ impl Switches {
         self.known.iter().filter_map(until).min()
     }
 
-    /// What is named as the answer to the connect is a switch's from here on.
+    /// From here on an answer that is named like the one to the connect is a switch's.
     pub(super) fn connect_is_over(&mut self) {
         self.connect_is_over = true;
     }
 
-    /// What the media server's word means: for the switch that it names, and for those before it.
+    /// What an answer of the media server means for the switch that it names, and for those before it.
     ///
-    /// One that may be to several of them is taken for the oldest one's when it is a success: something was taken that is
-    /// not older, and the others count like it. When it is a failure, each of them may be the one that did not fail.
+    /// An answer may fit several switches. A success counts for the oldest of them: everything before it is replaced for
+    /// certain, and the newer ones stay as switches that may be in force. A failure removes none of them, since any of them
+    /// may be the one that was taken.
     pub(super) fn answer(&mut self, answer: &Answer) -> Vec<(PendingId, Outcome)> {
         if answer.is_named_as_the_connects() && !self.connect_is_over {
             self.connect_is_over = true;
@@ -127,7 +128,7 @@ impl Switches {
         }
     }
 
-    /// The one at `index` is in force, or one behind it that shares its answers.
+    /// The switch at `index` was taken, or a newer one that shares its answers.
     fn take(&mut self, index: usize) -> Vec<(PendingId, Outcome)> {
         let taken = self.known.remove(index).id;
         let mut place = 0;
@@ -154,7 +155,7 @@ impl Switches {
         outcomes
     }
 
-    /// The one at `index` was not taken, or one before it that shares its answers. None before it is waited for any more.
+    /// The switch at `index` was not taken, or an older one that shares its answers. The older ones wait no longer.
     fn fail(&mut self, index: usize) -> Vec<(PendingId, Outcome)> {
         let is_sure = |one: &Pending| !one.shares_answers;
         let failed = self.known.get(index).is_some_and(is_sure);
@@ -171,7 +172,7 @@ impl Switches {
         outcomes
     }
 
-    /// Those that have waited long enough.
+    /// Changes the state of all whose time is over.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(PendingId, Outcome)> {
         let mut outcomes = Vec::new();
         self.known.retain_mut(|one| match one.state {

@@ -72,9 +72,9 @@ impl Splice {
         WAITING_BYTES - self.filled
     }
 
-    /// Takes at most `most` bytes, which are not none, and no more than there is [`room`](Self::room) for. Ready with how many
-    /// have left the media server's socket: 0 when it has to be read to know what is wrong, or when what was taken before has
-    /// to be handed on first.
+    /// Takes at most `most` bytes, at least one, and no more than there is [`room`](Self::room) for. Ready with how many have
+    /// left the media server's socket; with 0 when the socket has to be read to learn its error or end, or when the pipe has to
+    /// be emptied first.
     pub(super) fn poll_take(
         &mut self,
         server: Tcp<'_>,
@@ -86,15 +86,15 @@ impl Splice {
         let taken = if self.is_empty() {
             ready!(self.pipe.poll_fill(server, most, cx)).unwrap_or(0)
         } else {
-            // That a call would block may be the full pipe's fault: the runtime must not take it for the socket's.
+            // The call may block because the pipe is full, so that the runtime must not clear the socket's readiness.
             self.pipe.fill(server, most).unwrap_or(0)
         };
         self.filled += taken;
         Poll::Ready(taken)
     }
 
-    /// Hands on what was taken, and what the viewer would not take to `outbox`, which is empty before; how much it was. An
-    /// error is the viewer's.
+    /// Writes what was taken to the viewer; what its socket does not take is copied to `outbox`, which is empty before. How
+    /// much it was. An error is that of the viewer's socket.
     pub(super) fn hand_on(self, viewer: Tcp<'_>, outbox: &mut Outbox) -> io::Result<usize> {
         // An error leaves bytes in the pipe, which is dropped with them.
         self.pipe.empty(viewer, self.filled, outbox)?;
@@ -118,7 +118,7 @@ impl Pipe {
         Ok(filled?)
     }
 
-    /// The same for an empty pipe.
+    /// The same for an empty pipe: waits for the socket.
     fn poll_fill(
         &self,
         server: Tcp<'_>,
@@ -134,7 +134,7 @@ impl Pipe {
         }
     }
 
-    /// Hands all of the pipe's `filled` bytes on.
+    /// Writes all of the pipe's `filled` bytes to the viewer or to `outbox`.
     fn empty(&self, viewer: Tcp<'_>, mut filled: usize, outbox: &mut Outbox) -> io::Result<()> {
         while filled > 0 {
             match viewer.try_io(Interest::WRITABLE, || {

@@ -18,9 +18,9 @@ pub use names::{Answer, Names};
 
 /// The event.
 pub const EVENT: &str = "onUpdateSource";
-/// What of its body travels on as it is, beside what is written anew.
+/// The keys of its body that are forwarded unchanged; the others are dropped or written by the gate.
 const BODY_KEYS: [&str; 3] = ["options", "tag", "count"];
-/// Up to here every reader of JSON reads the same number.
+/// The largest integer that every reader of JSON reads exactly (RFC 8259 section 6).
 const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 
 /// A switch as the viewer wrote it.
@@ -28,7 +28,7 @@ const LARGEST_NUMBER: u64 = (1 << 53) - 1;
 pub struct SwitchRequest {
     body: Map<String, Value>,
     request_id: Option<Value>,
-    /// What the gate calls it, where the viewer gave it no name of its own.
+    /// The id that the gate gives it, where the viewer named it in no way.
     given_id: Option<u32>,
 }
 
@@ -41,7 +41,7 @@ pub struct SwitchTarget {
     pub url: RtmpUrl,
     /// Its own four strings; `None` when the connection's current token is to be judged again.
     pub security: Option<Security>,
-    /// What travels on of `params`: custom keys, and the decided source where they named one.
+    /// What is forwarded of `params`: custom keys, and the decided source where they named one.
     params: Option<Value>,
 }
 
@@ -78,8 +78,8 @@ impl SwitchRequest {
         }
     }
 
-    /// Calls it `id` where it has no name of its own: a media server that names its answer after it says the same as of the
-    /// connect then, and that settles nothing.
+    /// Gives it `id` where the viewer named it in no way. Without one the media server would name its answer like the one to
+    /// the connect, and an answer with those names settles nothing.
     pub fn give_id(&mut self, id: u32) {
         let [tag, count, own] = names(&self.body, self.request_id.as_ref());
         let is_nameless = tag.is_none_or(|tag| *tag == json!(""))
@@ -119,8 +119,8 @@ impl SwitchRequest {
         })
     }
 
-    /// Its names are of the form that players give them. Another one may come back from the media server in another spelling, so
-    /// that the answer would not be known for one.
+    /// Checks that tag, count and id have the types that players give them. A media server might send others back in another
+    /// spelling, by which the answer could not be found.
     fn check_names(&self) -> Result<(), Malformed> {
         let [tag, count, id] = names(&self.body, self.request_id.as_ref());
         let is_number = |name: &Value| {
@@ -139,8 +139,8 @@ impl SwitchRequest {
         }
     }
 
-    /// One part of the source, from wherever it is named. What stands beside `rtmp` and `params` is no player's and names
-    /// nothing, but nothing else either.
+    /// One part of the source, from the places that name it. Directly in the body no player names it, so that alone counts for
+    /// nothing; but it has to agree with the others.
     fn named<T: PartialEq>(
         &self,
         key: &'static str,
@@ -199,7 +199,7 @@ impl SwitchRequest {
                 }
             }
         }
-        // A JWT alone is a token that is missing, not the absence of a wish.
+        // A JWT alone is a missing token, and not a switch without a token of its own.
         let jwt = params.jwt || given.contains_key("jwtoken");
         let none = security == Security::default() && !jwt;
         Ok(if none { None } else { Some(security) })
@@ -217,7 +217,7 @@ impl SwitchRequest {
         if let Some(params) = &target.params {
             body.insert("params".to_owned(), params.clone());
         }
-        // A token of ours is the gate's business; another kind travels on, as it does in the query.
+        // A token of the gate's is dropped; another kind is forwarded, as in the query.
         if let Some(token) = self.body.get("token").and_then(Value::as_str)
             && !token.starts_with("h1.")
         {
@@ -237,8 +237,8 @@ impl SwitchRequest {
         Value::Object(message).to_string()
     }
 
-    /// The answer for the viewer, with the request's own tag, count and id, so that the player knows which one failed. Players
-    /// read all four fields: what the request left out is empty.
+    /// The answer for the viewer, with the request's own tag, count and id, by which the player knows which switch failed.
+    /// Players read all four fields, so that those that the request left out are there, empty.
     #[must_use]
     pub fn denied(&self, code: u16) -> String {
         let own = |given: Option<&Value>, empty: Value| given.cloned().unwrap_or(empty);
@@ -251,14 +251,14 @@ impl SwitchRequest {
         json!({ "eventType": "onUpdateSourceError", "onUpdateSourceError": body }).to_string()
     }
 
-    /// By what its answer is known.
+    /// The names by which its answer is found.
     #[must_use]
     pub fn names(&self) -> Names {
         Names::new(&self.body, self.request_id.as_ref(), self.given_id)
     }
 }
 
-/// No guarded key in another spelling.
+/// Refuses guarded keys in another spelling.
 fn check_keys(object: &Map<String, Value>) -> Result<(), Malformed> {
     object
         .keys()

@@ -24,13 +24,13 @@ where
     S: Side,
     A: Authority,
 {
-    /// Moves what can be moved in this turn. The viewer is read only when nothing waits for the media server, when its
-    /// answers find their place, and when it does not ask too fast.
+    /// Moves what can be moved in this turn. The viewer is read only while nothing waits for the media server, few answers wait
+    /// for a gap, and the viewer is within its rate.
     pub(super) fn poll_viewer(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<Cause> {
         loop {
             match self.to_server.poll_flush(&mut self.server, cx, || {}) {
                 Poll::Ready(Ok(())) => {}
-                // That the server is gone is seen, with what it still sent, where it is read.
+                // The server's end is noticed when it is read, after the last bytes that it sent.
                 Poll::Ready(Err(_)) => self.to_server = Outbox::default(),
                 Poll::Pending => return Poll::Pending,
             }
@@ -59,7 +59,7 @@ where
             match ready!(read) {
                 Ok(0) => {
                     self.viewer_side = ViewerSide::Ended(Instant::now());
-                    // Only this direction has ended. A shutdown that cannot be sent at once is made up for by the drop.
+                    // Only this direction has ended. If the shutdown cannot be sent now, the later drop does the same.
                     let _ = Pin::new(&mut self.server).poll_shutdown(cx);
                 }
                 Ok(_) => {}
@@ -68,7 +68,7 @@ where
         }
     }
 
-    /// Whether what the viewer says is looked at now.
+    /// Whether the viewer's bytes are parsed now.
     fn listens(&self) -> bool {
         self.viewer_side == ViewerSide::Open
             && !self.is_closing()
@@ -76,7 +76,7 @@ where
             && self.held_until.is_none()
     }
 
-    /// Looks at the viewer's bytes; what this turn has no room for waits.
+    /// Parses the viewer's bytes; those beyond this turn wait.
     pub(super) fn take_from_viewer(&mut self, mut bytes: &[u8], turn: &mut Turn) {
         if bytes.is_empty() {
             return;
@@ -115,13 +115,13 @@ where
         match frame {
             FromViewer::Fragment => Ok(()),
             FromViewer::Text(text) => self.on_message(opcode::TEXT, &text),
-            // A reader that does not care for the opcode must not find a switch in it.
+            // Checked like text: a media server may ignore the opcode and find a switch in it.
             FromViewer::Binary(bytes) if self.settings.any_message => {
                 self.on_message(opcode::BINARY, &bytes)
             }
             FromViewer::Binary(_) => Err("a binary message"),
             FromViewer::Ping(payload) => {
-                // The latest alone would do (RFC 6455 section 5.5.3), but peers count.
+                // RFC 6455 section 5.5.3 asks only for the latest ping's pong, but some peers count them.
                 self.own_pongs.push(payload);
                 Ok(())
             }
@@ -150,7 +150,7 @@ where
                         self.silence = Silence::Never;
                         self.last_media = Instant::now();
                     }
-                    // Asking again does not excuse a media server that is silent.
+                    // A repeated play does not give a silent media server more time.
                     (Silence::Never, PlayPause::Play)
                     | (Silence::Paused, PlayPause::Pause)
                     | (Silence::Always, _) => {}

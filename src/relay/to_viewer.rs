@@ -29,7 +29,7 @@ where
             {
                 Poll::Ready(Ok(())) if stalled => {
                     self.stalled_since = None;
-                    // From here on it is the media server's silence again.
+                    // The viewer takes bytes again, so that the media server is waited for from now on.
                     self.last_media = Instant::now();
                 }
                 Poll::Ready(Ok(())) => {}
@@ -40,7 +40,7 @@ where
                 }
             }
             let between_messages = self.follower.between_messages();
-            // Mostly nothing of ours waits, and that is found out at each wake.
+            // Checked first, since at most wakes the gate has nothing of its own to send.
             if self.follower.between_frames() && self.has_own(between_messages) {
                 self.place_own(between_messages);
                 if !self.to_viewer.is_empty() {
@@ -81,7 +81,7 @@ where
         }
     }
 
-    /// Lets large frames pass unseen, but for their headers; ready with 0 when the media server has to be read.
+    /// Splices large frames, of which only the headers are read; ready with 0 when the media server has to be read.
     fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // Most frames are small: they cost nothing here.
         if self.follower.rest_of_large() == 0 && !self.follower.expects_large() {
@@ -90,7 +90,7 @@ where
         let Some(mut splice) = self.viewer.tcp().and_then(|_| Splice::begin()) else {
             return Poll::Ready(Ok(0));
         };
-        // What is there of several frames leaves at once: handing it on is what costs most.
+        // Several frames are written at once where they are there: the write costs most.
         let stopped = loop {
             let taken = self.poll_take(&mut splice, cx);
             if taken.is_pending() || taken == Poll::Ready(0) {
@@ -109,7 +109,7 @@ where
         Poll::Ready(Ok(moved))
     }
 
-    /// Takes what is there of the large frame under way, or of the next one where nothing of ours is to come first.
+    /// Takes what is there of the present large frame, or of the next one unless a frame of the gate's has to come first.
     fn poll_take(&mut self, splice: &mut Splice, cx: &mut Context<'_>) -> Poll<usize> {
         let rest = self.follower.rest_of_large();
         let begins_next =
@@ -128,7 +128,7 @@ where
             return Poll::Ready(0);
         };
         let most = payload.saturating_add(header_length as u64);
-        // A frame's beginning waits for the rest of it: what is left alone would be a packet of its own.
+        // A frame that does not fit whole is left for the next splice: its beginning alone would make a small packet.
         if rest == 0 && !splice.is_empty() && most > splice.room() as u64 {
             return Poll::Ready(0);
         }
@@ -141,8 +141,8 @@ where
         Poll::Ready(taken)
     }
 
-    /// Passes on what the media server sent, with our own frames in its gaps. With a context, the viewer's socket is
-    /// tried at once.
+    /// Passes on what the media server sent, with the gate's own frames in its gaps. With a context, it is written to the
+    /// viewer's socket at once as far as that takes it.
     pub(super) fn take_from_server(
         &mut self,
         bytes: &[u8],
@@ -207,7 +207,7 @@ where
             || between_messages && !self.own_messages.is_empty()
     }
 
-    /// Hands our frames to the viewer's outbox; the caller knows that the server's bytes are between two frames.
+    /// Puts the gate's own frames into the viewer's outbox. Only to be called between two frames of the server.
     fn place_own(&mut self, between_messages: bool) {
         if self.close.as_ref().is_some_and(|close| close.placed) {
             return;
@@ -227,7 +227,7 @@ where
         if let Some(close) = self.close.as_mut().filter(|close| close.due) {
             self.to_viewer.push(&close.frame);
             close.placed = true;
-            // Nothing but the viewer's socket is waited for now.
+            // From here on only the viewer's socket is waited for.
             close.give_up = Instant::now() + self.settings.write_stall;
         }
     }
@@ -240,7 +240,7 @@ where
         self.settle(outcomes);
     }
 
-    /// Tells the authority what became of switches. As long as any may still be answered, the media server is listened to.
+    /// Tells the authority what became of switches. The media server's texts are read as long as any may still be answered.
     pub(super) fn settle(&mut self, outcomes: Vec<(PendingId, Outcome)>) {
         for (switch, outcome) in outcomes {
             self.authority.settle(switch, outcome);
@@ -277,7 +277,7 @@ where
             (None, ViewerSide::Ended(_)) => return Some(Cause::ViewerGone),
         };
         if !self.follower.between_frames() {
-            // Inside a frame there is no place for a close; the connection's end says it.
+            // Inside a frame no close frame can be sent: the viewer sees the connection's end alone.
             return Some(cause);
         }
         self.begin_close(cause);

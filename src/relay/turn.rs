@@ -1,11 +1,11 @@
-//! How much of a viewer's input is looked at before the worker's other tasks have their turn.
+//! How much of a viewer's input is parsed before the worker's other tasks have their turn.
 
 use std::pin::pin;
 use std::task::Context;
 
-/// Frames; a refused switch, the dearest of them, takes some ten microseconds.
+/// Frames in one turn; a refused switch, the most expensive, takes some ten microseconds.
 const FRAMES: usize = 32;
-/// Bytes, of which little is parsed in a frame that is none of a player's.
+/// Bytes in one turn, which bounds long frames.
 const BYTES: usize = 16 * 1024;
 
 /// What is left of one turn.
@@ -25,7 +25,7 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Takes what one frame needs, the bytes that were looked at for it.
+    /// Counts one frame and the bytes that were parsed for it.
     pub(super) fn spend(&mut self, bytes: usize) {
         self.frames = self.frames.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -40,8 +40,8 @@ impl Turn {
         self.bytes
     }
 
-    /// Has the task polled again behind all others that are ready, and behind a look at the sockets. Waking it from here
-    /// would put it before that look.
+    /// Has the task polled again after all other ready tasks and after the runtime has polled the sockets; a plain wake would
+    /// put it before that.
     pub(super) fn end(cx: &mut Context<'_>) {
         let _ = pin!(tokio::task::yield_now()).poll(cx);
     }

@@ -4,7 +4,7 @@ use super::frame::{
     CONTROL_LIMIT, FrameHeader, HEADER_LIMIT, apply_mask, header_length, is_control, opcode,
 };
 
-/// Collects frames until something is whole. Holds memory only while a frame or a fragmented message is incomplete.
+/// Collects bytes to whole frames and messages. Holds memory only while a frame or a fragmented message is incomplete.
 #[derive(Debug)]
 pub struct ViewerFrames {
     header: [u8; HEADER_LIMIT],
@@ -24,7 +24,7 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// A whole frame of the viewer, and what became whole with it.
+/// A whole frame of the viewer, with the message that it completes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FromViewer {
     /// A fragment of a message that goes on.
@@ -114,7 +114,7 @@ impl ViewerFrames {
         Ok(())
     }
 
-    /// Everything that a header can do wrong, before a byte of its payload is kept.
+    /// Checks a header before a byte of its payload is kept.
     fn check(&self, header: FrameHeader) -> Result<([u8; 4], usize), Violation> {
         let mask = header.mask.ok_or("a frame without a mask")?;
         if header.reserved != 0 {

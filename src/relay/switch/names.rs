@@ -24,9 +24,9 @@ impl Names {
         }
     }
 
-    /// Whether an answer of the media server can be to this switch: nothing that both carry differs, and it is not named as
-    /// the connect's, unless the switch has that number itself. One without any name can be to any switch. By the number that
-    /// the gate gave it an answer is known whatever else it carries.
+    /// Whether an answer of the media server can be to this switch. It can when it carries the id that the gate gave the switch.
+    /// It can when none of the names that both carry differ, and it is not named like the answer to the connect, unless the
+    /// switch has id 0 itself. An answer without any name can be to any switch.
     #[must_use]
     pub fn are_in(&self, answer: &Answer) -> bool {
         let [tag, count, id] = answer.names();
@@ -50,7 +50,7 @@ impl Names {
         known || !named
     }
 
-    /// Whether an answer has the number that this switch went to the media server with.
+    /// Whether an answer has the id with which this switch was sent to the media server.
     #[must_use]
     pub fn have_id_of(&self, answer: &Answer) -> bool {
         let [_, _, own_id] = self.own;
@@ -59,7 +59,7 @@ impl Names {
     }
 }
 
-/// What a switch and its answer are known by, where it is given.
+/// Tag, count and id of a switch or an answer, where they are given.
 pub(super) fn names<'a>(
     body: &'a Map<String, Value>,
     id: Option<&'a Value>,
@@ -112,8 +112,8 @@ impl Answer {
         })
     }
 
-    /// Whether it can be the answer to the connect: media servers call that one a success, in a message of the same form,
-    /// with an empty tag and zeroes for numbers (protocol.md 5). A viewer may have asked for a switch by then.
+    /// Whether it can be the answer to the connect, which is a message of the same form with an empty tag and zeroes for
+    /// numbers (protocol.md 5). It may come after the viewer's first switch.
     #[must_use]
     pub fn is_named_as_the_connects(&self) -> bool {
         let [tag, count, id] = self.names();

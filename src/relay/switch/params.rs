@@ -23,7 +23,7 @@ pub(super) struct Params {
     kept: Kept,
 }
 
-/// What travels on of them, in the viewer's form.
+/// What is forwarded of them, in the viewer's form.
 #[derive(Debug, Default)]
 enum Kept {
     #[default]
@@ -68,7 +68,7 @@ impl Params {
                         read.security.token = token;
                         continue;
                     }
-                    // Another kind of token travels on, as it does in the query.
+                    // Another kind of token is forwarded, as in the query.
                 }
                 Some(_) => read.jwt = true,
                 None if names_source(key) => {
@@ -106,8 +106,8 @@ impl Params {
         })
     }
 
-    /// What goes up: without the security, and with the decided source wherever they name one. A query is written anew, so
-    /// that none of its characters separates for one reader what it joins for another.
+    /// What the media server gets: without the security, and with the decided source wherever they name one. A query is
+    /// written anew with all of its values escaped, so that no reader splits it in another way.
     pub(super) fn granted(self, url: &str, stream: &str) -> Option<Value> {
         let decided = |key: &str| match key {
             "url" => Some(url),
@@ -139,7 +139,7 @@ impl Params {
     }
 }
 
-/// The text of a query's value; a number is one, too. `None` for what would be no text in a query.
+/// The text of a value, a number's included; `None` for a value that a query could not hold.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => Some(String::new()),
@@ -161,7 +161,7 @@ fn string(field: Field, value: &Value) -> Result<String, Unreadable> {
     }))
 }
 
-/// Below the first level nothing names a source: a media server that looks for one anywhere finds none.
+/// Refuses a source or a token below the first level, where a media server might look for one, too.
 fn check_below(value: &Value) -> Result<(), Malformed> {
     match value {
         Value::Object(object) => object.iter().try_for_each(|(key, value)| {
