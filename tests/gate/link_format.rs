@@ -10,6 +10,8 @@ use h5gate::token::{
 };
 use proptest::prelude::*;
 
+use crate::properties::settings;
+
 fn keyring() -> Keyring {
     let secret = Secret::new(vec![1; 32]).unwrap();
     let (id, owner) = ("abcde-1".parse().unwrap(), "abcde".parse().unwrap());
@@ -57,6 +59,8 @@ fn path_and_query() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(settings())]
+
     #[test]
     fn what_is_written_reads_back(
         ticket in ticket(),
