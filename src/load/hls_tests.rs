@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::load::ANSWER_LIMIT;
 use crate::load::attempt::Context;
 use crate::load::plan::Plan;
 use crate::load::tally::Tally;

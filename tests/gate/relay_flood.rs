@@ -20,6 +20,7 @@ use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink, split,
 };
+use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -334,16 +335,18 @@ async fn an_end_that_the_gate_asks_for_comes_though_both_sides_always_have_data(
 
     let flooded = Flooded::new(Vec::new(), |_| {});
     let playing = Arc::clone(&flooded.playing);
-    let asked = tokio::spawn(async move {
+    let mut asked = JoinSet::new();
+    asked.spawn(async move {
         sleep(Duration::from_millis(20)).await;
         playing.end_in(Duration::from_millis(20), Kick::Drain);
     });
     assert_eq!(flooded.run().await.0, Cause::Kicked(Kick::Drain));
-    asked.await.unwrap();
+    asked.join_next().await.unwrap().unwrap();
 
     let flooded = Flooded::new(Vec::new(), |_| {});
     let sessions = Arc::clone(&flooded.sessions);
-    let asked = tokio::spawn(async move {
+    let mut asked = JoinSet::new();
+    asked.spawn(async move {
         let revocation = Revocation {
             id: RevocationId(1),
             owner: "abcde".parse().unwrap(),
@@ -354,7 +357,7 @@ async fn an_end_that_the_gate_asks_for_comes_though_both_sides_always_have_data(
         assert_eq!(sessions.revoke(&revocation, NOW), 1);
     });
     assert_eq!(flooded.run().await, (Cause::Kicked(Kick::Revoked), 4901));
-    asked.await.unwrap();
+    asked.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -372,7 +375,8 @@ async fn a_switch_is_overdue_and_a_code_is_held_back_no_longer_than_otherwise() 
     flooded.settings.switch_answer = Duration::from_millis(20);
     let (log, playing) = (Arc::clone(&flooded.log), Arc::clone(&flooded.playing));
     let opened = flooded.opened;
-    let seen = tokio::spawn(async move {
+    let mut seen = JoinSet::new();
+    seen.spawn(async move {
         while log.lock().unwrap().settled.is_empty() {
             tokio::task::yield_now().await;
         }
@@ -383,7 +387,7 @@ async fn a_switch_is_overdue_and_a_code_is_held_back_no_longer_than_otherwise() 
     let (cause, code) = flooded.run().await;
     assert_eq!((cause, code), (Cause::Kicked(Kick::Drain), 4503));
     assert!(opened.elapsed() >= h5gate::relay::RETRY_HOLD);
-    let log = seen.await.unwrap();
+    let log = seen.join_next().await.unwrap().unwrap();
     assert_eq!(log.lock().unwrap().settled, [Outcome::Overdue]);
 }
 
@@ -394,7 +398,8 @@ async fn a_viewer_that_asks_too_fast_is_heard_at_its_rate_beside_a_media_server_
         Arc::clone(&flooded.server.heard),
         Arc::clone(&flooded.playing),
     );
-    let asked = tokio::spawn(async move {
+    let mut asked = JoinSet::new();
+    asked.spawn(async move {
         for _ in 0..5 {
             // What it may send at once goes on in the first turns; the rest waits for its time.
             while !heard.swap(false, Ordering::Relaxed) {
@@ -405,5 +410,5 @@ async fn a_viewer_that_asks_too_fast_is_heard_at_its_rate_beside_a_media_server_
         playing.end_in(Duration::ZERO, Kick::Operator);
     });
     assert_eq!(flooded.run().await.0, Cause::Kicked(Kick::Operator));
-    asked.await.unwrap();
+    asked.join_next().await.unwrap().unwrap();
 }
