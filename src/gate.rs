@@ -1,8 +1,8 @@
 //! What all connections share.
 
+pub mod budget;
 pub mod http;
 pub mod kept;
-pub mod memory;
 pub mod policy;
 pub mod refusal_lines;
 pub mod reloads;
@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::config::{Config, Limits, Timeouts};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::hls::pages::Pages;
-use crate::hls::playbacks::HlsSessions;
 use crate::hls::seals::Seals;
+use crate::hls::sessions::HlsSessions;
 use crate::listener::limit::ConnectionLimit;
 use crate::logging::LostLines;
 use crate::metrics::{Metrics, Readings};

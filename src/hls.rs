@@ -4,11 +4,11 @@ pub mod identity;
 pub mod link;
 mod over;
 pub mod pages;
-pub mod playback;
-pub mod playbacks;
 pub mod playlist;
 pub mod saved;
 pub mod seals;
+pub mod session;
+pub mod sessions;
 pub mod shareable;
 pub mod ticket;
 

@@ -10,7 +10,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::cache::CacheStats;
-use crate::hls::playbacks::Counts;
+use crate::hls::sessions::Counts;
 
 /// A verdict's labels. All values are from fixed lists, so that nothing that a viewer sends makes a new series.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -2,9 +2,9 @@
 //! how to end them; no sockets, no HTTP.
 
 mod changes;
+pub(crate) mod eviction;
 pub mod guard;
 pub mod id;
-pub(crate) mod line;
 pub mod place;
 pub(crate) mod presence;
 pub mod revocations;

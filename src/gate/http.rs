@@ -17,7 +17,7 @@ use crate::upstream::head::FetchRequest;
 use crate::upstream::server::Server;
 use crate::upstream::{Upstream, UpstreamError};
 
-use super::memory::{Held, Memory};
+use super::budget::{Held, Memory};
 use super::reloads::Reloads;
 use super::sharing::{self, Cache};
 use super::unsent::{Unsent, Waiting};

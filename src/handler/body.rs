@@ -9,7 +9,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::cache::pieces::Pieces;
 use crate::cache::reader::SharedBody;
-use crate::hls::playback::Answering;
+use crate::hls::session::Answering;
 use crate::upstream::body::FetchBody;
 
 use super::cut::Cut;

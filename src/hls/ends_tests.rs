@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance, timeout};
 
-use super::playback::{HlsSession, Standing};
-use super::playbacks::HlsSessions;
+use super::session::{HlsSession, Standing};
+use super::sessions::HlsSessions;
 use crate::clock::{Clock, Hands};
 use crate::decision::permit::Permit;
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::request::client_address::ClientAddress;
 
 use super::identity::Identity;
-use super::playback::quiet_after;
+use super::session::quiet_after;
 use crate::session::guard::Kick;
 use crate::session::id::SessionId;
 use crate::session::lock;

@@ -12,7 +12,7 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::{Owner, TokenId};
 
-use super::line::Line;
+use super::eviction::Line;
 use super::place::Bind;
 
 /// How many sessions there may be.

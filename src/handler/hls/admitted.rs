@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::decision::permit::Permit;
-use crate::hls::playback::HlsSession;
+use crate::hls::session::HlsSession;
 use crate::request::client_address::ClientAddress;
 
 /// A request that may be answered.

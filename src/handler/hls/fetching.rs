@@ -17,7 +17,7 @@ use crate::cache::fill::{Filler, Writer};
 use crate::cache::pieces::Pieces;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::gate::memory::Held;
+use crate::gate::budget::Held;
 use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
 use crate::hls::link::LinkContext;

@@ -13,11 +13,11 @@ use crate::request::client_address::ClientAddress;
 
 use super::identity::Identity;
 use super::over::{Over, Remembered};
-use super::playback::{HlsSession, Life, Standing, State, inherited_page, quiet_after};
 use super::saved::{Outlook, Saved};
+use super::session::{HlsSession, Life, Standing, State, inherited_page, quiet_after};
+use crate::session::eviction::{Fate, Line};
 use crate::session::guard::{Kick, SessionGuard};
 use crate::session::id::SessionId;
-use crate::session::line::{Fate, Line};
 use crate::session::place::{Bind, Places};
 use crate::session::{Newcomer, Sessions, lock};
 
@@ -675,5 +675,5 @@ impl HlsSessions {
 }
 
 #[cfg(test)]
-#[path = "playbacks_tests.rs"]
+#[path = "sessions/sessions_tests.rs"]
 mod tests;
