@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod key;
 pub mod load;
 pub mod token;
 
@@ -16,7 +17,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError, new_secret};
+use crate::config::{Config, ConfigError};
 use crate::demo::{self, DemoError};
 use crate::logging::{Log, LogFormat, LogLevel};
 use crate::request::rtmp_url::RtmpUrl;
@@ -51,7 +52,7 @@ enum Command {
     Token(token::Command),
     /// Make keys
     #[command(subcommand)]
-    Key(KeyCommand),
+    Key(key::Command),
 }
 
 #[derive(Debug, Args)]
@@ -83,12 +84,6 @@ struct Serve {
     log_level: LogLevel,
 }
 
-#[derive(Debug, Subcommand)]
-enum KeyCommand {
-    /// Print a new secret: 32 random bytes in base64
-    New,
-}
-
 /// Runs a command line, beginning with the name of the program; what it says of tokens and their expiry it says by `clock`.
 #[must_use]
 pub fn run(arguments: impl Iterator<Item = OsString>, clock: &Clock) -> ExitCode {
@@ -110,7 +105,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>, clock: &Clock) -> ExitCode
         }),
         Command::Load(command) => load::run(&command),
         Command::Token(command) => token::run(&command, clock),
-        Command::Key(KeyCommand::New) => new_key(),
+        Command::Key(command) => key::run(&command),
     }
 }
 
@@ -155,17 +150,6 @@ fn demo(command: &Demo, clock: &Clock) -> ExitCode {
     }
 }
 
-fn new_key() -> ExitCode {
-    match new_secret() {
-        Ok(secret) => say(&secret),
-        Err(error) => {
-            complain(&format!("the system has no randomness: {error}"));
-            return ExitCode::FAILURE;
-        }
-    }
-    ExitCode::SUCCESS
-}
-
 /// Loads a configuration, or reports everything that is wrong with it.
 fn with_config(path: &Path, then: impl FnOnce(Config) -> ExitCode) -> ExitCode {
     match load(path) {
@@ -199,6 +183,18 @@ fn load(path: &Path) -> Result<Config, Vec<ConfigError>> {
 /// One line on standard output. A reader that has gone away is no reason to panic.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// What a command was called for, on standard output: what could not be written is a failure.
+fn print(text: &str) -> ExitCode {
+    let mut output = std::io::stdout();
+    match writeln!(output, "{text}").and_then(|()| output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("standard output cannot be written: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// One line on standard error.
