@@ -33,7 +33,7 @@ use crate::upstream::server_url::ServerUrl;
 use findings::Findings;
 use reader::Table;
 
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, Notice, Problem};
 pub use secret::{SecretSource, SecretText, SystemSecrets, new_secret};
 pub use upstream::PathTemplate;
 
@@ -67,10 +67,10 @@ pub struct Config {
     pub rules: Rules,
     /// Who may mint.
     pub api_keys: ApiKeys,
-    /// Settings that weaken a check, each a sentence for the log at start.
-    pub dangers: Vec<String>,
-    /// Settings that are allowed and probably not meant, each a sentence for the log at start.
-    pub warnings: Vec<String>,
+    /// Settings that weaken a check, for the log when they come into force.
+    pub dangers: Vec<Notice>,
+    /// Settings that are allowed and probably not meant, for the log as well.
+    pub warnings: Vec<Notice>,
 }
 
 impl Config {
@@ -79,18 +79,23 @@ impl Config {
         let mut secrets = SystemSecrets::beside(path.parent().unwrap_or(path));
         let config = text_of(path).map_err(|error| vec![error]);
         let parsed = config.and_then(|text| Self::parse(&text, &mut secrets));
-        let beside = |state: PathBuf| path.parent().unwrap_or(path).join(state);
-        parsed
-            .map(|config| Self {
-                state_dir: config.state_dir.map(beside),
-                ..config
-            })
-            .map_err(|mut errors| {
-                for error in &mut errors {
-                    error.file = Some(path.display().to_string());
+        let file = || Some(path.display().to_string());
+        match parsed {
+            Ok(mut config) => {
+                let beside = |state: PathBuf| path.parent().unwrap_or(path).join(state);
+                config.state_dir = config.state_dir.map(beside);
+                for notice in config.dangers.iter_mut().chain(&mut config.warnings) {
+                    notice.file = file();
                 }
-                errors
-            })
+                Ok(config)
+            }
+            Err(mut errors) => {
+                for error in &mut errors {
+                    error.file = file();
+                }
+                Err(errors)
+            }
+        }
     }
 
     /// Reads a text. All errors are found, in the order of their lines.
@@ -100,6 +105,8 @@ impl Config {
         let listeners = listener::listeners(&mut root);
         let admin = listener::admin(&mut root, &listeners);
         let neighbours = listener::neighbours(&mut root, &listeners);
+        let token_api = listeners.iter().find(|listener| listener.config.token_api);
+        let token_api = token_api.map(|listener| listener.place.clone());
         let listeners: Vec<_> = listeners
             .into_iter()
             .map(|listener| listener.config)
@@ -125,17 +132,15 @@ impl Config {
         let organisations = organisation::read(&mut root, secrets);
         drop(root);
 
-        let token_api = listeners.iter().any(|listener| listener.token_api);
-        if token_api && organisations.minters == 0 {
-            findings.warn(
-                "a listener serves the token API, and there are no organisation.api_keys to use it"
-                    .to_owned(),
-            );
-        }
-        if !token_api && organisations.minters > 0 {
-            findings.warn(
-                "there are organisation.api_keys, and no listener serves the token API".to_owned(),
-            );
+        match (&token_api, &organisations.minted_at) {
+            (Some(place), None) => {
+                let what = "serves the token API, and there are no organisation.api_keys to use it";
+                findings.warn(place, what);
+            }
+            (None, Some(place)) => {
+                findings.warn(place, "are of no use: no listener serves the token API");
+            }
+            (Some(_), Some(_)) | (None, None) => {}
         }
         let (dangers, warnings) = findings.finish()?;
         Ok(Self {

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::clock::{Clock, Jump, JumpWatch};
-use crate::config::{Config, ListenerConfig};
+use crate::config::{Config, ListenerConfig, Notice};
 use crate::gate::Gate;
 use crate::gate::kept::{self, LastSave};
 use crate::gate::site::Site;
@@ -128,12 +128,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
             .and_then(|socket| socket.local_addr().ok()),
     ));
 
-    for danger in &dangers {
-        tracing::warn!(danger, "a setting weakens a check");
-    }
-    for warning in &warnings {
-        tracing::warn!(warning, "a setting is probably not meant");
-    }
+    tell(&dangers, &warnings);
     // Viewers need not wait for a name that cannot be looked up now: the look-ups go on beside them.
     let looked_up = runtime.block_on(async { timeout(FIRST_LOOK_UP, look_up_all(&gate)).await });
     let workers = sockets
@@ -381,9 +376,10 @@ async fn reload(gate: &Gate, path: &Path) {
     let patience = gate.timeouts.disk;
     let problems = match within(patience, move || Config::load(&file)).await {
         Ok(Some(Ok(config))) => {
+            tell(&config.dangers, &config.warnings);
             gate.reload(config);
             count_reload(gate, "ok");
-            tracing::info!("configuration reloaded");
+            tracing::info!(file = %path.display(), "configuration reloaded");
             return;
         }
         Ok(Some(Err(errors))) => errors.iter().map(ToString::to_string).collect(),
@@ -398,6 +394,16 @@ async fn reload(gate: &Gate, path: &Path) {
     count_reload(gate, "failed");
     for error in problems {
         tracing::error!(error, "configuration not reloaded");
+    }
+}
+
+/// Logs what an operator should hear of a configuration that comes into force.
+fn tell(dangers: &[Notice], warnings: &[Notice]) {
+    for danger in dangers {
+        tracing::warn!(%danger, "a setting weakens a check");
+    }
+    for warning in warnings {
+        tracing::warn!(%warning, "a setting is probably not meant");
     }
 }
 

@@ -18,15 +18,13 @@ pub(super) fn sha256(value: &Value<'_>) -> Option<[u8; 32]> {
             "must be 64 hexadecimal digits, the SHA-256 of the key as `printf %s KEY | sha256sum` prints it".to_owned()
         })?;
         if digest == OF_NOTHING {
-            return Err("is the SHA-256 of an empty text, so that whoever says nothing would be let in".to_owned());
+            return Err("is the SHA-256 of an empty text, so that a request without a key would be let in".to_owned());
         }
         Ok(digest)
     });
     if digest == Some(OF_THE_EXAMPLE) {
-        let key = &value.place.key;
-        value.findings.warn(format!(
-            "{key} is still the example's, which nobody has the key of"
-        ));
+        let what = "is still the example's, which is of no key";
+        value.findings.warn(&value.place, what);
     }
     digest
 }

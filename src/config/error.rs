@@ -17,6 +17,19 @@ pub struct ConfigError {
     pub problem: Problem,
 }
 
+/// What is allowed and has to be told: a setting that weakens a check, or one that is probably not meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The file, as it was named; `None` for a text without a file.
+    pub file: Option<String>,
+    /// The line, from 1; `None` when it is about the whole file.
+    pub line: Option<usize>,
+    /// The path of the key.
+    pub key: String,
+    /// What there is to say of it; never a value that may be a secret.
+    pub what: String,
+}
+
 /// What is wrong at one place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -98,17 +111,35 @@ fn on_line(line: Option<usize>) -> String {
 impl fmt::Display for ConfigError {
     /// `h5gate.toml:12: upstream.servers[0]: must be …`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.file, self.line) {
-            (Some(file), Some(line)) => write!(f, "{file}:{line}: ")?,
-            (Some(file), None) => write!(f, "{file}: ")?,
-            (None, Some(line)) => write!(f, "line {line}: ")?,
-            (None, None) => {}
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
+        write_place(f, self.file.as_deref(), self.line, &self.key)?;
         self.problem.fmt(f)
     }
+}
+
+impl fmt::Display for Notice {
+    /// As an error.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_place(f, self.file.as_deref(), self.line, &self.key)?;
+        f.write_str(&self.what)
+    }
+}
+
+fn write_place(
+    f: &mut fmt::Formatter<'_>,
+    file: Option<&str>,
+    line: Option<usize>,
+    key: &str,
+) -> fmt::Result {
+    match (file, line) {
+        (Some(file), Some(line)) => write!(f, "{file}:{line}: ")?,
+        (Some(file), None) => write!(f, "{file}: ")?,
+        (None, Some(line)) => write!(f, "line {line}: ")?,
+        (None, None) => {}
+    }
+    if key.is_empty() {
+        return Ok(());
+    }
+    write!(f, "{key}: ")
 }
 
 impl std::error::Error for ConfigError {}

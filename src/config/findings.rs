@@ -6,12 +6,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::DeTable;
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigError, Notice, Problem};
 
 /// The longest name of an unknown key that an error repeats. A secret, which might stand there by mistake, is longer.
 const NAME_LIMIT: usize = 40;
 
-/// Where something stands.
+/// Where something stands, or would stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     /// The path of the key.
@@ -20,13 +20,23 @@ pub(super) struct Place {
     pub(super) line: Option<usize>,
 }
 
+impl Place {
+    /// Of a key that is not there.
+    pub(super) fn of_absent(key: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            line: None,
+        }
+    }
+}
+
 /// All that was found.
 pub(super) struct Findings {
     /// Where each line but the first begins.
     lines: Vec<usize>,
     errors: RefCell<Vec<ConfigError>>,
-    dangers: RefCell<Vec<String>>,
-    warnings: RefCell<Vec<String>>,
+    dangers: RefCell<Vec<Notice>>,
+    warnings: RefCell<Vec<Notice>>,
 }
 
 impl Findings {
@@ -76,18 +86,18 @@ impl Findings {
     }
 
     /// A setting that weakens a check.
-    pub(super) fn danger(&self, danger: String) {
-        self.dangers.borrow_mut().push(danger);
+    pub(super) fn danger(&self, place: &Place, danger: &str) {
+        self.dangers.borrow_mut().push(notice(place, danger));
     }
 
     /// A setting that is allowed and probably not meant.
-    pub(super) fn warn(&self, warning: String) {
-        self.warnings.borrow_mut().push(warning);
+    pub(super) fn warn(&self, place: &Place, warning: &str) {
+        self.warnings.borrow_mut().push(notice(place, warning));
     }
 
     /// Dangers and warnings, or all errors by line. Where the text is no TOML, what the parser made of that line is not
     /// reported as well, nor what needs the whole text.
-    pub(super) fn finish(self) -> Result<(Vec<String>, Vec<String>), Vec<ConfigError>> {
+    pub(super) fn finish(self) -> Result<(Vec<Notice>, Vec<Notice>), Vec<ConfigError>> {
         let mut errors = self.errors.into_inner();
         let is_syntax = |error: &ConfigError| matches!(error.problem, Problem::Syntax(_));
         let mut broken: Vec<_> = errors
@@ -113,6 +123,15 @@ impl Findings {
         } else {
             Err(errors)
         }
+    }
+}
+
+fn notice(place: &Place, what: &str) -> Notice {
+    Notice {
+        file: None,
+        line: place.line,
+        key: place.key.clone(),
+        what: what.to_owned(),
     }
 }
 

@@ -43,12 +43,12 @@ pub(super) fn hls(root: &mut Table<'_>) -> HlsConfig {
         ("off", Bind::Off),
     ];
     let bind_address = t.choice("bind_address", &words, default.bind_address);
-    if bind_address == Bind::Off {
-        t.findings.danger(
-            "hls.bind_address = \"off\": whoever is given the URL of a running playback may join it from anywhere, \
-             also when its token has expired"
-                .to_owned(),
-        );
+    if bind_address == Bind::Off
+        && let Some(value) = t.take("bind_address")
+    {
+        let what = "\"off\": a viewer that has the URL of a running playback may join it from anywhere, also when its token \
+                    has expired";
+        t.findings.danger(&value.place, what);
     }
     let idle = Bounds::new(second, hour, "a player asks once in a target duration");
     // Both may be nothing.

@@ -66,10 +66,10 @@ pub(super) fn read(
         let secret = Secret::from_base64(&text.text);
         let secret = value.accept(secret.map_err(|error| format!("{name}: {error}")))?;
         if is_hexadecimal(&text.text) {
-            value.findings.warn(format!(
-                "{}: {name} looks like hexadecimal digits and is read as base64, as its issuers have to do as well",
-                value.place.key
-            ));
+            let what = format!(
+                "{name} looks like hexadecimal digits and is read as base64, as its issuers have to do as well"
+            );
+            value.findings.warn(&value.place, &what);
         }
         secret_once(&value, &text, owner?, &mut seen.secrets);
         Some(secret)
@@ -94,10 +94,8 @@ fn secret_file(value: &Value<'_>, secrets: &mut dyn SecretSource) -> Option<(Sec
         }
     }))?;
     if text.open_to_others {
-        let key = &value.place.key;
-        value.findings.danger(format!(
-            "{key}: others than its owner may read or change the file; use chmod 600"
-        ));
+        let what = format!("others than its owner may read or change {path:?}; use chmod 600");
+        value.findings.danger(&value.place, &what);
     }
     Some((text, format!("{path:?}")))
 }
@@ -142,10 +140,10 @@ fn secret_once(
             place,
             "a secret is good for one organisation: make another with `h5gate key new`",
         ),
-        Some((_, place)) => value.findings.warn(format!(
-            "{} is the same secret as {}: that is no rotation",
-            value.place.key, place.key
-        )),
+        Some((_, place)) => {
+            let what = format!("is the same secret as {}: that is no rotation", place.key);
+            value.findings.warn(&value.place, &what);
+        }
         None => {
             seen.insert(digest, (owner.clone(), value.place.clone()));
         }

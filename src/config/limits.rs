@@ -4,8 +4,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::Limits;
 use super::error::Problem;
-use super::findings::Findings;
-use super::reader::Table;
+use super::reader::{Table, Value};
 use super::units::{Bounds, parse_size, show_size};
 
 /// File descriptors that are no viewer's: listening sockets, the log, the operator's connections, name look-ups.
@@ -119,20 +118,23 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
         let advice = "is more than limits.head, which the target is a part of: raise limits.head or lower this";
         uri.refuse(Problem::Conflict(advice.to_owned()));
     }
-    warn_of_descriptors(limits.connections, descriptors(), table.findings);
+    if let Some(value) = table.take("connections") {
+        warn_of_descriptors(limits.connections, descriptors(), &value);
+    }
     limits
 }
 
-fn warn_of_descriptors(connections: usize, descriptors: u64, findings: &Findings) {
+fn warn_of_descriptors(connections: usize, descriptors: u64, given: &Value<'_>) {
     let needed = (connections as u64)
         .saturating_mul(2)
         .saturating_add(OWN_DESCRIPTORS);
     // One connection is always let in, even where the system gives next to nothing.
     if needed > descriptors && connections > 1 {
-        findings.warn(format!(
-            "limits.connections = {connections} needs {needed} file descriptors, and this process may have {descriptors}: \
-             raise LimitNOFILE (ulimit -n), or viewers wait instead of hearing that the gate is full"
-        ));
+        let what = format!(
+            "{connections} need {needed} file descriptors, and this process may have {descriptors}: raise LimitNOFILE \
+             (ulimit -n), or viewers wait instead of hearing that the gate is full"
+        );
+        given.findings.warn(&given.place, &what);
     }
 }
 
@@ -179,6 +181,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::findings::Findings;
 
     #[test]
     fn half_of_the_descriptors_are_for_viewers() {
@@ -198,8 +201,11 @@ mod tests {
     #[test]
     fn more_connections_than_descriptors_are_warned_of() {
         let warnings = |connections, descriptors| {
-            let (findings, _) = Findings::of("");
-            warn_of_descriptors(connections, descriptors, &findings);
+            let (findings, document) = Findings::of("connections = 1");
+            let mut table = Table::root(&document, &findings);
+            let given = table.take("connections").unwrap();
+            warn_of_descriptors(connections, descriptors, &given);
+            drop(table);
             findings.finish().unwrap().1.len()
         };
         assert_eq!(warnings(9_900, 20_000), 0);

@@ -20,7 +20,7 @@ const ADMIN_CONNECTIONS: u64 = 64;
 /// A listener and where its address stands.
 pub(super) struct Listening {
     pub(super) config: ListenerConfig,
-    place: Place,
+    pub(super) place: Place,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,10 +144,11 @@ pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neigh
         ("none", AddressHeader::None),
     ];
     let header = table.choice("header", &words, AddressHeader::XForwardedFor);
-    if trusted.iter().any(|network| network.prefix_len() == 0) {
-        table.findings.danger(
-            "client.trusted_proxies lists every address: whoever connects says what their address is".to_owned(),
-        );
+    if trusted.iter().any(|network| network.prefix_len() == 0)
+        && let Some(value) = table.take("trusted_proxies")
+    {
+        let what = "lists every address: each viewer says itself what its address is";
+        table.findings.danger(&value.place, what);
     }
     // What is given and wrong is told already.
     if !given || networks.is_some_and(|networks| networks.is_empty()) {

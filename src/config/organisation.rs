@@ -20,8 +20,8 @@ pub(super) struct Organisations {
     pub(super) keyring: Option<Keyring>,
     pub(super) rules: Rules,
     pub(super) api_keys: ApiKeys,
-    /// How many API keys there are.
-    pub(super) minters: usize,
+    /// Where the first API keys stand; `None` when there are none.
+    pub(super) minted_at: Option<Place>,
 }
 
 /// What was seen of all organisations so far, to find what stands twice.
@@ -35,6 +35,7 @@ struct Seen {
 /// `[[organisation]]`
 pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Organisations {
     let mut seen = Seen::default();
+    let mut minted_at = None;
     let (mut owners, mut keys, mut rules, mut api_keys) =
         (Vec::new(), Vec::new(), HashMap::new(), Vec::new());
     for mut table in root.tables("organisation", "tables that begin with [[organisation]]") {
@@ -52,15 +53,15 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Orga
             signs |= state == KeyState::Active;
             keys.extend(key);
         }
-        let name = &table.place.key;
         if keys.len() == keys_before {
-            table.findings.warn(format!(
-                "{name} has no key: none of its streams can be played"
-            ));
+            let what = "has no key: none of its streams can be played";
+            table.findings.warn(&table.place, what);
         } else if !minters.is_empty() && !signs {
-            table.findings.warn(format!(
-                "{name} has API keys and no active key: it can mint no token"
-            ));
+            let what = "has API keys and no active key: it can mint no token";
+            table.findings.warn(&table.place, what);
+        }
+        if !minters.is_empty() && minted_at.is_none() {
+            minted_at = table.take("api_keys").map(|value| value.place);
         }
         api_keys.extend(minters);
         if let Some(owner) = owner {
@@ -69,8 +70,10 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Orga
         }
     }
     if owners.is_empty() {
-        root.findings
-            .warn("there is no [[organisation]]: nothing can be played".to_owned());
+        root.findings.warn(
+            &Place::of_absent("organisation"),
+            "is missing: nothing can be played",
+        );
     }
     let hashes = owners.iter().filter_map(|owner| match owner {
         Owner::Organisation(hash) => Some(hash.clone()),
@@ -80,12 +83,11 @@ pub(super) fn read(root: &mut Table<'_>, secrets: &mut dyn SecretSource) -> Orga
         root.findings
             .add(&root.place, Problem::Value(error.to_string()));
     });
-    let minters = api_keys.len();
     Organisations {
         keyring: keyring.ok(),
         rules: Rules::new(rules),
         api_keys: ApiKeys::new(api_keys),
-        minters,
+        minted_at,
     }
 }
 

@@ -40,12 +40,10 @@ pub(super) fn read(root: &mut Table<'_>, needed: bool) -> (UpstreamConfig, RtmpU
         &[("player", false), ("any", true)],
         false,
     );
-    if any_message {
-        table.findings.danger(
-            "upstream.client_messages = \"any\": whatever viewers send goes to the media servers, not only what a \
-             player says"
-                .to_owned(),
-        );
+    if any_message && let Some(value) = table.take("client_messages") {
+        let what =
+            "\"any\": all that viewers send goes to the media servers, not only what a player says";
+        table.findings.danger(&value.place, what);
     }
     let config = UpstreamConfig {
         servers,

@@ -303,57 +303,62 @@ const TOLD: &[(usize, &str, &str)] = &[
     (
         5,
         "servers = [\"http://a\"]\nclient_messages = \"any\"",
-        "danger: upstream.client_messages = \"any\"",
+        "danger: line 6: upstream.client_messages: \"any\"",
     ),
     (
         12,
         "[client]\ntrusted_proxies = [\"0.0.0.0/0\"]",
-        "danger: client.trusted_proxies lists every address",
+        "danger: line 13: client.trusted_proxies: lists every address",
     ),
     (
         12,
         "[client]\ntrusted_proxies = [\"::/0\"]",
-        "danger: client.trusted_proxies lists every address",
+        "danger: line 13: client.trusted_proxies: lists every address",
     ),
     (
         12,
         "[hls]\nbind_address = \"off\"",
-        "danger: hls.bind_address = \"off\"",
+        "danger: line 13: hls.bind_address: \"off\"",
     ),
     (
         12,
         "[[organisation]]\nhash = \"fghij\"",
-        "warning: organisation[1] has no key",
+        "warning: line 12: organisation[1]: has no key",
     ),
     (
         12,
         "state = \"retiring\"",
-        "warning: organisation[0] has API keys and no active key",
+        "warning: line 6: organisation[0]: has API keys and no active key",
     ),
     (
         3,
         "serves = [\"playback\"]",
-        "warning: there are organisation.api_keys, and no listener serves the token API",
+        "warning: line 8: organisation[0].api_keys: are of no use: no listener serves the token API",
     ),
     (
         8,
         "",
-        "warning: a listener serves the token API, and there are no organisation.api_keys",
+        "warning: line 2: listener[0].address: serves the token API, and there are no organisation.api_keys",
     ),
     (
         8,
         "api_keys = []",
-        "warning: a listener serves the token API, and there are no organisation.api_keys",
+        "warning: line 2: listener[0].address: serves the token API, and there are no organisation.api_keys",
     ),
     (
         12,
         "[limits]\nconnections = 10000000",
-        "warning: limits.connections = 10000000 needs 20000200 file descriptors",
+        "warning: line 13: limits.connections: 10000000 need 20000200 file descriptors",
     ),
     (
         12,
         "[[organisation.key]]\nid = \"k2\"\nsecret_file = \"copy.secret\"",
-        "warning: organisation[0].key[1].secret_file is the same secret as organisation[0].key[0].secret_file",
+        "warning: line 14: organisation[0].key[1].secret_file: is the same secret as organisation[0].key[0].secret_file",
+    ),
+    (
+        11,
+        "secret_file = \"hex.secret\"",
+        "warning: line 11: organisation[0].key[0].secret_file: \"hex.secret\" looks like hexadecimal digits",
     ),
 ];
 
@@ -380,10 +385,16 @@ fn what_weakens_a_check_or_is_hardly_meant_is_told() {
         );
     }
     let nobody = parse(&GOOD[..5].join("\n").replace(", \"token-api\"", "")).unwrap();
-    assert_eq!(
-        nobody.warnings,
-        ["there is no [[organisation]]: nothing can be played"]
-    );
+    let told: Vec<_> = nobody.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["organisation: is missing: nothing can be played"]);
+}
+
+#[test]
+fn white_space_around_a_secret_is_no_part_of_it() {
+    for file in ["k1.secret", "windows.secret"] {
+        let text = with(11, &format!("secret_file = \"{file}\""));
+        assert_eq!(parse(&text).unwrap().warnings, []);
+    }
 }
 
 #[test]
@@ -393,10 +404,9 @@ fn a_secret_file_that_others_may_read_is_a_danger() {
         ..Memory::new()
     };
     let config = Config::parse(&GOOD.join("\n"), &mut source).unwrap();
-    assert!(
-        config.dangers[0].starts_with("organisation[0].key[0].secret_file: "),
-        "{:?}",
-        config.dangers
+    assert_eq!(
+        config.dangers[0].to_string(),
+        "line 11: organisation[0].key[0].secret_file: others than its owner may read or change \"k1.secret\"; use chmod 600"
     );
 
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("config_values");
@@ -415,8 +425,21 @@ fn a_secret_file_that_others_may_read_is_a_danger() {
     }
     std::fs::write(&path, vec![b'A'; 16 * 1024 + 1]).unwrap();
     assert!(source.file(&path).is_err());
-    std::fs::write(&path, [0xff; 32]).unwrap();
-    assert!(source.file(&path).is_err());
+    let utf16: Vec<_> = "\u{feff}BBBB"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    for (bytes, words) in [(vec![0xff_u8; 32], "not text"), (utf16, "UTF-16")] {
+        std::fs::write(&path, bytes).unwrap();
+        let error = source.file(&path).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        let errors = Config::parse(&GOOD.join("\n"), &mut source).unwrap_err();
+        let told = errors[0].to_string();
+        assert!(
+            told.contains(&format!("secret_file: \"k1.secret\": {error}")),
+            "{told}"
+        );
+    }
     assert!(source.file(&directory).is_err());
 }
 

@@ -83,3 +83,47 @@ fn a_reload_rotates_keys_and_a_bad_file_changes_nothing() {
     running.say(r#"{"eventType":"onPlay"}"#);
     assert_eq!(running.hear(), r#"echo:{"eventType":"onPlay"}"#);
 }
+
+#[test]
+fn a_reload_says_which_file_and_what_in_it_should_be_heard_of() {
+    let server = MediaServer::echo();
+    let setup = Setup {
+        servers: vec![server.address],
+        ..Setup::default()
+    };
+    let gate = Gate::start(&setup);
+    let path = gate.dir().join("h5gate.toml");
+    let file = path.to_str().unwrap();
+    let good = std::fs::read_to_string(&path).unwrap();
+    let told =
+        |message: &str, field: &str| gate.logged(message)[field].as_str().unwrap().to_owned();
+
+    std::fs::write(
+        &path,
+        format!("{good}\n[[organisation]]\nhash = \"klmno\"\n"),
+    )
+    .unwrap();
+    gate.signal(Signal::HUP);
+    assert_eq!(told("configuration reloaded", "file"), file);
+    let warning = told("a setting is probably not meant", "warning");
+    let line = good.lines().count() + 2;
+    assert!(
+        warning.starts_with(&format!("{file}:{line}: organisation[3]: has no key")),
+        "{warning}"
+    );
+
+    let broken = [(
+        "abcde.secret",
+        "\"abc\"",
+        "\"abcde.secret\": the secret is not base64: it stands in quotation marks",
+    )];
+    for (secret, text, words) in broken {
+        crate::support::gate::write_secret(&gate.dir().join(secret), text);
+        gate.signal(Signal::HUP);
+        let error = told("configuration not reloaded", "error");
+        assert!(
+            error.starts_with(&format!("{file}:")) && error.contains(words),
+            "{error}"
+        );
+    }
+}
