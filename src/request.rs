@@ -90,6 +90,8 @@ pub struct PlaybackRequest {
     pub connection: String,
     /// What the player asked for.
     pub flags: Flags,
+    /// Whether there was a `jwtoken` as well, which is not checked (protocol.md 6).
+    pub jwt: bool,
 }
 
 /// The flags that mean something to the gate; all travel on (protocol.md 4).
@@ -158,6 +160,7 @@ impl PlaybackRequest {
             connection: query.cid.as_deref().unwrap_or_default().to_owned(),
             flags: Flags::read(query.flags.as_deref().unwrap_or_default()),
             security: std::mem::take(&mut query.security),
+            jwt: query.jwt,
             stream,
             url,
         };

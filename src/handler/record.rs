@@ -83,6 +83,7 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
         key = claims.map(|c| tracing::field::display(&c.key)),
         token = claims.map(|c| tracing::field::display(c.grant.id)),
         tag = claims.map(|c| c.grant.tag.as_str()),
+        jwtoken = request.filter(|r| r.jwt).map(|_| "there is one, which is not checked"),
         "playback refused"
     );
 }
@@ -106,6 +107,7 @@ pub(super) fn refused_as_over(
         fault = ?refusal.fault,
         detail = "the playback is over",
         %session,
+        %address,
         "playback refused"
     );
 }
@@ -220,7 +222,7 @@ pub(super) fn no_media(
     if !gate.refusal_lines.take(address) {
         return;
     }
-    tracing::warn!(%receipt, code = refusal.code, reason = refusal.label, detail = %error, "no answer of a media server");
+    tracing::warn!(%receipt, code = refusal.code, reason = refusal.label, detail = %error, %address, "no answer of a media server");
 }
 
 pub(super) fn answered(gate: &Gate, status: StatusCode) {

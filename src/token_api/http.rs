@@ -224,12 +224,12 @@ fn refused_stranger(api: &TokenApi<'_>, error: &ApiError) -> Answered {
 
 fn refused(api_key: &ApiKey, error: &ApiError, unread: Unread) -> Answered {
     let report = error.report();
-    let id = api_key.id.as_str();
+    let (id, organisation) = (api_key.id.as_str(), &api_key.owner);
     if report.status.is_server_error() {
         // Ours to mend: an organisation without a key, a system without randomness.
-        tracing::error!(api_key = id, error = report.error, "no token minted");
+        tracing::error!(api_key = id, %organisation, error = report.error, "no token minted");
     } else {
-        tracing::info!(api_key = id, error = report.error, "no token minted");
+        tracing::info!(api_key = id, %organisation, error = report.error, "no token minted");
     }
     answer_error(error, unread)
 }

@@ -142,3 +142,27 @@ fn a_request_without_a_good_api_key_names_its_address_once_a_second() {
     assert!(count < MANY / 2, "{count}");
     assert_eq!(lines(&gate, "no token minted")[0]["address"], "127.0.0.1");
 }
+
+#[test]
+fn a_token_of_another_form_is_named_beside_the_one_that_is_missing() {
+    let gate = gate("");
+    let source = "url=rtmp://localhost/play&stream=abcde-one";
+    for (query, named) in [
+        (
+            format!("{source}&jwtoken=eyJhbGciOiJFZERTQSJ9.e30.c2ln"),
+            true,
+        ),
+        (source.to_owned(), false),
+    ] {
+        let mut viewer = Viewer::open(gate.playback, &query, &[]);
+        let (code, reason) = viewer.closed();
+        let receipt = reason.rsplit(' ').next().unwrap().to_owned();
+        let line = until("its line", || {
+            let line = lines(&gate, "playback refused");
+            line.into_iter().find(|line| line["receipt"] == *receipt)
+        });
+        assert_eq!((code, &line["detail"]), (4903, &"token is missing".into()));
+        assert_eq!(line["jwtoken"].is_string(), named, "{line}");
+        assert!(!line.to_string().contains("eyJ"), "{line}");
+    }
+}

@@ -67,8 +67,18 @@ async fn every_answer_is_logged_once_without_its_secrets() {
         .await;
     let event = log.ours();
     assert_eq!(
-        (&event["level"], &event["error"], &event["api_key"]),
-        (&json!("INFO"), &json!("unknown_field"), &json!("shop"))
+        (
+            &event["level"],
+            &event["error"],
+            &event["api_key"],
+            &event["organisation"]
+        ),
+        (
+            &json!("INFO"),
+            &json!("unknown_field"),
+            &json!("shop"),
+            &json!("abcde")
+        )
     );
     // No active key: the operator's to mend.
     let late = format!("X-BINTU-APIKEY: {OTHER_KEY}");
@@ -77,8 +87,8 @@ async fn every_answer_is_logged_once_without_its_secrets() {
     assert_eq!(reply.status, 503);
     let event = log.ours();
     assert_eq!(
-        (&event["level"], &event["error"]),
-        (&json!("ERROR"), &json!("no_active_key"))
+        (&event["level"], &event["error"], &event["organisation"]),
+        (&json!("ERROR"), &json!("no_active_key"), &json!("klmno"))
     );
 
     let all = log.all();
