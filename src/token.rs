@@ -60,6 +60,6 @@ pub use names::{KeyId, NameError, OrgaHash, StreamName, Tag, User};
 pub use options::Options;
 #[cfg(feature = "gate")]
 pub use seal::{SEAL_BYTES, SealKey};
-pub use time::UnixSeconds;
+pub use time::{UnixSeconds, Utc};
 pub use verify::{Inspection, Presented, inspect};
 pub use wire::TOKEN_LIMIT;

@@ -1,5 +1,7 @@
 //! `h5gate token`: mint, inspect, verify.
 
+mod look;
+
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,13 +12,13 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::config::units::parse_duration;
-use crate::request::query::{Query, playback_query};
+use crate::request::query::playback_query;
 use crate::token::{
     AddressPrefix, AtExpiry, Grant, OrgaHash, Owner, Presented, RefererPattern, Scope, Security,
-    StreamName, Tag, TokenId, UnixSeconds, User, inspect,
+    StreamName, Tag, TokenId, UnixSeconds, User,
 };
 
-use super::{complain, say, with_config};
+use super::{complain, print, with_config};
 
 /// Commands about tokens
 #[derive(Debug, Subcommand)]
@@ -28,8 +30,9 @@ pub enum Command {
         /// A token, or a playback URL with one
         token: String,
     },
-    /// Check a token's signature, consistency and time with the configured keys (exit code 1 when refused)
-    Verify(Verify),
+    /// Say whether a playback with this URL would be allowed, by the configured keys and rules and from the right place (exit
+    /// code 1 when refused)
+    Verify(look::Verify),
 }
 
 /// What to mint
@@ -77,22 +80,12 @@ pub struct Mint {
     url: Option<String>,
 }
 
-/// What to verify
-#[derive(Debug, Args)]
-pub struct Verify {
-    /// The configuration file with the keys
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// A playback URL, or its query
-    url: String,
-}
-
 /// Runs one command.
 pub fn run(command: &Command, clock: &Clock) -> ExitCode {
     match command {
         Command::Mint(command) => mint(command, clock.now()),
-        Command::Inspect { token } => show(token),
-        Command::Verify(command) => verify(command, clock.now()),
+        Command::Inspect { token } => look::show(token),
+        Command::Verify(command) => look::verify(command, clock.now()),
     }
 }
 
@@ -137,84 +130,22 @@ fn mint(command: &Mint, now: UnixSeconds) -> ExitCode {
         match config.keyring.mint(&owner, &grant) {
             Ok(security) => {
                 let Some(base) = &command.url else {
-                    say(&security_json(&security).to_string());
-                    return ExitCode::SUCCESS;
+                    return print(&security_json(&security).to_string());
                 };
                 let Some(source) = config.edge.rtmp_urls.first() else {
                     return fail("upstream.rtmp_urls is empty");
                 };
-                for stream in &command.stream {
-                    for url in playback_urls(base, source.as_str(), stream, &security) {
-                        say(&url);
-                    }
-                }
                 if command.stream.is_empty() {
                     return fail(
                         "--url needs --stream: an organisation's token plays any of its streams",
                     );
                 }
-                ExitCode::SUCCESS
+                let streams = command.stream.iter();
+                let urls = streams
+                    .flat_map(|stream| playback_urls(base, source.as_str(), stream, &security));
+                print(&urls.collect::<Vec<_>>().join("\n"))
             }
             Err(error) => fail(&error.to_string()),
-        }
-    })
-}
-
-fn show(token: &str) -> ExitCode {
-    let query = token.split_once('?').map(|(_, query)| Query::parse(query));
-    let token = match &query {
-        Some(Ok(query)) => &query.security.token,
-        Some(Err(error)) => return fail(&error.to_string()),
-        None => token,
-    };
-    match inspect(token) {
-        Ok(inspection) => {
-            let mut shown = grant_json(&inspection.grant);
-            if let Value::Object(fields) = &mut shown {
-                // They travel beside the token.
-                fields.remove("expires");
-                fields.remove("tag");
-                fields.insert("key".to_owned(), inspection.key.as_str().into());
-                fields.insert("verified".to_owned(), false.into());
-            }
-            say(&shown.to_string());
-            ExitCode::SUCCESS
-        }
-        Err(error) => fail(&error.to_string()),
-    }
-}
-
-fn verify(command: &Verify, now: UnixSeconds) -> ExitCode {
-    with_config(&command.config, |config| {
-        let query = command
-            .url
-            .split_once('?')
-            .map_or(command.url.as_str(), |(_, query)| query);
-        let query = match Query::parse(query) {
-            Ok(query) => query,
-            Err(error) => return fail(&error.to_string()),
-        };
-        let claims = match config.keyring.verify(Presented::from(&query.security)) {
-            Ok(claims) => claims,
-            Err(error) => return fail(&error.to_string()),
-        };
-        let grant = &claims.grant;
-        let leeway = config.rules.of(&claims.owner).leeway;
-        let expired = grant
-            .expires
-            .is_some_and(|expires| now >= expires.saturating_add(leeway));
-        let early = grant.not_before.is_some_and(|not_before| now < not_before);
-        let mut shown = grant_json(grant);
-        if let Value::Object(fields) = &mut shown {
-            fields.insert("key".to_owned(), claims.key.as_str().into());
-            fields.insert("owner".to_owned(), claims.owner.to_string().into());
-            fields.insert("verified".to_owned(), true.into());
-        }
-        say(&shown.to_string());
-        match (expired, early) {
-            (true, _) => fail("expired"),
-            (_, true) => fail("not valid yet"),
-            (false, false) => ExitCode::SUCCESS,
         }
     })
 }
@@ -241,8 +172,11 @@ fn grant_json(grant: &Grant) -> Value {
     json!({
         "token_id": grant.id.to_string(),
         "issued_at": grant.issued_at.get(),
+        "issued_at_utc": grant.issued_at.utc().to_string(),
         "not_before": grant.not_before.map(UnixSeconds::get),
+        "not_before_utc": grant.not_before.map(|time| time.utc().to_string()),
         "expires": grant.expires.map(UnixSeconds::get),
+        "expires_utc": grant.expires.map(|time| time.utc().to_string()),
         "at_expiry": match grant.at_expiry { AtExpiry::Keep => "keep", AtExpiry::Cut => "cut" },
         "streams": streams,
         "organisation": organisation,

@@ -23,13 +23,13 @@ pub enum Reason {
     #[error("revoked by {0}")]
     Revoked(RevocationId),
     /// Too early.
-    #[error("not valid before {not_before}")]
+    #[error("not valid before {not_before} ({})", .not_before.utc())]
     NotYetValid {
         /// The first valid second.
         not_before: UnixSeconds,
     },
     /// Too late.
-    #[error("expired at {expires}")]
+    #[error("expired at {expires} ({})", .expires.utc())]
     Expired {
         /// The first second that is too late.
         expires: UnixSeconds,
@@ -38,7 +38,7 @@ pub enum Reason {
     #[error("the organisation requires expires")]
     ExpiresRequired,
     /// The token lives longer than the organisation allows, for example because its issuer wrote milliseconds.
-    #[error("expires {expires} is later than the organisation's max_lifetime allows")]
+    #[error("expires {expires} ({}) is later than the organisation's max_lifetime allows", .expires.utc())]
     LifetimeTooLong {
         /// As the token says.
         expires: UnixSeconds,
@@ -167,6 +167,11 @@ impl Denial {
             referer: Referer::Absent,
         };
         self.first == absent && self.others.is_empty()
+    }
+
+    /// Every failed rule, in the order of the decision.
+    pub fn reasons(&self) -> impl Iterator<Item = &Reason> {
+        std::iter::once(&self.first).chain(&self.others)
     }
 
     /// The rule that makes the code.

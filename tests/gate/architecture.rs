@@ -147,7 +147,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "token", "request", "clock", "logging", "load", "config", "serve", "demo",
+            "token", "request", "decision", "clock", "logging", "load", "config", "serve", "demo",
         ],
     ),
 ];
