@@ -61,9 +61,9 @@ fn on_message(message: &[u8]) {
             assert!(hides, "a switch is one for every reader");
             on_switch(&request);
         }
-        Ok(Message::Forward { text, playing }) => {
+        Ok(Message::Forward { text, asks }) => {
             let again = Message::read(text.as_bytes());
-            assert_eq!(again, Ok(Message::Forward { text: text.clone(), playing }));
+            assert_eq!(again, Ok(Message::Forward { text: text.clone(), asks }));
         }
         Ok(Message::Unlisted) => assert!(json::strict_object(message).is_some()),
         Err(_) => assert!(json::strict_object(message).is_none()),
