@@ -33,6 +33,8 @@
 //! ```
 
 mod address;
+#[cfg(feature = "gate")]
+mod carried;
 mod claim_table;
 mod claims;
 mod domain;

@@ -6,6 +6,7 @@ use crate::decision::permit::Permit;
 use crate::decision::{Facts, decide, resume};
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
+use crate::hls::ticket::Ticket;
 use crate::token::{Claims, Presented, Security};
 
 /// One authorisation. The policy is taken once for it, and what it refuses is told by the same policy, also when a reload
@@ -22,6 +23,12 @@ impl Authorization<'_> {
     /// Step 3: what a token says.
     pub fn verify(self, security: &Security) -> Result<Claims, Denial> {
         Ok(self.policy.keyring.verify(Presented::from(security))?)
+    }
+
+    /// Step 3 for a return by a ticket: its claims were verified when the gate sealed it, and the key may be gone since then.
+    pub fn recognise(self, ticket: &Ticket) -> Result<Claims, Denial> {
+        let Ticket { key, grant, .. } = ticket;
+        Ok(self.policy.keyring.recognise(key, grant.clone())?)
     }
 
     /// Step 4: whether these claims allow what is asked for.

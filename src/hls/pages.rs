@@ -15,6 +15,7 @@ use crate::request::client_address::ClientAddress;
 use crate::session::lock;
 use crate::session::place::Bind;
 use crate::session::shares::Room;
+use crate::token::Claims;
 
 /// The longest page that is remembered, in bytes: no host has a longer name.
 const LONGEST: usize = 253;
@@ -29,7 +30,7 @@ pub struct Pages {
     room: Room,
 }
 
-/// Half of a digest, so that no token is kept.
+/// Half of a digest, so that what is kept has one small size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Half(u128);
 
@@ -124,10 +125,18 @@ impl Player {
         })
     }
 
-    /// With the whole token: its id alone could be in another one, too.
+    /// With its token, by all that it says: its id alone could be in another one, too.
     #[must_use]
-    pub fn with(self, token: &str) -> Viewer {
-        let token = Half::of(&[token.as_bytes()]);
+    pub fn with(self, claims: &Claims) -> Viewer {
+        let grant = &claims.grant;
+        let expires = grant.expires.map(|expires| expires.get().to_be_bytes());
+        let token = Half::of(&[
+            claims.key.as_str().as_bytes(),
+            &expires.map_or(Vec::new(), Vec::from),
+            grant.tag.as_str().as_bytes(),
+            // They have been read from a token, so that they can be written.
+            &grant.carried().unwrap_or_default(),
+        ]);
         let Half(player) = self.name;
         let Half(of_token) = token;
         Viewer {
@@ -350,8 +359,8 @@ pub struct OpenPage {
 
 impl OpenPage {
     /// The socket plays by this token from here on, and by no other.
-    pub fn use_token(&mut self, token: &str) {
-        let Viewer { name, .. } = self.player.with(token);
+    pub fn use_token(&mut self, claims: &Claims) {
+        let Viewer { name, .. } = self.player.with(claims);
         if self.name == Some(name) {
             return;
         }

@@ -1,6 +1,7 @@
 use tokio::time::sleep;
 
 use super::*;
+use crate::token::{Grant, Scope, TokenId, UnixSeconds};
 
 const TIME: Duration = Duration::from_secs(30);
 const WAIT: Duration = Duration::from_secs(1);
@@ -9,8 +10,21 @@ fn address(last: u8) -> ClientAddress {
     ClientAddress::Known([192, 0, last, 1].into())
 }
 
+/// Of a token of this name.
+fn claims(token: &str) -> Claims {
+    let mut id = [0; 16];
+    id[..token.len()].copy_from_slice(token.as_bytes());
+    let scope = Scope::stream("abcde-one".parse().unwrap());
+    Claims {
+        key: "k1".parse().unwrap(),
+        owner: "abcde".parse().unwrap(),
+        grant: Grant::new(TokenId::new(id), UnixSeconds::new(1), scope),
+    }
+}
+
 fn viewer(token: &str, pid: &str, network: u8) -> Viewer {
-    Player::new(pid, address(network)).unwrap().with(token)
+    let player = Player::new(pid, address(network)).unwrap();
+    player.with(&claims(token))
 }
 
 fn room() -> Room {
@@ -158,18 +172,18 @@ async fn so_many_wait_and_no_more() {
 async fn a_socket_tells_its_page_for_one_token_at_a_time() {
     let pages = Pages::new(TIME, WAIT, room());
     let player = Player::new("1", address(1)).unwrap();
-    let [one, two] = ["one", "two"].map(|token| player.with(token));
+    let [one, two] = ["one", "two"].map(|token| player.with(&claims(token)));
     let mut sockets = [(); 2].map(|()| pages.open(player, "page.test").unwrap());
     assert!(pages.find(&one).is_none());
     for socket in &mut sockets {
-        socket.use_token("one");
-        socket.use_token("one");
+        socket.use_token(&claims("one"));
+        socket.use_token(&claims("one"));
     }
     sleep(TIME * 2).await;
     let [first, mut second] = sockets;
     drop(first);
     assert!(pages.find(&one).is_some());
-    second.use_token("two");
+    second.use_token(&claims("two"));
     assert!(pages.find(&one).is_none() && pages.find(&two).is_some());
     drop(second);
     assert!(is_empty(&pages));
@@ -180,11 +194,11 @@ async fn what_is_off_or_no_host_is_not_kept() {
     let player = Player::new("1", address(1)).unwrap();
     let off = Pages::new(Duration::ZERO, WAIT, room());
     let begun = Instant::now();
-    off.checked(player.with("token"), "page.test");
+    off.checked(player.with(&claims("token")), "page.test");
     assert!(off.open(player, "page.test").is_none());
-    assert!(!off.wait(player.with("token")).await);
+    assert!(!off.wait(player.with(&claims("token"))).await);
     let on = Pages::new(TIME, WAIT, room());
-    on.checked(player.with("token"), &"a.".repeat(127));
+    on.checked(player.with(&claims("token")), &"a.".repeat(127));
     assert!(is_empty(&off) && is_empty(&on));
     assert!(begun.elapsed().is_zero());
     assert!(Player::new("", address(1)).is_none());

@@ -103,7 +103,8 @@ fn a_ticket_names_no_playback_of_anybody_else() {
         player: String::new(),
         url: "rtmp://localhost/play".to_owned(),
         stream: "abcde-one".parse().unwrap(),
-        security: mint(&expired),
+        key: "abcde-1".parse().unwrap(),
+        grant: expired,
     });
     let forged = format!("~{}", forged.unwrap());
     assert_eq!(

@@ -58,6 +58,7 @@ mod hls_reloads;
 mod hls_sharing;
 mod hls_spellings;
 mod hls_stall;
+mod hls_tickets;
 mod hls_unknown_address;
 mod hls_upstream;
 mod hostile_connections;

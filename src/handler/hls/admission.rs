@@ -103,8 +103,10 @@ async fn admit_entry<'a>(
     let Some(refused) = for_want_of_a_page(&outcome) else {
         return outcome;
     };
-    let request = refused.request.as_deref();
-    let viewer = request.and_then(|r| viewer(&r.player, &r.security, r.address));
+    let (request, claims) = (refused.request.as_deref(), refused.denial.claims());
+    let viewer = request
+        .zip(claims)
+        .and_then(|(request, claims)| viewer(&request.player, claims, request.address));
     match page_is_told(gate, viewer).await {
         true => decide_entry(gate, peer, head),
         false => outcome,
@@ -127,12 +129,9 @@ async fn admit_link(
     let opened = cache.open(&policy, link.ticket);
     // A request that waits must not keep a policy that a reload has replaced.
     drop(policy);
-    let viewer = opened.ok().and_then(|opened| {
-        let Ticket {
-            player, security, ..
-        } = &opened.ticket;
-        viewer(player, security, refused.address)
-    });
+    let both = opened.ok().zip(refused.denial.claims());
+    let viewer =
+        both.and_then(|(opened, claims)| viewer(&opened.ticket.player, claims, refused.address));
     match page_is_told(gate, viewer).await {
         true => decide_link(gate, &gate.policy(), peer, head, link, cache),
         false => outcome,
@@ -172,10 +171,7 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
         policy: &policy,
     };
     let claims = authorization.verify(&request.security).map_err(refused)?;
-    let page = || {
-        gate.pages
-            .find(&viewer(&request.player, &request.security, address)?)
-    };
+    let page = || gate.pages.find(&viewer(&request.player, &claims, address)?);
     let facts = with_inherited_page(facts, &claims, page);
     let url = FirstUrl {
         token: &request.security.token,
@@ -229,13 +225,11 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
     };
     Ok(Entry {
         identities: (first, here),
-        ticket: Ticket {
-            session,
-            player: request.player,
-            url: request.url.to_string(),
-            stream: request.stream,
-            security: request.security,
-        },
+        ticket: Ticket::new(
+            (session, request.player),
+            (request.url.to_string(), request.stream),
+            admitted.permit.claims(),
+        ),
         admitted,
         policy,
         query,
@@ -331,11 +325,8 @@ fn decide_return(
     facts: &Facts,
 ) -> Result<Admitted, Denial> {
     let (gate, address) = (authorization.gate, facts.address);
-    let claims = authorization.verify(&ticket.security)?;
-    let page = || {
-        gate.pages
-            .find(&viewer(&ticket.player, &ticket.security, address)?)
-    };
+    let claims = authorization.recognise(ticket)?;
+    let page = || gate.pages.find(&viewer(&ticket.player, &claims, address)?);
     let facts = &with_inherited_page(facts.clone(), &claims, page);
     let opening = Opening {
         authorization,

@@ -5,11 +5,11 @@ use crate::gate::Gate;
 use crate::hls::pages::{Player, Viewer};
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
-use crate::token::{Claims, Security};
+use crate::token::Claims;
 
 /// What the page is found by.
-pub fn viewer(pid: &str, security: &Security, address: ClientAddress) -> Option<Viewer> {
-    Some(Player::new(pid, address)?.with(&security.token))
+pub fn viewer(pid: &str, claims: &Claims, address: ClientAddress) -> Option<Viewer> {
+    Some(Player::new(pid, address)?.with(claims))
 }
 
 /// The facts with a page that is inherited, where the token asks for one and the request tells none.

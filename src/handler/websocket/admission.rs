@@ -14,6 +14,7 @@ use crate::request::{Malformed, PlaybackRequest};
 use crate::session::id::{Receipt, SessionId};
 use crate::session::seats::Content;
 use crate::session::{Newcomer, Transport};
+use crate::token::Claims;
 use crate::upstream::head::{HeadParts, RequestHead};
 
 use super::super::authorization::Authorization;
@@ -78,7 +79,7 @@ fn start(
     let permit = authorization.permit(&request.security, facts);
     let permit = permit.map_err(refused)?;
     if request.flags.check_and_close {
-        note_page_of_check(gate, &request, !permit.claims().grant.referers.is_empty());
+        note_page_of_check(gate, &request, permit.claims());
         record::checked(gate, &permit);
         return Ok(Admission::Close {
             farewell: Farewell {
@@ -96,7 +97,7 @@ fn start(
         opened
     };
     let guard = authorization.enter(&permit, take, drop).map_err(refused)?;
-    let page = open_page(gate, &request);
+    let page = open_page(gate, &request, permit.claims());
     let path = gate.websocket.path(head.uri.path());
     let (query, host) = (query.rebuild(&request.url), gate.websocket.host());
     let head = RequestHead::websocket(
@@ -137,18 +138,17 @@ fn newcomer(id: SessionId, request: &PlaybackRequest) -> Newcomer {
 }
 
 /// Notes on which page a player has made its check, where its token asks for one: its HLS may tell none.
-fn note_page_of_check(gate: &Gate, request: &PlaybackRequest, is_asked_for: bool) {
-    if is_asked_for
+fn note_page_of_check(gate: &Gate, request: &PlaybackRequest, claims: &Claims) {
+    if !claims.grant.referers.is_empty()
         && let Referer::Host(page) = &request.referer
         && let Some(player) = Player::new(&request.player, request.address)
     {
-        gate.pages
-            .checked(player.with(&request.security.token), page);
+        gate.pages.checked(player.with(claims), page);
     }
 }
 
 /// The page of a player that has its media by HLS, for as long as its WebSocket is open.
-fn open_page(gate: &Gate, request: &PlaybackRequest) -> Option<Box<OpenPage>> {
+fn open_page(gate: &Gate, request: &PlaybackRequest, claims: &Claims) -> Option<Box<OpenPage>> {
     let Referer::Host(page) = &request.referer else {
         return None;
     };
@@ -157,6 +157,6 @@ fn open_page(gate: &Gate, request: &PlaybackRequest) -> Option<Box<OpenPage>> {
     }
     let player = Player::new(&request.player, request.address)?;
     let mut page = gate.pages.open(player, page)?;
-    page.use_token(&request.security.token);
+    page.use_token(claims);
     Some(Box::new(page))
 }

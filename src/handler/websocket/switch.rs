@@ -110,11 +110,11 @@ impl Authority for SwitchAuthority<'_> {
         if !taken {
             return self.guard.reject(switch);
         }
-        if let Some(page) = &mut self.page {
-            page.use_token(&security.token);
-        }
         self.security = security;
         self.guard.accept(switch);
+        if let Some(page) = &mut self.page {
+            page.use_token(self.guard.permit().claims());
+        }
         // One that was superseded met no revocation until now, when it is in force after all.
         if still_allowed(self.gate, &self.guard.permit()).is_err() {
             self.guard.revoke();
