@@ -49,9 +49,9 @@ impl HttpConnection {
         server: &Server,
         patience: &Patience,
     ) -> Result<Box<Self>, UpstreamError> {
-        let turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
+        let slot = server.dial_slot().await.ok_or(UpstreamError::Unreachable)?;
         let socket = CheckedSocket::new(connect(server, patience).await?);
-        drop(turn);
+        drop(slot);
         let (sender, driver) = Builder::new()
             .max_header_size(HEAD_LIMIT)
             .max_buf_size(READ_LIMIT)

@@ -26,7 +26,7 @@ pub(super) async fn dial(
     head: &RequestHead,
     patience: &Patience,
 ) -> Result<UpstreamConn, UpstreamError> {
-    let _turn = server.turn().await.ok_or(UpstreamError::Unreachable)?;
+    let _slot = server.dial_slot().await.ok_or(UpstreamError::Unreachable)?;
     let mut socket = connect(server, patience).await?;
     timeout(patience.head, handshake(&mut socket, head))
         .await

@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Waits until fewer than the allowed handshakes are under way with it.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn dial_slot(&self) -> Option<SemaphorePermit<'_>> {
         self.dials.acquire().await.ok()
     }
 
