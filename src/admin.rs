@@ -1,9 +1,10 @@
 //! The operator's side: its own listener, never reachable by a viewer.
 //!
-//! A browser on the operator's machine must not be talked into using it: `Host` has to be a loopback name or a listed one
-//! (a page's own name rebound to 127.0.0.1 is not), a foreign `Origin` changes nothing, and a body is JSON.
+//! A foreign page in the operator's browser must not be able to use it. So `Host` has to be a loopback name or a listed one
+//! (DNS rebinding: a page's own name that resolves to 127.0.0.1 is neither), a request with a foreign `Origin` changes nothing,
+//! and a body has to be JSON.
 //!
-//! What has not shown the token is a stranger: it is answered once, and has little time.
+//! A connection that has not shown the token is answered once, and has little time.
 
 pub mod api;
 mod door;
@@ -55,7 +56,7 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
     let tasks = TaskTracker::new();
     // The operator sees the drain to its end, so this listener does not stop with the others.
     let never = CancellationToken::new();
-    // The door bounds them, and turns nobody away.
+    // The door bounds them: it closes the oldest instead of refusing the newest.
     let limit = ConnectionLimit::new(usize::MAX);
     let serve = |incoming: crate::listener::Incoming| {
         let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
@@ -122,7 +123,7 @@ fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
     response
 }
 
-/// The two answers that need no token: they tell nothing, and an orchestrator calls them by an address of its own choice.
+/// The two answers that need no token: they hold no data, and an orchestrator may ask for them by any `Host`.
 fn health(gate: &Gate, head: &Parts) -> Option<Response<Full<Bytes>>> {
     let (status, body) = match (&head.method, head.uri.path()) {
         (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n"),

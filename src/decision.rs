@@ -21,7 +21,7 @@ use permit::Permit;
 use revocation::Revocations;
 use rules::Rules;
 
-/// What the connection and the request say, to be held against the claims.
+/// What the connection and the request say, to be compared with the claims.
 #[derive(Clone, Debug)]
 pub struct Facts {
     /// The stream that is asked for.
@@ -32,7 +32,7 @@ pub struct Facts {
     pub address: ClientAddress,
     /// On which host the page is.
     pub referer: Referer,
-    /// Whether the request itself told no page, and this is the one of its player's WebSocket.
+    /// Whether the request named no page, and `referer` is that of its player's WebSocket instead.
     pub inherited: bool,
 }
 
@@ -71,8 +71,8 @@ pub fn decide(
     Denial::unless_empty(reasons, claims).map(|claims| Permit::new(claims, facts))
 }
 
-/// Decides whether a playback that runs may go on where the gate itself has lost it, by a restart: everything but the
-/// time, which is looked at when a playback starts and never again, unless its token says that the expiry ends it.
+/// Decides whether a playback that was running before the gate restarted may go on: by everything but the time, which is checked
+/// only when a playback starts, unless its token says that the expiry ends it.
 pub fn resume(
     claims: Claims,
     facts: Facts,
@@ -108,7 +108,7 @@ fn out_of_time(
     let rules = rules.of(&claims.owner);
     let not_before = grant.not_before.filter(|&not_before| now < not_before);
     let early = not_before.map(|not_before| Reason::NotYetValid { not_before });
-    // From now where the issue lies ahead: a token issued in the future would outlive every rule.
+    // Counted from now where the issue lies in the future, since such a token would otherwise outlive every limit.
     // A playback that is to be cut at its expiry has nothing left to play after it.
     let leeway = match grant.at_expiry {
         AtExpiry::Keep => rules.leeway,

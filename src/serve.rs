@@ -81,7 +81,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         beside,
     } = extras;
     let state = config.state_dir.clone();
-    // First of all: what takes time before the gate serves must not make it die of a signal.
+    // Before everything else: until this point a signal ends the process by default, and the start may take a while.
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let gate = Gate::new(config, clock, site, Some(log.lost()));
@@ -186,7 +186,7 @@ pub fn run(config: Config, extras: Extras<'_>, log: &Log) -> Result<(), StartErr
         }
         Ok(())
     });
-    // A worker that has not ended yet is not waited for: somebody asked twice.
+    // After a second signal, workers that have not ended yet are not waited for.
     runtime.shutdown_background();
     ended
 }
@@ -258,7 +258,7 @@ async fn work(
     connections.close();
     let last = async {
         connections.wait().await;
-        // Viewers of other workers may read along what one of this worker began to fetch.
+        // Viewers of other workers may read what a viewer of this worker began to fetch.
         gate.http.fetches_ended().await;
     };
     if timeout(gate.timeouts.drain + AFTER_DRAIN, last)
@@ -284,7 +284,7 @@ async fn look_up_all(gate: &Gate) {
     }
 }
 
-/// Looks once a second at what an operator should hear of.
+/// Once a second, logs what an operator should know.
 async fn keep_watch(gate: Arc<Gate>) {
     let mut watch = JumpWatch::new(gate.clock.since_1970(), Instant::now());
     let mut lost_before = gate.lost_lines();

@@ -146,7 +146,7 @@ async fn end_session(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
     json_answer(StatusCode::OK, &answer)
 }
 
-/// The body of `POST /api/revocations`: whose tokens, and exactly one of which.
+/// The body of `POST /api/revocations`: the organisation, and exactly one field that says which of its tokens.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RevocationRequest {
@@ -158,7 +158,7 @@ struct RevocationRequest {
     ends: Option<u64>,
 }
 
-/// What the tokens opened ends at once; the answer says whether the revocation is on the disk, too.
+/// Ends the playbacks of the tokens at once; the answer says whether the revocation is on the disk, too.
 async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
     let request: RevocationRequest = match serde_json::from_slice(body) {
         Ok(request) => request,
@@ -199,7 +199,7 @@ async fn revoke(gate: &Gate, body: &[u8]) -> Response<Full<Bytes>> {
     json_answer(StatusCode::CREATED, &answer)
 }
 
-/// What was revoked is let in again; the answer says whether that is on the disk, too.
+/// Lifts a revocation; the answer says whether that is on the disk, too.
 async fn lift(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
     let Some(id) = RevocationId::parse(id) else {
         return not_found();
@@ -223,7 +223,7 @@ fn revocation_json(revocation: &Revocation) -> Value {
     })
 }
 
-/// The pairs of a query; one that cannot be read has none that is known.
+/// The pairs of a query. A key that cannot be decoded becomes an unknown one.
 fn form_pairs(query: &str) -> Vec<(String, String)> {
     let parse = |pair: &str| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

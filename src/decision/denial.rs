@@ -34,7 +34,7 @@ pub enum Reason {
         /// The first second that is too late.
         expires: UnixSeconds,
     },
-    /// The token is for ever, and the organisation does not allow that.
+    /// The token never expires, which the organisation does not allow.
     #[error("the organisation requires expires")]
     ExpiresRequired,
     /// The token lives longer than the organisation allows, for example because its issuer wrote milliseconds.
@@ -61,7 +61,8 @@ pub enum Reason {
         /// Where the viewer is.
         address: ClientAddress,
     },
-    /// A token that limits its sessions, over HTTP, where nothing tells its viewers apart.
+    /// A token that limits its sessions is used over HTTP by a viewer of unknown address, which
+    /// cannot be told from another viewer.
     #[error("the token limits its sessions, and the viewer's address is unknown")]
     Placeless,
     /// A ticket that the gate did not write.
@@ -70,7 +71,7 @@ pub enum Reason {
     /// A path under a ticket that the gate did not name.
     #[error("no playlist of the stream named this path")]
     Link,
-    /// A place is asked for from elsewhere while its viewer is still there.
+    /// A request for a running playback from another address, while its viewer still plays at the first one.
     #[error("the playback is still asked for where it plays, and now from {address}")]
     Elsewhere {
         /// Where the request came from.
@@ -94,7 +95,7 @@ pub enum Reason {
     /// No room for another session.
     #[error("limits.sessions is reached")]
     Overloaded,
-    /// One token plays as often as one may, of all that can be played at once.
+    /// One token has its share of all sessions.
     #[error("limits.sessions_per_token is reached: token {token} plays {limit} times")]
     TokenShare {
         /// Which.
@@ -102,7 +103,7 @@ pub enum Reason {
         /// The limit.
         limit: usize,
     },
-    /// One network plays as often as one may, of all that can be played at once.
+    /// One network has its share of all sessions.
     #[error("limits.sessions_per_network is reached: the network of {address} plays {limit} times")]
     NetworkShare {
         /// Where the viewer is.
@@ -116,7 +117,7 @@ pub enum Reason {
     /// A playback asks for playlists of its own faster than it may.
     #[error("hls.own_playlists is reached")]
     OwnPlaylists,
-    /// We are stopping.
+    /// The gate is stopping.
     #[error("the gate is draining")]
     Draining,
 }
@@ -160,7 +161,7 @@ impl Denial {
         self.claims.as_deref()
     }
 
-    /// Whether all that is wrong is that no page was told.
+    /// Whether the only fault is that the request named no page.
     #[must_use]
     pub fn is_for_want_of_a_page(&self) -> bool {
         let absent = Reason::Referer {

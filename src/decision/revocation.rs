@@ -85,7 +85,7 @@ impl Revocation {
     #[must_use]
     pub fn meets(&self, claims: &Claims, stream: &StreamName, now: UnixSeconds) -> bool {
         let issued = claims.grant.issued_at;
-        // A token whose issuer's clock is ahead counts as issued before: else it could not be taken back until then.
+        // An issuer's clock may be ahead: a token from the future counts as issued before, or it could not be revoked until then.
         let in_time = issued <= self.issued_until || issued > now;
         let meant = match &self.target {
             // One token, whenever it was issued.
