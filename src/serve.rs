@@ -3,40 +3,41 @@
 //! Each worker is a thread with a runtime and listening sockets of its own; a connection lives and dies on one worker.
 //! The main thread answers the operator, looks names up and hears the signals.
 
+mod reloading;
+mod signals;
+mod upkeep;
+mod worker;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin;
-use crate::clock::{Clock, Jump, JumpWatch};
-use crate::config::{Config, ListenerConfig, Notice};
+use crate::clock::Clock;
+use crate::config::{Config, ListenerConfig};
 use crate::gate::Gate;
 use crate::gate::kept::{self, LastSave};
 use crate::gate::site::Site;
 use crate::handler;
-use crate::interrupt::{Interrupt, Meaningless};
-use crate::listener::{SocketOptions, accept, bind};
+use crate::listener::{SocketOptions, bind};
 use crate::logging::Log;
-use crate::metrics::Why;
-use crate::state::within;
+use reloading::{keep_reloading, tell};
+use signals::Signals;
+use upkeep::{keep_names_fresh, keep_watch, look_up_all};
+use worker::{all_ended, start_worker};
 
 /// How long the start waits for the media servers' names.
 const FIRST_LOOK_UP: Duration = Duration::from_secs(1);
-
-/// How long the last connections have after the drain for their closing handshakes.
-const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
 /// Why the gate does not start.
 #[derive(Debug, thiserror::Error)]
@@ -206,207 +207,4 @@ fn serves(listener: &ListenerConfig) -> &'static str {
         (false, true) => "token-api",
         (false, false) => "nothing",
     }
-}
-
-/// One worker: its thread ends when it no longer accepts and its last connection has ended.
-fn start_worker(
-    index: usize,
-    gate: &Arc<Gate>,
-    sockets: Vec<(std::net::TcpListener, ListenerConfig)>,
-    stop: &CancellationToken,
-) -> Result<JoinHandle<()>, StartError> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let (gate, stop) = (Arc::clone(gate), stop.clone());
-    let work = move || runtime.block_on(work(&gate, sockets, &stop));
-    Ok(std::thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(work)?)
-}
-
-async fn work(
-    gate: &Arc<Gate>,
-    sockets: Vec<(std::net::TcpListener, ListenerConfig)>,
-    stop: &CancellationToken,
-) {
-    let connections = TaskTracker::new();
-    let accepting = TaskTracker::new();
-    accepting.spawn(handler::hls::maintain_worker(stop.clone()));
-    for (socket, listener) in sockets {
-        let socket = match TcpListener::from_std(socket) {
-            Ok(socket) => socket,
-            Err(error) => {
-                tracing::error!(%error, address = %listener.address, "a worker cannot listen");
-                continue;
-            }
-        };
-        let (gate, stop, connections) = (Arc::clone(gate), stop.clone(), connections.clone());
-        accepting.spawn(async move {
-            let serve = |incoming| {
-                let connection = handler::connection(
-                    Arc::clone(&gate),
-                    listener.clone(),
-                    incoming,
-                    stop.clone(),
-                );
-                connections.spawn(connection);
-            };
-            accept(&socket, &gate.connections, &stop, serve).await;
-        });
-    }
-    accepting.close();
-    accepting.wait().await;
-    connections.close();
-    let last = async {
-        connections.wait().await;
-        // Viewers of other workers may read what a viewer of this worker began to fetch.
-        gate.http.fetches_ended().await;
-    };
-    if timeout(gate.timeouts.drain + AFTER_DRAIN, last)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            connections = connections.len(),
-            "connections outlived the drain"
-        );
-    }
-}
-
-/// Waits for the workers' threads without holding up the signals.
-async fn all_ended(workers: Vec<JoinHandle<()>>) {
-    let join = move || workers.into_iter().for_each(|worker| drop(worker.join()));
-    let _ = tokio::task::spawn_blocking(join).await;
-}
-
-async fn look_up_all(gate: &Gate) {
-    for server in gate.servers() {
-        server.look_up().await;
-    }
-}
-
-/// Once a second, logs what an operator should know.
-async fn keep_watch(gate: Arc<Gate>) {
-    let mut watch = JumpWatch::new(gate.clock.since_1970(), Instant::now());
-    let mut lost_before = gate.lost_lines();
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let jump = watch.look(gate.clock.since_1970(), Instant::now());
-        if let Some(Jump { by, forward }) = jump {
-            gate.metrics.clock_jumps.inc();
-            gate.sessions.clock_jumped();
-            let direction = if forward { "forward" } else { "back" };
-            tracing::warn!(
-                direction,
-                ?by,
-                "the clock has jumped: what plays goes on unless its token cuts it at its expiry, and new decisions use the new time"
-            );
-        }
-        let count = gate.refusal_lines.take_unsaid();
-        if count > 0 {
-            gate.metrics.refusals_not_logged.inc_by(count);
-            tracing::warn!(count, "refusals beyond limits.refusals_logged, not logged");
-        }
-        let lost = gate.lost_lines();
-        if lost > lost_before {
-            tracing::warn!(
-                count = lost - lost_before,
-                "log lines were lost before this one"
-            );
-            // This line may be lost as well, and must not make another one.
-            lost_before = lost + 1;
-        }
-    }
-}
-
-/// Looks the media servers' names up again and again, off the way of any request; at once unless that has just been done.
-async fn keep_names_fresh(gate: Arc<Gate>, mut fresh: bool) {
-    loop {
-        if !fresh {
-            look_up_all(&gate).await;
-        }
-        fresh = false;
-        tokio::time::sleep(gate.timeouts.upstream_lookup).await;
-    }
-}
-
-/// The signals that mean something.
-struct Signals {
-    end: Interrupt,
-    hang_up: Signal,
-    /// Kept for the hand-over of sockets, which does not exist yet: by default it would end the process.
-    user_2: Signal,
-    meaningless: Meaningless,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            end: Interrupt::new()?,
-            hang_up: signal(SignalKind::hangup())?,
-            user_2: signal(SignalKind::user_defined2())?,
-            meaningless: Meaningless::new()?,
-        })
-    }
-
-    /// Asks for a reload at each SIGHUP until the end.
-    async fn run_until_end(&mut self, reloads: &Notify) {
-        loop {
-            tokio::select! {
-                () = self.end.recv() => return,
-                _ = self.user_2.recv() => tracing::warn!("SIGUSR2 does nothing in this version"),
-                signal = self.meaningless.recv() => tracing::info!(signal, "a signal that means nothing"),
-                _ = self.hang_up.recv() => reloads.notify_one(),
-            }
-        }
-    }
-}
-
-/// Reloads whenever that is asked for, one after the other; what is asked for meanwhile is one more reload.
-async fn keep_reloading(gate: Arc<Gate>, path: PathBuf, asked: Arc<Notify>) {
-    loop {
-        asked.notified().await;
-        reload(&gate, &path).await;
-    }
-}
-
-/// Reads the configuration again and decides by it from now on. A bad file changes nothing, and neither does one that
-/// cannot be read for so long that it is given up: by then it may be older than the next one.
-async fn reload(gate: &Gate, path: &Path) {
-    let file = path.to_owned();
-    let patience = gate.timeouts.disk;
-    let problems = match within(patience, move || Config::load(&file)).await {
-        Ok(Some(Ok(config))) => {
-            tell(&config.dangers, &config.warnings);
-            gate.reload(config);
-            count_reload(gate, "ok");
-            tracing::info!(file = %path.display(), "configuration reloaded");
-            return;
-        }
-        Ok(Some(Err(errors))) => errors.iter().map(ToString::to_string).collect(),
-        Ok(None) => {
-            let path = path.display();
-            vec![format!(
-                "{path} or a secret of it could not be read within {patience:?} (timeouts.disk)"
-            )]
-        }
-        Err(error) => vec![error.to_string()],
-    };
-    count_reload(gate, "failed");
-    for error in problems {
-        tracing::error!(error, "configuration not reloaded");
-    }
-}
-
-/// Logs what an operator should hear of a configuration that comes into force.
-fn tell(dangers: &[Notice], warnings: &[Notice]) {
-    for danger in dangers {
-        tracing::warn!(%danger, "a setting weakens a check");
-    }
-    for warning in warnings {
-        tracing::warn!(%warning, "a setting is probably not meant");
-    }
-}
-
-fn count_reload(gate: &Gate, reason: &'static str) {
-    gate.metrics.reloads.get_or_create(&Why { reason }).inc();
 }

@@ -14,7 +14,7 @@ use crate::gate::policy::Policy;
 use crate::hls::identity::{FirstUrl, Identity};
 use crate::hls::link::LinkPath;
 use crate::hls::session::{HlsSession, Standing};
-use crate::hls::sessions::Known;
+use crate::hls::sessions::first_url::Known;
 use crate::hls::ticket::{OpenTicket, Ticket};
 use crate::listener::Peer;
 use crate::request::http_playback::HttpTarget;

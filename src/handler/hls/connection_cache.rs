@@ -9,7 +9,7 @@ use http::request::Parts;
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
 use crate::hls::identity::Identity;
-use crate::hls::sessions::Known;
+use crate::hls::sessions::first_url::Known;
 use crate::hls::ticket::{OpenTicket, TicketError};
 use crate::listener::Peer;
 use crate::request::client_address::ClientAddress;

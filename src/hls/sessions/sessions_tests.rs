@@ -1,12 +1,15 @@
+use super::first_url::Known;
 use super::*;
 use crate::clock::Clock;
+use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocations;
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
 use crate::request::referer::Referer;
-use crate::session::Transport;
 use crate::session::seats::Content;
 use crate::session::shares::Room;
+use crate::session::{Newcomer, Transport};
 use crate::token::{
     Grant, Key, KeyState, Keyring, Owner, Presented, Scope, Secret, StreamName, TokenId,
     UnixSeconds,

@@ -1,0 +1,154 @@
+//! Sessions begin, and where there is no room idle ones make way for them.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
+
+use super::super::identity::Identity;
+use super::super::session::{HlsSession, Standing};
+use super::{Ended, HlsSessions};
+use crate::session::eviction::{Fate, Line};
+use crate::session::guard::{Kick, SessionGuard};
+use crate::session::id::SessionId;
+use crate::session::place::Places;
+use crate::session::{Newcomer, lock};
+
+/// A playback that was asked to begin.
+#[derive(Debug)]
+pub struct Begun {
+    /// The playback.
+    pub session: Arc<HlsSession>,
+    /// Whether it begins with this request, and not with another one at the same moment.
+    pub is_new: bool,
+}
+
+impl HlsSessions {
+    /// Starts a playback, or says why there is no room. Those that ask for nothing make way, so that URLs that are opened and
+    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback.
+    pub fn open(
+        &self,
+        newcomer: &Newcomer,
+        alias: Option<Identity>,
+        permit: &Permit,
+    ) -> Result<Begun, Denial> {
+        let id = newcomer.id;
+        let address = permit.address();
+        // A second session of this name would put itself in the place of the first, and nobody could end it any more.
+        let _one_at_a_time = lock(&self.beginning);
+        let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
+        if let Some(session) = by_alias.and_then(|id| self.find(id))
+            && self.ask(&session, address) == Standing::Plays
+        {
+            return Ok(Begun {
+                session,
+                is_new: false,
+            });
+        }
+        if let Some(session) = self.find(id) {
+            return match self.ask(&session, address) {
+                Standing::Plays => Ok(Begun {
+                    session,
+                    is_new: false,
+                }),
+                Standing::Elsewhere => Err(Reason::Elsewhere { address }.into()),
+                Standing::Over(_) => Err(Reason::Restless { address }.into()),
+            };
+        }
+        if self.over.knows(id) {
+            // Ended this very moment.
+            return Err(Reason::Restless { address }.into());
+        }
+        let guard = self.find_room(newcomer, permit)?;
+        let holders = guard.holders();
+        // It goes on where it was: a viewer with two kinds of addresses uses both.
+        let slept = self.is_dormant(id, address);
+        let saved = self.dormant.get(&id).filter(|_| slept);
+        let before = saved.map(|one| (one.saved.places, one.saved.alias));
+        let (mut places, alias) = before.unwrap_or((Places::default(), alias));
+        places.settle(address, self.bind);
+        let session = Arc::new(HlsSession::new(guard, alias, places, Instant::now()));
+        self.playing.insert(id, Arc::clone(&session));
+        // Behind that, so that a save meanwhile has the one or the other.
+        self.dormant.remove(&id);
+        if let Some(alias) = alias {
+            self.aliases.insert(alias, id);
+        }
+        self.line.push(id);
+        let plays = |id| self.playing.contains_key(&id);
+        for (line, of) in self.sessions.shares.lines(holders) {
+            line.push(id);
+            line.tidy(of, plays);
+        }
+        Ok(Begun {
+            session,
+            is_new: true,
+        })
+    }
+
+    /// Opens a session that is no HLS playback. HLS playbacks that idle make way for it where there is no room.
+    pub fn open_other(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
+        match self.sessions.open(newcomer.clone(), permit.clone()) {
+            Err(denial) if denial.reason().is_for_want_of_room() => {
+                let _one_at_a_time = lock(&self.beginning);
+                self.find_room(newcomer, permit)
+            }
+            opened => opened,
+        }
+    }
+
+    /// Opens a session. Where a share is full one of its own idle playbacks makes way, and one of any where nothing is left at
+    /// all.
+    fn find_room(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
+        let open = || self.sessions.open(newcomer.clone(), permit.clone());
+        let mut opened = open();
+        // Its token's, its network's, and everybody's.
+        for _ in 0..3 {
+            let Err(denial) = &opened else { break };
+            let reason = denial.reason();
+            let made_way = match self.sessions.shares.line_of(permit, reason) {
+                Some(line) => self.let_one_go(&line),
+                None if *reason == Reason::Overloaded => self.let_one_go(&self.line),
+                None => false,
+            };
+            if !made_way {
+                break;
+            }
+            opened = open();
+        }
+        opened
+    }
+
+    /// Ends a playback of a line that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
+    /// whether there was one.
+    fn let_one_go(&self, line: &Line) -> bool {
+        let now = Instant::now();
+        line.make_way(|id| {
+            let Some(session) = self.find(id) else {
+                return Fate::Forgotten;
+            };
+            let over = session.end_if_due(&mut session.state(), now);
+            if let Some(kick) = over {
+                // Its place is free from here on.
+                return match self.bury(&session, kick) {
+                    true => Fate::Goes,
+                    false => Fate::Forgotten,
+                };
+            }
+            let idles = |_: &SessionId, one: &Arc<HlsSession>| one.idles(now);
+            if self.playing.remove_if(&id, idles).is_none() {
+                return match session.is_proven() {
+                    true => Fate::Stays,
+                    false => Fate::Waits,
+                };
+            }
+            self.forget(&session);
+            session.end(Kick::Superseded);
+            let kick = None;
+            lock(&self.ended).push(Ended { session, kick });
+            Fate::Goes
+        })
+    }
+}
