@@ -27,7 +27,7 @@ use crate::logging::LostLines;
 use crate::metrics::{Metrics, Readings};
 use crate::pace;
 use crate::relay::RelaySettings;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::revocations::RevocationStore;
 use crate::session::shares::Room;

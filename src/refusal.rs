@@ -10,7 +10,7 @@ use crate::decision::denial::Reason;
 use crate::relay::frame::{self, BrokenClose, opcode};
 use crate::relay::{Cause, Farewell};
 use crate::request::strict::Rejection;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::Receipt;
 use crate::token::TokenError;
 use crate::upstream::UpstreamError;

@@ -39,7 +39,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::listener::socket::Side;
 use crate::pace::Pace;
-use crate::session::guard::{Kick, SessionGuard};
+use crate::session::ends::Kick;
+use crate::session::guard::SessionGuard;
 use end::Close;
 use follower::Follower;
 use outbox::Outbox;

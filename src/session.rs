@@ -2,9 +2,11 @@
 //! how to end them; no sockets, no HTTP.
 
 mod changes;
+pub mod ends;
 pub(crate) mod eviction;
 pub mod guard;
 pub mod id;
+pub mod live;
 pub mod place;
 pub(crate) mod presence;
 pub mod revocations;
@@ -22,8 +24,10 @@ use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::decision::revocation::Revocation;
 use crate::token::UnixSeconds;
-use guard::{Kick, Playing, SessionGuard};
+use ends::Kick;
+use guard::SessionGuard;
 use id::SessionId;
+use live::Playing;
 use place::Bind;
 use seats::{Content, Seats};
 use shares::{Room, Shares};

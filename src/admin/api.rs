@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::decision::revocation::{Revocation, RevocationId, Target};
 use crate::gate::Gate;
 use crate::session::Transport;
-use crate::session::guard::Playing;
 use crate::session::id::SessionId;
+use crate::session::live::Playing;
 use crate::token::{Owner, UnixSeconds, User};
 
 use super::respond;

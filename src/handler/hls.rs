@@ -15,7 +15,7 @@ pub mod range;
 use http::StatusCode;
 
 use crate::request::client_address::ClientAddress;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::upstream::UpstreamError;
 

@@ -12,7 +12,7 @@ use crate::request::client_address::ClientAddress;
 
 use super::identity::Identity;
 use super::session::quiet_after;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::lock;
 use crate::session::place::{Bind, Places};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::Identity;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::place::Places;
 

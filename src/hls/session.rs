@@ -13,7 +13,8 @@ use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Owner, StreamName};
 
 use super::identity::Identity;
-use crate::session::guard::{Kick, SessionGuard};
+use crate::session::ends::Kick;
+use crate::session::guard::SessionGuard;
 use crate::session::id::SessionId;
 use crate::session::lock;
 use crate::session::place::{Moves, Places};

@@ -2,7 +2,7 @@
 
 use super::end::Cause;
 use super::switch::SwitchRequest;
-use crate::session::guard::PendingId;
+use crate::session::live::PendingId;
 
 /// Decides for the relay, and is told what happens in it.
 pub trait Authority {

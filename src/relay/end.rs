@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::frame::{self, BrokenClose, opcode};
 use super::{Authority, Relay, ViewerSide};
 use crate::listener::socket::Side;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 
 /// How long the gate's close waits for the media server to finish its frame.
 const GAP_PATIENCE: Duration = Duration::from_secs(1);

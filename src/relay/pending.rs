@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::Outcome;
 use super::switch::{Answer, Names};
-use crate::session::guard::PendingId;
+use crate::session::live::PendingId;
 
 /// The most switches that wait at once. A player that switches every 600 ms has 17 within the default deadline.
 const WAITING_LIMIT: usize = 24;

@@ -11,7 +11,7 @@ use super::splice::{self, Splice};
 use super::switch::Answer;
 use super::{Authority, BUFFER, Cause, Outcome, PING, Relay, ViewerSide, poll_read};
 use crate::listener::socket::Side;
-use crate::session::guard::PendingId;
+use crate::session::live::PendingId;
 
 impl<V, S, A> Relay<'_, V, S, A>
 where

@@ -1,174 +1,21 @@
-//! One running playback: its current token, those that a switch has proposed, and how it is ended.
+//! What keeps a session: it takes the seats of its tokens, settles its switches, and ends it when it is dropped.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
-use crate::decision::revocation::Revocation;
-use crate::token::{AtExpiry, UnixSeconds};
 
 use super::changes::Watch;
+use super::ends::Kick;
 use super::id::SessionId;
+use super::live::{Held, Pending, PendingId, Playing};
 use super::presence::Presence;
-use super::seats::{Asking, Content, NoSeat, PlayerName, Seat};
+use super::seats::{Asking, Content, NoSeat, Seat};
 use super::shares::Holders;
-use super::{Newcomer, Sessions, Transport};
-
-/// Why a session is ended by the gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kick {
-    /// Its token was revoked.
-    Revoked,
-    /// Its token expired and says that this ends the playback.
-    Expired,
-    /// An operator ended it.
-    Operator,
-    /// The same player plays on by a newer socket.
-    Superseded,
-    /// It gets media, though it asked for metadata alone, and there is no seat for that.
-    Crowded,
-    /// The gate is stopping.
-    Drain,
-}
-
-impl Kick {
-    /// Whether nothing undoes it: no renewed token, no newer socket that goes first, and no other end.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        match self {
-            Self::Revoked | Self::Operator | Self::Crowded => true,
-            Self::Expired | Self::Superseded | Self::Drain => false,
-        }
-    }
-}
-
-/// A switch that the media server has not answered yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PendingId(u32);
-
-/// A running playback, as seen by others.
-#[derive(Debug)]
-pub struct Playing {
-    id: SessionId,
-    /// A digest of its player's name, which may be as long as a request.
-    player: Option<PlayerName>,
-    transport: Transport,
-    started: UnixSeconds,
-    state: Mutex<State>,
-    presence: Arc<Presence>,
-}
-
-#[derive(Debug)]
-struct State {
-    content: Content,
-    current: Held,
-    pending: Vec<Pending>,
-    next: u32,
-    ends: Ends,
-}
-
-/// The ends that were asked for, each kind for itself, so that what undoes one of them undoes no other. Beside them is the
-/// expiry of a token that cuts, which the token tells.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
-    /// When the newer socket of its player has the seat alone; undone when that one goes first.
-    superseded: Option<Instant>,
-    /// When it is sent away because the gate stops; over HTTP it goes on with the process that comes next.
-    drained: Option<Instant>,
-    /// What nothing undoes.
-    last: Option<(Instant, Kick)>,
-}
-
-impl Ends {
-    /// Adds one; of a kind that is there already the sooner one counts.
-    fn add(&mut self, at: Instant, kick: Kick) {
-        let end = match kick {
-            Kick::Superseded => &mut self.superseded,
-            Kick::Drain => &mut self.drained,
-            Kick::Revoked | Kick::Expired | Kick::Operator | Kick::Crowded => {
-                if self.last.is_none_or(|(sooner, _)| at < sooner) {
-                    self.last = Some((at, kick));
-                }
-                return;
-            }
-        };
-        *end = Some(end.map_or(at, |sooner| sooner.min(at)));
-    }
-
-    /// The one that comes first, `cut` among them. One that nothing undoes, or else the cut, goes before the others when its
-    /// time has come, though their time may have come earlier and was not acted on yet.
-    fn next(&self, cut: Option<Instant>, now: Instant) -> Option<(Instant, Kick)> {
-        let cut = cut.map(|at| (at, Kick::Expired));
-        let undoable = [
-            (self.superseded, Kick::Superseded),
-            (self.drained, Kick::Drain),
-        ];
-        let undoable = undoable
-            .into_iter()
-            .filter_map(|(at, kick)| Some((at?, kick)));
-        let is_due = |(at, _): &(Instant, Kick)| *at <= now;
-        let due = self.last.filter(is_due).or(cut.filter(is_due));
-        due.or_else(|| {
-            let final_ones = self.last.into_iter().chain(cut);
-            final_ones.chain(undoable).min_by_key(|(at, _)| *at)
-        })
-    }
-}
-
-/// A switch that the media server may have taken, or may take yet.
-#[derive(Debug)]
-struct Pending {
-    id: PendingId,
-    held: Held,
-    /// The media server took a later one: it counts for nothing, until the media server takes it after all.
-    superseded: bool,
-}
-
-/// A permit and the seat that it takes.
-#[derive(Debug)]
-struct Held {
-    permit: Permit,
-    seat: Option<Seat>,
-}
-
-impl State {
-    /// What may be in force: what it plays by, and what it may come to.
-    fn in_force(&self) -> impl Iterator<Item = &Held> {
-        let pending = self.pending.iter().filter(|one| !one.superseded);
-        std::iter::once(&self.current).chain(pending.map(|one| &one.held))
-    }
-
-    /// From when on a token that cuts at its expiry ends it.
-    fn cut(&self) -> Option<UnixSeconds> {
-        self.in_force().filter_map(Held::cut).min()
-    }
-
-    fn find(&self, id: PendingId) -> Option<&Pending> {
-        self.pending.iter().find(|one| one.id == id)
-    }
-
-    fn take(&mut self, id: PendingId) -> Option<Pending> {
-        let index = self.pending.iter().position(|one| one.id == id)?;
-        Some(self.pending.remove(index))
-    }
-}
-
-impl Held {
-    /// When its token ends the playback, if it is the one in force.
-    fn cut(&self) -> Option<UnixSeconds> {
-        let grant = &self.permit.claims().grant;
-        grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)
-    }
-
-    fn has_room_for_media(&self) -> bool {
-        let limit = self.permit.claims().grant.sessions;
-        let taken = self.seat.as_ref().zip(limit);
-        taken.is_none_or(|(seat, limit)| seat.hold_media(limit))
-    }
-}
+use super::{Newcomer, Sessions};
 
 /// A session while it lives. Dropping it ends the session everywhere: the list, the counts, the seats.
 #[derive(Debug)]
@@ -188,29 +35,9 @@ impl SessionGuard {
         permit: Permit,
         holders: Holders,
     ) -> Self {
-        let Newcomer {
-            id,
-            player,
-            transport,
-            content,
-        } = newcomer;
-        let player = sessions.seats.name(&player);
-        let current = Held { permit, seat: None };
-        let state = Mutex::new(State {
-            content,
-            current,
-            pending: Vec::new(),
-            next: 0,
-            ends: Ends::default(),
-        });
-        let playing = Arc::new(Playing {
-            id,
-            player,
-            transport,
-            started: sessions.clock.now(),
-            state,
-            presence: Arc::new(Presence::new(transport, Instant::now())),
-        });
+        let (id, player) = (newcomer.id, sessions.seats.name(&newcomer.player));
+        let started = sessions.clock.now();
+        let playing = Arc::new(Playing::new(newcomer, player, permit, started));
         sessions.playing.insert(id, Arc::clone(&playing));
         Self {
             sessions: Arc::clone(sessions),
@@ -285,15 +112,7 @@ impl SessionGuard {
     /// kept is for the caller to bound.
     pub fn propose(&self, permit: Permit) -> Result<PendingId, Denial> {
         let seat = self.take_seat(&permit)?;
-        let mut state = self.playing.state();
-        let id = PendingId(state.next);
-        state.next = state.next.wrapping_add(1);
-        state.pending.push(Pending {
-            id,
-            held: Held { permit, seat },
-            superseded: false,
-        });
-        drop(state);
+        let id = self.playing.state().push(Held { permit, seat });
         self.playing.presence.changes.tell();
         Ok(id)
     }
@@ -424,63 +243,5 @@ impl Drop for SessionGuard {
             .collect();
         drop(state);
         held.into_iter().for_each(|held| self.release(held));
-    }
-}
-
-impl Playing {
-    /// Its name.
-    #[must_use]
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    /// How its viewer gets what it plays.
-    #[must_use]
-    pub fn transport(&self) -> Transport {
-        self.transport
-    }
-
-    /// When it started.
-    #[must_use]
-    pub fn started(&self) -> UnixSeconds {
-        self.started
-    }
-
-    /// What it plays by now.
-    #[must_use]
-    pub fn permit(&self) -> Permit {
-        self.state().current.permit.clone()
-    }
-
-    /// Ends it after `delay`, unless it is to end sooner anyway. What is undone later, as being superseded is, leaves the
-    /// other ends that were asked for as they are.
-    pub fn end_in(&self, delay: Duration, kick: Kick) {
-        self.state().ends.add(Instant::now() + delay, kick);
-        self.presence.changes.tell();
-    }
-
-    /// The clock has jumped: it may be cut sooner or later than it looked.
-    pub(super) fn clock_jumped(&self) {
-        let is_cut = self.state().cut().is_some();
-        if is_cut {
-            self.presence.changes.tell();
-        }
-    }
-
-    /// It is no longer superseded: the newer socket of its player has gone first.
-    fn go_on(&self) {
-        self.state().ends.superseded = None;
-        self.presence.changes.tell();
-    }
-
-    pub(crate) fn is_met_by(&self, revocation: &Revocation, now: UnixSeconds) -> bool {
-        let state = self.state();
-        let mut in_force = state.in_force();
-        in_force.any(|held| revocation.meets(held.permit.claims(), held.permit.stream(), now))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that panics runs while it is held; if it did, the state would still be whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use h5gate::clock::Clock;
 use h5gate::relay::frame::{self, close_payload, opcode};
 use h5gate::relay::{Cause, RETRY_HOLD, Relay, RelayEnd, RelaySettings, Silence, Start};
-use h5gate::session::guard::Kick;
+use h5gate::session::ends::Kick;
 use h5gate::token::{AtExpiry, Grant, UnixSeconds};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;

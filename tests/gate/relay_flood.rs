@@ -15,7 +15,9 @@ use h5gate::listener::socket::{Side, Tcp};
 use h5gate::relay::frame::{self, opcode};
 use h5gate::relay::{Cause, Outcome, Relay, RelaySettings, Silence, Start};
 use h5gate::session::Sessions;
-use h5gate::session::guard::{Kick, Playing, SessionGuard};
+use h5gate::session::ends::Kick;
+use h5gate::session::guard::SessionGuard;
+use h5gate::session::live::Playing;
 use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink, split,

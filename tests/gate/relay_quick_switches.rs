@@ -7,7 +7,7 @@ use std::time::Duration;
 use h5gate::decision::revocation::{Revocation, RevocationId, Target};
 use h5gate::relay::Outcome;
 use h5gate::relay::frame::opcode;
-use h5gate::session::guard::Kick;
+use h5gate::session::ends::Kick;
 use h5gate::session::id::SessionId;
 use h5gate::session::seats::Content;
 use h5gate::session::{Newcomer, Transport};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use h5gate::relay::frame::{self, close_payload, opcode};
 use h5gate::relay::{Cause, Relay, RelaySettings, Silence, Start};
-use h5gate::session::guard::Kick;
+use h5gate::session::ends::Kick;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};

@@ -20,7 +20,7 @@ use crate::listener::Peer;
 use crate::request::http_playback::HttpTarget;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::seats::Content;
 use crate::session::{Newcomer, Transport};

@@ -7,8 +7,9 @@ use crate::hls::pages::OpenPage;
 use crate::refusal::Refusal;
 use crate::relay::switch::{SwitchRequest, Unreadable};
 use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted, Outcome};
-use crate::session::guard::{PendingId, SessionGuard};
+use crate::session::guard::SessionGuard;
 use crate::session::id::Receipt;
+use crate::session::live::PendingId;
 use crate::token::Security;
 
 use super::super::authorization::{Authorization, still_allowed};

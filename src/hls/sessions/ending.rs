@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::over::Remembered;
 use super::super::session::{HlsSession, State, quiet_after};
 use super::{Ended, HlsSessions};
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::lock;
 

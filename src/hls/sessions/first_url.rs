@@ -8,7 +8,7 @@ use crate::request::client_address::ClientAddress;
 use super::super::identity::Identity;
 use super::super::session::{HlsSession, Standing};
 use super::HlsSessions;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 
 /// What is known of the playback of a first URL.

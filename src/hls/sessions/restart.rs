@@ -10,7 +10,7 @@ use super::super::over::Remembered;
 use super::super::saved::{Outlook, Saved};
 use super::super::session::quiet_after;
 use super::HlsSessions;
-use crate::session::guard::Kick;
+use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 
 /// One that sleeps: it ran in an earlier process and was not heard of since.

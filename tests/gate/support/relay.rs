@@ -20,8 +20,9 @@ use h5gate::relay::{
 };
 use h5gate::request::client_address::ClientAddress;
 use h5gate::request::rtmp_url::RtmpUrls;
-use h5gate::session::guard::{PendingId, Playing, SessionGuard};
+use h5gate::session::guard::SessionGuard;
 use h5gate::session::id::{Receipt, SessionId};
+use h5gate::session::live::{PendingId, Playing};
 use h5gate::session::place::Bind;
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
