@@ -54,7 +54,7 @@ pub enum Outcome {
 pub struct Farewell {
     /// The whole frame, after bytes that have not been sent yet.
     pub frame: Vec<u8>,
-    /// Whether it must not be sent before [`RETRY_HOLD`], since players retry after its code.
+    /// Whether it must not be sent before [`RETRY_HOLD`](super::RETRY_HOLD), since players retry after its code.
     pub retried: bool,
 }
 
