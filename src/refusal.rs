@@ -26,8 +26,6 @@ const WRONG_UPSTREAM: u16 = 4500;
 const UNAVAILABLE: u16 = 4503;
 const DENIED: u16 = 4901;
 const EXPIRED_OR_MISSING: u16 = 4903;
-/// The gate failed.
-pub const OUR_FAULT: u16 = 4900;
 
 /// Which side has to mend it. Only [`Ours`](Fault::Ours) is worth an alert to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +240,5 @@ pub fn rejection(rejection: Rejection) -> (StatusCode, &'static str) {
         Rejection::Target => (StatusCode::BAD_REQUEST, "target"),
         Rejection::Host => (StatusCode::BAD_REQUEST, "host"),
         Rejection::Body => (StatusCode::BAD_REQUEST, "body"),
-        Rejection::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "misdirected"),
-        Rejection::LengthRequired => (StatusCode::LENGTH_REQUIRED, "length_required"),
     }
 }

@@ -76,12 +76,6 @@ impl Catalogue {
         self.streams.iter().find(|stream| stream.name == name)
     }
 
-    /// All streams, in the order of [`NAMES`].
-    #[must_use]
-    pub fn streams(&self) -> &[Arc<LiveStream>] {
-        &self.streams
-    }
-
     /// How long a fragment of any of the streams is.
     #[must_use]
     pub fn fragment_duration(&self) -> Duration {
@@ -102,10 +96,10 @@ mod tests {
     #[test]
     fn every_stream_belongs_to_the_organisation_and_has_a_picture_of_its_own() {
         let catalogue = Catalogue::load().unwrap();
-        let names: Vec<_> = catalogue.streams().iter().map(|s| s.name).collect();
+        let names: Vec<_> = catalogue.streams.iter().map(|s| s.name).collect();
         assert_eq!(names, NAMES);
         let mut sizes = Vec::new();
-        for stream in catalogue.streams() {
+        for stream in &catalogue.streams {
             let (organisation, _) = stream.name.split_once('-').unwrap();
             assert_eq!(organisation, crate::demo::ORGANISATION);
             assert!(stream.renditions.contains(&stream.name));
@@ -120,7 +114,7 @@ mod tests {
     #[test]
     fn renditions_have_their_keyframes_together() {
         let catalogue = Catalogue::load().unwrap();
-        for stream in catalogue.streams() {
+        for stream in &catalogue.streams {
             for rendition in stream.renditions {
                 let other = &catalogue.get(rendition).unwrap().clip;
                 assert_eq!(other.group(), stream.clip.group());

@@ -169,9 +169,7 @@ pub fn rejected(gate: &Gate, error: Rejection) -> Response<Full<Bytes>> {
         | Rejection::TargetTooLong
         | Rejection::Target
         | Rejection::Host
-        | Rejection::Body
-        | Rejection::Misdirected
-        | Rejection::LengthRequired => {}
+        | Rejection::Body => {}
     }
     response
 }

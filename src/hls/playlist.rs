@@ -38,7 +38,7 @@ mod query;
 mod reload;
 mod resolve;
 
-pub use definitions::{DEFINITIONS_LIMIT, Definitions};
+pub use definitions::Definitions;
 pub use reload::{Directives, Reach, Reload};
 
 use std::ops::Range;
@@ -129,7 +129,7 @@ pub enum PlaylistError {
     #[error("a control character in a URI")]
     Control,
     /// More than the 256 EXT-X-DEFINE that are read, definitions for media playlists of more than
-    /// [`DEFINITIONS_LIMIT`], or, when decoding, no definitions.
+    /// 1,024 characters, or, when decoding, no definitions.
     #[error("too many definitions, or none of ours")]
     Definitions,
     /// Its links grow beyond [`GROWTH_LIMIT`].

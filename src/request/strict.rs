@@ -39,12 +39,6 @@ pub enum Rejection {
     /// A body where none belongs, or `Transfer-Encoding`.
     #[error("a body is not allowed here")]
     Body,
-    /// The connection serves something else.
-    #[error("the request is for another host")]
-    Misdirected,
-    /// The token API wants the body's length beforehand.
-    #[error("Content-Length is needed")]
-    LengthRequired,
 }
 
 /// Checks what holds for every request of every listener.

@@ -13,7 +13,7 @@ use super::attributes::find;
 use super::{Context, PlaylistError, URI_LIMIT, has_control, spend};
 
 /// The longest encoded definitions.
-pub const DEFINITIONS_LIMIT: usize = 1024;
+const DEFINITIONS_LIMIT: usize = 1024;
 
 /// Variables by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Definitions {
         self.variables.is_empty()
     }
 
-    /// For a link: base64url without padding, at most [`DEFINITIONS_LIMIT`]; empty when there are none. Equal definitions
+    /// For a link: base64url without padding, at most 1,024 characters; empty when there are none. Equal definitions
     /// are the same text.
     pub fn encode(&self) -> Result<String, PlaylistError> {
         let mut text = String::new();
