@@ -39,6 +39,7 @@ impl Clock {
 
     /// One that shows `start`, the time since 1970, goes on as the runtime's clock does, and jumps where its hands are moved.
     #[must_use]
+    #[allow(dead_code, reason = "tests tell the time by it")]
     pub fn by_hand(start: Duration) -> (Self, Hands) {
         let dial = Arc::new(Dial {
             start,
@@ -96,6 +97,7 @@ impl Dial {
     }
 }
 
+#[allow(dead_code, reason = "tests move the time by them")]
 impl Hands {
     /// The clock jumps ahead, by at most 292 years.
     pub fn advance(&self, by: Duration) {

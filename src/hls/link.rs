@@ -16,8 +16,10 @@ mod query;
 mod seal;
 
 pub use context::LinkContext;
+pub use query::Mark;
+#[allow(unused_imports, reason = "tests hold what is signed against it")]
+pub use query::link_target;
 pub(super) use query::write_target;
-pub use query::{Mark, link_target};
 use query::{append_for_server, append_signed, marks, marks_length, own};
 pub use seal::{Link, Signature};
 

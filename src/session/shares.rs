@@ -29,6 +29,7 @@ pub struct Room {
 impl Room {
     /// Room for `all`, which one token and one network may have to themselves.
     #[must_use]
+    #[allow(dead_code, reason = "most tests need no shares")]
     pub fn whole(all: usize) -> Self {
         Self {
             all,
