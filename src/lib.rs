@@ -106,4 +106,6 @@ pub mod documentation {
     pub mod protocol {}
     #[doc = include_str!("documentation/token.md")]
     pub mod token {}
+    #[doc = include_str!("documentation/links.md")]
+    pub mod links {}
 }

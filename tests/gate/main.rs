@@ -34,6 +34,7 @@ mod demo_hls;
 mod demo_operator;
 mod demo_origin;
 mod demo_sources;
+mod documented_links;
 mod documented_token;
 mod drain;
 mod final_ends;

@@ -1,0 +1,35 @@
+//! The page of links and tickets says what the code does: their forms are those of the code's own documentation. What is
+//! signed and ignored is an example on the page, which runs as a documentation test.
+
+use std::fs;
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The lines of a text that begin so, without what makes them a comment and without what explains them.
+fn lines_from(text: &str, begins: &str) -> Vec<String> {
+    let lines = text
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim());
+    lines
+        .filter(|line| line.starts_with(begins))
+        .map(|line| line.split("    ").next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_forms_of_the_page_are_those_of_the_code() {
+    let page = read("src/documentation/links.md");
+    for (file, begins, count) in [
+        ("src/hls/ticket.rs", "ticket = ", 1),
+        ("src/hls/ticket.rs", "C      = ", 1),
+        ("src/hls/ticket.rs", "L(x)   = ", 1),
+        ("src/hls/link.rs", "/h5live/authhttp/~TICKET/", 2),
+    ] {
+        let code = lines_from(&read(file), begins);
+        assert_eq!(code.len(), count, "{begins} in {file}");
+        assert_eq!(lines_from(&page, begins), code, "{begins}");
+    }
+}
