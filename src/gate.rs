@@ -226,7 +226,7 @@ impl Gate {
 
     /// Ends a session, and keeps it from going on in the process that comes next; how it is played, or `None` when there is no
     /// such session.
-    pub fn kick(&self, id: SessionId) -> Option<Transport> {
+    pub async fn kick(&self, id: SessionId) -> Option<Transport> {
         let playing = self.sessions.find(id);
         if let Some(playing) = &playing {
             playing.end_in(Duration::ZERO, Kick::Operator);
@@ -235,7 +235,7 @@ impl Gate {
             self.hls.end_if_due(&session);
         }
         // Also where it played: an end that the next process undoes may have come first.
-        let settled = self.hls.settle(id);
+        let settled = self.hls.settle(id).await;
         match playing {
             Some(playing) => Some(playing.transport()),
             None => settled.then_some(Transport::Hls),

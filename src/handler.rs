@@ -92,7 +92,7 @@ async fn answer(
 ) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
     let whole = match Endpoint::read(&head, connection.served, gate.limits.uri) {
-        Ok(Endpoint::WebSocket(handshake)) => websocket(gate, connection, &head, handshake),
+        Ok(Endpoint::WebSocket(handshake)) => websocket(gate, connection, &head, handshake).await,
         // Boxed: a WebSocket's connection does not carry the room for it.
         Ok(Endpoint::Http(target)) => return Box::pin(hls(gate, connection, &head, target)).await,
         Ok(Endpoint::TokenApi) => mint(gate, connection, &head, body).await,
@@ -104,13 +104,13 @@ async fn answer(
 }
 
 /// Steps 3 to 5 of a WebSocket; then 101, also for a refusal, since a page can read nothing but a close code (protocol.md 3).
-fn websocket(
+async fn websocket(
     gate: &Gate,
     connection: &HttpConnection,
     head: &Parts,
     handshake: Handshake,
 ) -> Response<Full<Bytes>> {
-    match websocket::admission::admit(gate, connection, head) {
+    match websocket::admission::admit(gate, connection, head).await {
         Ok(admission) => {
             let answer = answers::switching_protocols(handshake, admission.receipt());
             connection.upgrade(admission);

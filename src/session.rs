@@ -94,8 +94,9 @@ impl Sessions {
         })
     }
 
-    /// Starts a session, or says why there is no room. Dropping the guard ends it.
-    pub fn open(
+    /// Starts a session, or says why there is no room. Dropping the guard ends it. What is in memory is asked without waiting;
+    /// seats that several gates share would be waited for here. Cancel safe.
+    pub async fn open(
         self: &Arc<Self>,
         newcomer: Newcomer,
         permit: Permit,

@@ -133,7 +133,7 @@ async fn end_session(gate: &Gate, id: &str) -> Response<Full<Bytes>> {
     let Some(id) = SessionId::parse(id) else {
         return not_found();
     };
-    let Some(transport) = gate.kick(id) else {
+    let Some(transport) = gate.kick(id).await else {
         return not_found();
     };
     tracing::info!(session = %id, transport = transport.name(), "ended by the operator");

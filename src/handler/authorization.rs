@@ -48,15 +48,15 @@ impl Authorization<'_> {
         resume(claims, facts, &revocations, now)
     }
 
-    /// Step 5: what was allowed takes its place by `take`. A revocation that came between the decision and the place has not
-    /// seen what has the place; it is seen here, and then the place is given back.
+    /// Step 5: what was allowed has `taken` its place, if there was one. A revocation that came between the decision and the place
+    /// has not seen what has the place; it is seen here, and then the place is given back.
     pub fn enter<P>(
         self,
         permit: &Permit,
-        take: impl FnOnce() -> Result<P, Denial>,
+        taken: Result<P, Denial>,
         give_back: impl FnOnce(P),
     ) -> Result<P, Denial> {
-        let place = take()?;
+        let place = taken?;
         match still_allowed(self.gate, permit) {
             Ok(()) => Ok(place),
             Err(denial) => {

@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::{Instant, advance, timeout};
 
 use super::session::{HlsSession, Standing};
@@ -104,8 +105,12 @@ async fn what_undoes_an_end_undoes_no_final_one() {
             for delay in [Duration::ZERO, GRACE] {
                 let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
                 let limited = permit(1, for_one_session);
-                let open =
-                    |name| sessions.open(newcomer(name, Transport::WebSocket), limited.clone());
+                let open = |name| {
+                    sessions
+                        .open(newcomer(name, Transport::WebSocket), limited.clone())
+                        .now_or_never()
+                        .unwrap()
+                };
                 let older = open(1).unwrap();
                 let playing = sessions.find(older.id()).unwrap();
                 let ask = || playing.end_in(delay, kick);
@@ -132,7 +137,10 @@ async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
     for kick in FINAL {
         for other in [Kick::Superseded, Kick::Expired, Kick::Drain] {
             let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
-            let guard = sessions.open(newcomer(1, Transport::Hls), permit(1, cut_in(1)));
+            let guard = sessions
+                .open(newcomer(1, Transport::Hls), permit(1, cut_in(1)))
+                .now_or_never()
+                .unwrap();
             let guard = guard.unwrap();
             let playing = sessions.find(guard.id()).unwrap();
             if other == Kick::Expired {
@@ -153,7 +161,10 @@ async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
 #[tokio::test(start_paused = true)]
 async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_comes_first() {
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
-    let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
+    let guard = sessions
+        .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+        .now_or_never()
+        .unwrap();
     let guard = guard.unwrap();
     let playing = sessions.find(guard.id()).unwrap();
     let began = Instant::now();
@@ -183,7 +194,10 @@ async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_come
 async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pending_one() {
     for (revoked, accepts) in [(1, true), (2, true), (2, false)] {
         let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
-        let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
+        let guard = sessions
+            .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+            .now_or_never()
+            .unwrap();
         let guard = guard.unwrap();
         let pending = guard.propose(permit(2, cut_in(80))).unwrap();
         assert_eq!(sessions.revoke(&revocation(revoked), NOW), 1);
@@ -208,6 +222,8 @@ async fn a_revocation_in_a_drain_ends_at_once() {
             let permit = permit(name, |_| {});
             sessions
                 .open(newcomer(name.into(), transport), permit)
+                .now_or_never()
+                .unwrap()
                 .unwrap()
         };
         let (_first, second) = (open(1), open(2));
@@ -235,8 +251,9 @@ impl Turns {
         let hls = HlsSessions::new(Arc::clone(&all), Duration::from_secs(30), Bind::Prefix);
         let open = |name| {
             let limited = permit(token, for_one_session);
-            let begun = hls.open(&newcomer(name, Transport::Hls), None, &limited);
-            begun.unwrap().session
+            let newcomer = newcomer(name, Transport::Hls);
+            let begun = hls.open(&newcomer, None, &limited);
+            begun.now_or_never().unwrap().unwrap().session
         };
         let first = open(1);
         let older = open(2);
@@ -306,7 +323,10 @@ async fn a_cut_comes_when_the_second_of_the_expiry_begins() {
         let (clock, _) = Clock::by_hand(Duration::from_secs(NOW.get()) + parts);
         let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
         let open = |name| {
-            let guard = sessions.open(newcomer(name, transport), permit(1, cut_in(10)));
+            let guard = sessions
+                .open(newcomer(name, transport), permit(1, cut_in(10)))
+                .now_or_never()
+                .unwrap();
             guard.unwrap()
         };
         let at = Instant::now() + Duration::from_secs(10) - parts;
@@ -327,9 +347,15 @@ async fn a_cut_comes_when_the_second_of_the_expiry_begins() {
 async fn a_clock_that_jumps_moves_the_cut_and_no_other_end() {
     let (clock, hands) = by_hand();
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
-    let guard = sessions.open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)));
+    let guard = sessions
+        .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+        .now_or_never()
+        .unwrap();
     let guard = guard.unwrap();
-    let other = sessions.open(newcomer(2, Transport::WebSocket), permit(2, |_| {}));
+    let other = sessions
+        .open(newcomer(2, Transport::WebSocket), permit(2, |_| {}))
+        .now_or_never()
+        .unwrap();
     let other = other.unwrap();
     let pending = other.propose(permit(3, cut_in(40))).unwrap();
     let drained = sessions.find(guard.id()).unwrap();
@@ -356,7 +382,12 @@ async fn a_clock_that_jumps_moves_the_cut_and_no_other_end() {
 #[tokio::test(start_paused = true)]
 async fn those_that_are_cut_are_woken_by_a_jump_and_others_are_not() {
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
-    let open = |name, permit| sessions.open(newcomer(name, Transport::WebSocket), permit);
+    let open = |name, permit| {
+        sessions
+            .open(newcomer(name, Transport::WebSocket), permit)
+            .now_or_never()
+            .unwrap()
+    };
     let cut = open(1, permit(1, cut_in(40))).unwrap();
     let kept = open(2, permit(2, |_| {})).unwrap();
     let changing = open(3, permit(3, |_| {})).unwrap();
@@ -381,8 +412,9 @@ async fn an_hls_playback_is_cut_where_the_clock_says_so() {
     let all = Sessions::new(Room::whole(9), Bind::Prefix, clock);
     let hls = HlsSessions::new(Arc::clone(&all), Duration::from_secs(30), Bind::Prefix);
     let open = |name, change: &dyn Fn(&mut Grant)| {
-        let begun = hls.open(&newcomer(name, Transport::Hls), None, &permit(1, change));
-        begun.unwrap().session
+        let (newcomer, permit) = (newcomer(name, Transport::Hls), permit(1, change));
+        let begun = hls.open(&newcomer, None, &permit);
+        begun.now_or_never().unwrap().unwrap().session
     };
     let (cut, kept) = (open(1, &cut_in(40)), open(2, &|_| {}));
     hands.advance(Duration::from_secs(39));

@@ -37,7 +37,7 @@ pub struct HlsSessions {
     /// What has ended and was not told of yet.
     ended: Mutex<Vec<Ended>>,
     /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
-    beginning: Mutex<()>,
+    beginning: tokio::sync::Mutex<()>,
     /// Playbacks of an earlier process that have not asked for anything since.
     dormant: DashMap<SessionId, Dormant>,
     idle: Duration,
@@ -75,7 +75,7 @@ impl HlsSessions {
             aliases: DashMap::new(),
             line: Line::default(),
             ended: Mutex::default(),
-            beginning: Mutex::default(),
+            beginning: tokio::sync::Mutex::default(),
             dormant: DashMap::new(),
             idle,
             bind,

@@ -20,6 +20,7 @@ use std::rc::Rc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use h5gate::clock::Clock;
 use h5gate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use h5gate::decision::rules::Rules;
@@ -241,6 +242,7 @@ fn frame_relayed(turns: usize) {
     };
     let sessions = Sessions::new(Room::whole(1), Bind::Prefix, Clock::system());
     let guard = sessions.open(newcomer, permit.expect("allowed"));
+    let guard = guard.now_or_never().expect("memory answers at once");
     let guard = guard.expect("a place");
     let settings = RelaySettings {
         client_message: 16 * 1024,

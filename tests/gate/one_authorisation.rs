@@ -88,18 +88,16 @@ async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
     // A switch of a session that plays by another token.
     let other = self::permit(authorization, &token(&gate));
     let guard = gate.sessions.open(newcomer(Transport::WebSocket), other);
-    let guard = guard.unwrap();
+    let guard = guard.await.unwrap();
     let lift = |gate: &Gate| {
         let all = gate.revocations().list().to_vec();
         let lift = |one: &Revocation| gate.lift(one.id).now_or_never();
         assert!(all.iter().all(|one| lift(one) == Some(true)));
     };
-    let take = || {
-        revoke(&gate);
-        guard.propose(permit.clone())
-    };
+    revoke(&gate);
+    let taken = guard.propose(permit.clone());
     let mut given_back = 0;
-    let denied = authorization.enter(&permit, take, |id| {
+    let denied = authorization.enter(&permit, taken, |id| {
         guard.reject(id);
         given_back += 1;
     });
@@ -109,30 +107,27 @@ async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
     lift(&gate);
 
     // A start over a WebSocket.
-    let take = || {
-        revoke(&gate);
-        gate.hls
-            .open_other(&newcomer(Transport::WebSocket), &permit)
-    };
-    let denied = authorization.enter(&permit, take, drop);
+    revoke(&gate);
+    let socket = newcomer(Transport::WebSocket);
+    let taken = gate.hls.open_other(&socket, &permit).await;
+    let denied = authorization.enter(&permit, taken, drop);
     assert!(is_revoked(&denied.unwrap_err()));
     assert_eq!(gate.sessions.count(), 0);
     lift(&gate);
 
     // A start over HTTP.
-    let take = || {
-        revoke(&gate);
-        gate.hls.open(&newcomer(Transport::Hls), None, &permit)
-    };
-    let denied = authorization.enter(&permit, take, |opened| gate.hls.withdraw(&opened.session));
+    revoke(&gate);
+    let over_http = newcomer(Transport::Hls);
+    let taken = gate.hls.open(&over_http, None, &permit).await;
+    let denied = authorization.enter(&permit, taken, |opened| gate.hls.withdraw(&opened.session));
     assert!(is_revoked(&denied.unwrap_err()));
     assert_eq!((gate.sessions.count(), gate.hls.counts().playing), (0, 0));
     lift(&gate);
 
     // Without a revocation each has its place.
-    let take = || gate.hls.open(&newcomer(Transport::Hls), None, &permit);
+    let taken = gate.hls.open(&over_http, None, &permit).await;
     authorization
-        .enter(&permit, take, |_| unreachable!())
+        .enter(&permit, taken, |_| unreachable!())
         .unwrap();
     assert_eq!(gate.sessions.count(), 1);
 }

@@ -2,15 +2,17 @@
 //! ends no playback, keeps no seat, and hides no token from a revocation.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use h5gate::decision::revocation::{Revocation, RevocationId, Target};
 use h5gate::relay::Outcome;
 use h5gate::relay::frame::opcode;
 use h5gate::session::ends::Kick;
 use h5gate::session::id::SessionId;
 use h5gate::session::seats::Content;
-use h5gate::session::{Newcomer, Transport};
+use h5gate::session::{Newcomer, Sessions, Transport};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -249,13 +251,17 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
         transport: Transport::WebSocket,
         content: Content::Media,
     };
+    let open = |sessions: &Arc<Sessions>, newcomer| {
+        let opened = sessions.open(newcomer, permit("abcde-two", one));
+        opened.now_or_never().expect("memory answers at once")
+    };
     let first = |grant: &mut h5gate::token::Grant| grant.id = h5gate::token::TokenId::new([2; 16]);
     let (sessions, guard) = session(clock(), first);
     let switch = guard.propose(permit("abcde-two", one)).unwrap();
     tokio::time::advance(Duration::from_secs(3600)).await;
-    assert!(sessions.open(other(2), permit("abcde-two", one)).is_err());
+    assert!(open(&sessions, other(2)).is_err());
     guard.supersede(switch);
-    let newcomer = sessions.open(other(3), permit("abcde-two", one)).unwrap();
+    let newcomer = open(&sessions, other(3)).unwrap();
     // The media server took it after all, and there is no seat for that.
     guard.accept(switch);
     assert_eq!(
@@ -263,7 +269,7 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
         Some(Kick::Crowded)
     );
     drop(guard);
-    assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
+    assert!(open(&sessions, other(4)).is_err());
     drop(newcomer);
 
     let (sessions, guard) = session(clock(), first);
@@ -271,9 +277,9 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
     guard.supersede(switch);
     guard.accept(switch);
     assert_eq!(guard.end(Instant::now()), None);
-    assert!(sessions.open(other(4), permit("abcde-two", one)).is_err());
+    assert!(open(&sessions, other(4)).is_err());
     drop(guard);
-    assert!(sessions.open(other(4), permit("abcde-two", one)).is_ok());
+    assert!(open(&sessions, other(4)).is_ok());
 }
 
 #[tokio::test(start_paused = true)]

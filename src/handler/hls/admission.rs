@@ -99,7 +99,7 @@ async fn admit_entry<'a>(
     peer: Peer,
     head: &'a Parts,
 ) -> Result<Entry<'a>, NotAdmitted> {
-    let outcome = decide_entry(gate, peer, head);
+    let outcome = decide_entry(gate, peer, head).await;
     let Some(refused) = for_want_of_a_page(&outcome) else {
         return outcome;
     };
@@ -108,7 +108,7 @@ async fn admit_entry<'a>(
         .zip(claims)
         .and_then(|(request, claims)| viewer(&request.player, claims, request.address));
     match page_is_told(gate, viewer).await {
-        true => decide_entry(gate, peer, head),
+        true => decide_entry(gate, peer, head).await,
         false => outcome,
     }
 }
@@ -122,7 +122,7 @@ async fn admit_link(
     cache: &ConnectionCache,
 ) -> Result<(Admitted, MediaRequest), NotAdmitted> {
     let policy = gate.policy();
-    let outcome = decide_link(gate, &policy, peer, head, link, cache);
+    let outcome = decide_link(gate, &policy, peer, head, link, cache).await;
     let Some(refused) = for_want_of_a_page(&outcome) else {
         return outcome;
     };
@@ -133,7 +133,7 @@ async fn admit_link(
     let viewer =
         both.and_then(|(opened, claims)| viewer(&opened.ticket.player, claims, refused.address));
     match page_is_told(gate, viewer).await {
-        true => decide_link(gate, &gate.policy(), peer, head, link, cache),
+        true => decide_link(gate, &gate.policy(), peer, head, link, cache).await,
         false => outcome,
     }
 }
@@ -149,7 +149,11 @@ fn for_want_of_a_page<T>(outcome: &Result<T, NotAdmitted>) -> Option<&Refused> {
 }
 
 /// Decides a request with a token: a start, unless the playback is known by it and goes on.
-fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a>, NotAdmitted> {
+async fn decide_entry<'a>(
+    gate: &Gate,
+    peer: Peer,
+    head: &'a Parts,
+) -> Result<Entry<'a>, NotAdmitted> {
     let policy = gate.policy();
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
@@ -203,18 +207,18 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
             });
         }
         Known::Joinable(session) if is_ours(&session) => {
-            move_here(authorization, session, claims, &facts)
+            move_here(authorization, session, claims, &facts).await
         }
-        Known::Dormant(id) => opening.resume(id, claims, &facts),
+        Known::Dormant(id) => opening.resume(id, claims, &facts).await,
         Known::Taken | Known::Plays(..) | Known::Joinable(_) => {
             let opening = Opening {
                 alias: Some(here),
                 ..opening
             };
-            opening.start(names::session(), claims, &facts)
+            opening.start(names::session(), claims, &facts).await
         }
-        Known::Nothing => opening.start(first.session(), claims, &facts),
-        Known::Nowhere => opening.once(claims, &facts),
+        Known::Nothing => opening.start(first.session(), claims, &facts).await,
+        Known::Nowhere => opening.once(claims, &facts).await,
     };
     let admitted = admitted.map_err(refused)?;
     // The name of a single request would make other links of each answer.
@@ -237,7 +241,7 @@ fn decide_entry<'a>(gate: &Gate, peer: Peer, head: &'a Parts) -> Result<Entry<'a
 }
 
 /// Decides a request under a ticket.
-fn decide_link(
+async fn decide_link(
     gate: &Gate,
     policy: &Arc<Policy>,
     peer: Peer,
@@ -273,14 +277,17 @@ fn decide_link(
         Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
             return Err(Refused::unnamed(Reason::Ticket, address).into());
         }
-        playing => return_by_ticket(Authorization { gate, policy }, ticket, playing, &facts)?,
+        playing => {
+            let authorization = Authorization { gate, policy };
+            return_by_ticket(authorization, ticket, playing, &facts).await?
+        }
     };
     admitted.session.prove();
     Ok((admitted, media))
 }
 
 /// The playback of a ticket: it goes on, or the request is a return, which is decided by the claims of its token.
-fn return_by_ticket(
+async fn return_by_ticket(
     authorization: Authorization<'_>,
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
@@ -308,7 +315,7 @@ fn return_by_ticket(
             }
         }
     }
-    let admitted = decide_return(authorization, ticket, playing, facts);
+    let admitted = decide_return(authorization, ticket, playing, facts).await;
     let refused = |denial| Refused {
         denial,
         address,
@@ -318,7 +325,7 @@ fn return_by_ticket(
 }
 
 /// Decides the return to a playback that does not play, or not at this address.
-fn decide_return(
+async fn decide_return(
     authorization: Authorization<'_>,
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
@@ -334,19 +341,19 @@ fn decide_return(
         player: &ticket.player,
     };
     if !gate.hls.bind().is_place(address) {
-        return opening.once(claims, facts);
+        return opening.once(claims, facts).await;
     }
     if let Some(session) = playing {
-        return move_here(authorization, session, claims, facts);
+        return move_here(authorization, session, claims, facts).await;
     }
     match gate.hls.is_dormant(ticket.session, address) {
-        true => opening.resume(ticket.session, claims, facts),
-        false => opening.start(ticket.session, claims, facts),
+        true => opening.resume(ticket.session, claims, facts).await,
+        false => opening.start(ticket.session, claims, facts).await,
     }
 }
 
 /// Moves a playback to the place of a request, if it may play there.
-fn move_here(
+async fn move_here(
     authorization: Authorization<'_>,
     session: Arc<HlsSession>,
     claims: Claims,
@@ -354,8 +361,8 @@ fn move_here(
 ) -> Result<Admitted, Denial> {
     let gate = authorization.gate;
     let permit = authorization.decide(claims, facts.clone())?;
-    let take = || gate.hls.move_to(&session, permit.clone());
-    authorization.enter(&permit, take, |()| end_as_revoked(gate, &session))?;
+    let taken = gate.hls.move_to(&session, permit.clone()).await;
+    authorization.enter(&permit, taken, |()| end_as_revoked(gate, &session))?;
     record::moved(&session, &permit);
     Ok(Admitted::new(session, permit))
 }
@@ -378,32 +385,42 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     /// A start, or a return after a pause: every rule is looked at.
-    fn start(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+    async fn start(
+        &self,
+        id: SessionId,
+        claims: Claims,
+        facts: &Facts,
+    ) -> Result<Admitted, Denial> {
         let permit = self.authorization.decide(claims, facts.clone())?;
-        self.open(id, permit)
+        self.open(id, permit).await
     }
 
     /// A request from an address that is not known: a playback of its own, since none can be told to be the same viewer's.
     /// So nothing goes on there past the expiry, and no count of sessions can be kept.
-    fn once(&self, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+    async fn once(&self, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
         let limit = claims.grant.sessions;
         let permit = self.authorization.decide(claims, facts.clone())?;
         match limit {
             Some(_) => Err(Reason::Placeless.into()),
-            None => self.open(names::session(), permit),
+            None => self.open(names::session(), permit).await,
         }
     }
 
     /// A playback goes on that ran when the gate was restarted.
-    fn resume(&self, id: SessionId, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
+    async fn resume(
+        &self,
+        id: SessionId,
+        claims: Claims,
+        facts: &Facts,
+    ) -> Result<Admitted, Denial> {
         // It goes on by the page that it inherited when it started.
         let page = || self.authorization.gate.hls.page_of_dormant(id);
         let facts = with_inherited_page(facts.clone(), &claims, page);
         let permit = self.authorization.resume(claims, facts)?;
-        self.open(id, permit)
+        self.open(id, permit).await
     }
 
-    fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
+    async fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
         let gate = self.authorization.gate;
         let newcomer = Newcomer {
             id,
@@ -411,12 +428,9 @@ impl Opening<'_> {
             transport: Transport::Hls,
             content: Content::Media,
         };
-        let take = || {
-            let opened = gate.hls.open(&newcomer, self.alias, &permit);
-            record::ended_for_room(gate);
-            opened
-        };
-        let opened = self.authorization.enter(&permit, take, |opened| {
+        let taken = gate.hls.open(&newcomer, self.alias, &permit).await;
+        record::ended_for_room(gate);
+        let opened = self.authorization.enter(&permit, taken, |opened| {
             // One that another request has begun is withdrawn by that request.
             if opened.is_new {
                 gate.hls.withdraw(&opened.session);

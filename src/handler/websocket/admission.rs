@@ -25,13 +25,14 @@ use super::{Admission, Playback};
 
 /// Admits a handshake, or refuses it by a close frame behind the 101; by an HTTP status (`Err`) where the operator wants that.
 /// One policy decides and says how a refusal is told.
-pub fn admit(
+pub async fn admit(
     gate: &Gate,
     connection: &HttpConnection,
     head: &Parts,
 ) -> Result<Admission, (Refusal, Receipt)> {
     let policy = gate.policy();
-    start(gate, &policy, connection, head).or_else(|refused| refuse(gate, &policy, &refused))
+    let started = start(gate, &policy, connection, head).await;
+    started.or_else(|refused| refuse(gate, &policy, &refused))
 }
 
 /// Tells a refusal as `policy` says, which decided it.
@@ -52,7 +53,7 @@ pub fn refuse(
     }
 }
 
-fn start(
+async fn start(
     gate: &Gate,
     policy: &Policy,
     connection: &HttpConnection,
@@ -91,12 +92,10 @@ fn start(
     }
     let id = names::session();
     let newcomer = newcomer(id, &request);
-    let take = || {
-        let opened = gate.hls.open_other(&newcomer, &permit);
-        record::ended_for_room(gate);
-        opened
-    };
-    let guard = authorization.enter(&permit, take, drop).map_err(refused)?;
+    let taken = gate.hls.open_other(&newcomer, &permit).await;
+    record::ended_for_room(gate);
+    let guard = authorization.enter(&permit, taken, drop);
+    let guard = guard.map_err(refused)?;
     let page = open_page(gate, &request, permit.claims());
     let path = gate.websocket.path(head.uri.path());
     let (query, host) = (query.rebuild(&request.url), gate.websocket.host());

@@ -69,8 +69,8 @@ impl<'a> SwitchAuthority<'a> {
             policy: &policy,
         };
         let permit = authorization.permit(&security, facts)?;
-        let take = || self.guard.propose(permit.clone());
-        let id = authorization.enter(&permit, take, |id| self.guard.reject(id))?;
+        let taken = self.guard.propose(permit.clone());
+        let id = authorization.enter(&permit, taken, |id| self.guard.reject(id))?;
         self.pending.push((id, security));
         record::switched(self.gate, self.guard.id(), &permit);
         Ok(Granted {

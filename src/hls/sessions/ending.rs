@@ -61,8 +61,11 @@ impl HlsSessions {
         });
         let quiet: Vec<_> = quiet.collect();
         for session in quiet {
-            // One after the other, so that a viewer who comes back meanwhile begins before or behind it.
-            let _one_at_a_time = lock(&self.beginning);
+            // One after the other, so that a viewer who comes back meanwhile begins before or behind it. While another one begins
+            // the next sweep does this.
+            let Ok(_one_at_a_time) = self.beginning.try_lock() else {
+                return;
+            };
             let still = |_: &SessionId, one: &Arc<HlsSession>| {
                 Arc::ptr_eq(one, &session) && self.is_quiet(&session, &session.state(), now)
             };
@@ -116,8 +119,8 @@ impl HlsSessions {
 
     /// Ends a playback by an operator that is in no list of sessions: one that sleeps, or that the drain has ended, and that
     /// would go on in this process or the next; whether there is such a one.
-    pub fn settle(&self, id: SessionId) -> bool {
-        let _one_at_a_time = lock(&self.beginning);
+    pub async fn settle(&self, id: SessionId) -> bool {
+        let _one_at_a_time = self.beginning.lock().await;
         let saved = self.dormant.get(&id).map(|one| one.saved.clone());
         let Some(saved) = saved else {
             return self.over.settle(id);

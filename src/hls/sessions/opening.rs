@@ -28,8 +28,9 @@ pub struct Begun {
 
 impl HlsSessions {
     /// Starts a playback, or says why there is no room. Those that ask for nothing make way, so that URLs that are opened and
-    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback.
-    pub fn open(
+    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback. Waits for others that
+    /// begin, and for the seats as [`crate::session::Sessions::open`] does. Cancel safe.
+    pub async fn open(
         &self,
         newcomer: &Newcomer,
         alias: Option<Identity>,
@@ -38,7 +39,7 @@ impl HlsSessions {
         let id = newcomer.id;
         let address = permit.address();
         // A second session of this name would put itself in the place of the first, and nobody could end it any more.
-        let _one_at_a_time = lock(&self.beginning);
+        let _one_at_a_time = self.beginning.lock().await;
         let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
         if let Some(session) = by_alias.and_then(|id| self.find(id))
             && self.ask(&session, address) == Standing::Plays
@@ -62,7 +63,7 @@ impl HlsSessions {
             // Ended this very moment.
             return Err(Reason::Restless { address }.into());
         }
-        let guard = self.find_room(newcomer, permit)?;
+        let guard = self.find_room(newcomer, permit).await?;
         let holders = guard.holders();
         // It goes on where it was: a viewer with two kinds of addresses uses both.
         let slept = self.is_dormant(id, address);
@@ -90,11 +91,16 @@ impl HlsSessions {
     }
 
     /// Opens a session that is no HLS playback. HLS playbacks that idle make way for it where there is no room.
-    pub fn open_other(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
-        match self.sessions.open(newcomer.clone(), permit.clone()) {
+    pub async fn open_other(
+        &self,
+        newcomer: &Newcomer,
+        permit: &Permit,
+    ) -> Result<SessionGuard, Denial> {
+        let opened = self.sessions.open(newcomer.clone(), permit.clone());
+        match opened.await {
             Err(denial) if denial.reason().is_for_want_of_room() => {
-                let _one_at_a_time = lock(&self.beginning);
-                self.find_room(newcomer, permit)
+                let _one_at_a_time = self.beginning.lock().await;
+                self.find_room(newcomer, permit).await
             }
             opened => opened,
         }
@@ -102,9 +108,13 @@ impl HlsSessions {
 
     /// Opens a session. Where a share is full one of its own idle playbacks makes way, and one of any where nothing is left at
     /// all.
-    fn find_room(&self, newcomer: &Newcomer, permit: &Permit) -> Result<SessionGuard, Denial> {
+    async fn find_room(
+        &self,
+        newcomer: &Newcomer,
+        permit: &Permit,
+    ) -> Result<SessionGuard, Denial> {
         let open = || self.sessions.open(newcomer.clone(), permit.clone());
-        let mut opened = open();
+        let mut opened = open().await;
         // Its token's, its network's, and everybody's.
         for _ in 0..3 {
             let Err(denial) = &opened else { break };
@@ -117,7 +127,7 @@ impl HlsSessions {
             if !made_way {
                 break;
             }
-            opened = open();
+            opened = open().await;
         }
         opened
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use h5gate::clock::Clock;
 use h5gate::decision::denial::Denial;
 use h5gate::decision::permit::Permit;
@@ -159,8 +160,9 @@ pub(crate) fn session(
         transport: Transport::WebSocket,
         content: Content::Media,
     };
-    let guard = sessions.open(newcomer, permit(STREAM, change)).unwrap();
-    (sessions, guard)
+    let opened = sessions.open(newcomer, permit(STREAM, change));
+    let guard = opened.now_or_never().expect("memory answers at once");
+    (sessions, guard.unwrap())
 }
 
 impl Rig {
