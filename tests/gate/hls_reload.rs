@@ -48,7 +48,7 @@ fn who_plays_goes_on_when_the_key_is_gone_and_does_not_return() {
     let server = server();
     let gate = gate_with(
         server.address,
-        "[hls]\nsession_idle = \"4s\"\ncache = false",
+        "[hls]\nsession_idle = \"6s\"\ncache = false",
     );
     let entry = entry(&grant("abcde-one"), "1");
     let (_, media, segments) = play(&gate, &entry);

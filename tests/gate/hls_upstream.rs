@@ -140,7 +140,7 @@ fn a_playlist_that_is_held_back_until_there_is_news_is_waited_for_and_a_plain_on
         let gate = gate_with(
             server.address,
             &format!(
-                "[timeouts]\nupstream_head = \"300ms\"\nupstream_total = \"300ms\"\n[hls]\n{tables}"
+                "[timeouts]\nupstream_head = \"1s\"\nupstream_total = \"1s\"\n[hls]\n{tables}"
             ),
         );
         let (_, media, _) = play(&gate, &entry(&grant("abcde-one"), "1"));

@@ -277,7 +277,7 @@ fn a_media_server_that_hangs_leaves_time_for_the_next_one() {
     });
     let gate = Gate::start(&Setup {
         servers: servers.iter().map(|server| server.address).collect(),
-        tables: "[timeouts]\nupstream_total = \"1s\"",
+        tables: "[timeouts]\nupstream_total = \"4s\"",
         ..Setup::default()
     });
     let mut viewer = Viewer::open(gate.playback, &playback(), &[]);
