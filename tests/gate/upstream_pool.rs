@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::fetch::{Origin, Step, fetch, get, nobody, ok, permit, read, text, upstream};
-use h5gate::upstream::{UpstreamError, pool};
+use h5gate::upstream::{Upstream, UpstreamError, pool};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::task::JoinSet;
@@ -120,14 +120,14 @@ async fn a_kept_connection_that_the_server_has_closed_is_not_used() {
     assert_eq!(origin.seen().connections, 3);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_closed_connection_does_not_hide_the_one_below_it() {
-    let origin = Origin::start(|asked| match asked.connection {
+/// Two connections that are kept; the one above ends so, a second later.
+async fn two_kept(end: fn() -> Step) -> (Origin, Upstream) {
+    let origin = Origin::start(move |asked| match asked.connection {
         1 => vec![Step::send(ok("hello"))],
         _ => vec![
             Step::send(ok("hello")),
             Step::Pause(Duration::from_secs(1)),
-            Step::Close,
+            end(),
         ],
     })
     .await;
@@ -136,6 +136,12 @@ async fn a_closed_connection_does_not_hide_the_one_below_it() {
     let second = fetch(&upstream, "/").await.unwrap().body;
     assert_eq!(read(first).await.0, b"hello");
     assert_eq!(read(second).await.0, b"hello");
+    (origin, upstream)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_connection_does_not_hide_the_one_below_it() {
+    let (origin, upstream) = two_kept(|| Step::Close).await;
     origin.closed(1).await;
     assert_eq!(text(&upstream, "/").await, "hello");
     assert_eq!(origin.seen().connections, 2);
@@ -165,20 +171,7 @@ async fn an_answer_that_nobody_asked_for_is_nobodys() {
 
 #[tokio::test(start_paused = true)]
 async fn tidying_closes_what_the_server_has_closed_and_nothing_else() {
-    let origin = Origin::start(|asked| match asked.connection {
-        1 => vec![Step::send(ok("hello"))],
-        _ => vec![
-            Step::send(ok("hello")),
-            Step::Pause(Duration::from_secs(1)),
-            Step::EndOfSending,
-        ],
-    })
-    .await;
-    let upstream = upstream(&[origin.address], None);
-    let first = fetch(&upstream, "/").await.unwrap().body;
-    let second = fetch(&upstream, "/").await.unwrap().body;
-    assert_eq!(read(first).await.0, b"hello");
-    assert_eq!(read(second).await.0, b"hello");
+    let (origin, upstream) = two_kept(|| Step::EndOfSending).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(origin.seen().closed, 0);
     pool::tidy();
