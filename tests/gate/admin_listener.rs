@@ -125,34 +125,16 @@ fn sessions_are_listed_filtered_and_ended() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert_eq!(
-        request(
-            gate.admin,
-            "DELETE",
-            &format!("/api/sessions/{id}"),
-            &[],
-            ""
-        )
-        .status,
-        200
-    );
+    let path = format!("/api/sessions/{id}");
+    let delete = || request(gate.admin, "DELETE", &path, &[], "").status;
+    assert_eq!(delete(), 200);
     assert_eq!(one.closed().0, 4901);
     until("the end of the session", || {
         sessions(&gate, "?stream=abcde-one")
             .is_empty()
             .then_some(())
     });
-    assert_eq!(
-        request(
-            gate.admin,
-            "DELETE",
-            &format!("/api/sessions/{id}"),
-            &[],
-            ""
-        )
-        .status,
-        404
-    );
+    assert_eq!(delete(), 404);
 }
 
 #[test]

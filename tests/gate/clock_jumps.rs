@@ -5,7 +5,7 @@ use h5gate::token::AtExpiry;
 
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
-use crate::support::hls::{ask, entry, outcome, play, server};
+use crate::support::hls::{ask, entry, outcome, play, server, upstream_of};
 use crate::support::media_server::MediaServer;
 use crate::support::until;
 use crate::support::viewer::{Viewer, query};
@@ -19,10 +19,7 @@ fn what_plays_goes_on_and_new_decisions_use_the_new_time() {
     let clock = MovedClock::default();
     let gate = Gate::start(&Setup {
         servers: vec![sockets.address],
-        upstream: &format!(
-            "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{}\"]",
-            http.address
-        ),
+        upstream: &upstream_of(http.address),
         tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
         clock: Some(&clock),
         ..Setup::default()

@@ -8,7 +8,8 @@ use std::time::Duration;
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
-    HERE, ask, ask_from, ask_only, entry, gate_with, links, live, pages_but, play, scripted, server,
+    HERE, ask, ask_from, ask_only, entry, gate_with, links, live, pages_but, play, scripted,
+    server, upstream_of,
 };
 use crate::support::http_server::{HttpServer, Page, playlist, segment};
 use crate::support::media_server::{MediaServer, read_head};
@@ -22,10 +23,9 @@ fn gate_of_both(
     server: &HttpServer,
     tables: &str,
 ) -> Gate {
-    let http_servers = format!("http_servers = [\"http://{}\"]\n", server.address);
     Gate::start(&Setup {
         servers: vec![media.address],
-        upstream: &(http_servers + "http_path = \"/hls/{stream}/\""),
+        upstream: &upstream_of(server.address),
         tables,
         clock: Some(clock),
         ..Setup::default()

@@ -13,7 +13,7 @@ use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
     MEDIA, ask, ask_from, ask_only, begin, entry, gate_by, gate_with, links, outcome, pages_but,
-    play, scripted, server,
+    play, scripted, server, upstream_of,
 };
 use crate::support::http_server::{HttpServer, playlist, segment};
 use crate::support::media_server::{MediaServer, header};
@@ -196,10 +196,7 @@ fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
     let state = std::env::temp_dir().join(format!("h5gate-hls-drained-{}", std::process::id()));
     std::fs::create_dir_all(&state).unwrap();
     let before = format!("state_dir = \"{}\"", state.display());
-    let upstream = format!(
-        "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{}\"]",
-        server.address
-    );
+    let upstream = upstream_of(server.address);
     let clock = MovedClock::default();
     let setup = || Setup {
         servers: vec![sockets.address],

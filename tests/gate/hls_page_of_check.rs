@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint, now};
-use crate::support::hls::{ask_from, links, outcome, server};
+use crate::support::hls::{ask_from, links, outcome, server, upstream_of};
 use crate::support::http_server::HttpServer;
 use crate::support::media_server::MediaServer;
 use crate::support::restart::Restarts;
@@ -45,10 +45,7 @@ impl House {
         let (http, sockets) = (server(), MediaServer::switching());
         let gate = Gate::start(&Setup {
             servers: vec![sockets.address],
-            upstream: &format!(
-                "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{}\"]",
-                http.address
-            ),
+            upstream: &upstream_of(http.address),
             tables: &format!("{tables}\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n"),
             clock,
             ..Setup::default()

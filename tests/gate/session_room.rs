@@ -4,7 +4,7 @@ use h5gate::token::{AtExpiry, Grant};
 
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
-use crate::support::hls::{ask, ask_from, entry, outcome, play, server, session};
+use crate::support::hls::{ask, ask_from, entry, outcome, play, server, session, upstream_of};
 use crate::support::http_server::HttpServer;
 use crate::support::media_server::MediaServer;
 use crate::support::until;
@@ -21,10 +21,9 @@ struct Room {
 fn room(limits: &str) -> Room {
     let (media, server) = (MediaServer::echo(), server());
     let clock = MovedClock::default();
-    let http_servers = format!("http_servers = [\"http://{}\"]\n", server.address);
     let gate = Gate::start(&Setup {
         servers: vec![media.address],
-        upstream: &(http_servers + "http_path = \"/hls/{stream}/\""),
+        upstream: &upstream_of(server.address),
         tables: &format!("[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[limits]\n{limits}\n"),
         clock: Some(&clock),
         ..Setup::default()

@@ -74,6 +74,11 @@ pub(crate) fn gate_by(clock: &MovedClock, server: SocketAddr, tables: &str) -> G
     start(Some(clock), server, tables)
 }
 
+/// What `[upstream]` says for HLS from a media server of its own.
+pub(crate) fn upstream_of(http: SocketAddr) -> String {
+    format!("http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{http}\"]")
+}
+
 fn start(clock: Option<&MovedClock>, server: SocketAddr, tables: &str) -> Gate {
     Gate::start(&Setup {
         servers: vec![server],

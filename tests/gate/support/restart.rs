@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::clock::MovedClock;
 use super::gate::{Gate, Setup};
+use super::hls::upstream_of;
 use super::viewer::{Answer, request};
 
 /// The directory, and what each of the gates is started with. Removed on drop.
@@ -49,9 +50,7 @@ impl Restarts {
         };
         start(&Setup {
             servers: vec![sockets],
-            upstream: &format!(
-                "http_path = \"/hls/{{stream}}/\"\nhttp_servers = [\"http://{hls}\"]"
-            ),
+            upstream: &upstream_of(hls),
             before: &format!("state_dir = \"{}\"", state.display()),
             tables: &self.tables,
             clock: self.clock.as_ref(),
