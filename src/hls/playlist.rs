@@ -2,7 +2,8 @@
 //!
 //! A URI that resolves to a configured media server becomes `SIG/PATH?QUERY`, relative to the directory `~TICKET/`: SIG
 //! says that the gate itself wrote it. All else goes on byte for byte: line ends, comments, unknown tags, other hosts,
-//! other schemes. The tags are those of draft-pantos-hls-rfc8216bis-14 and EXT-X-IMAGE-STREAM-INF.
+//! other schemes. The tags are those of draft-pantos-hls-rfc8216bis-14, the preloads of Apple's players, EXT-X-IMAGE-STREAM-INF
+//! and EXT-X-PREFETCH.
 //!
 //! What is left as it is cannot be loaded through the gate, so in doubt a URI is left as it is:
 //! - A path that two readers could read differently: `%2F`, `%5C`, `%2E%2E`, `..;x`, or `//` at its start.
@@ -26,8 +27,8 @@
 //! Not guarded, since it cannot be told from what the media server means: a query written into the path of a URI; a
 //! decoded quote in another attribute of a tag with no `URI` yet; a decoded line end. The last is kept out by the reader
 //! of queries, which refuses control characters. A media server is trusted with what it names: it may name any path of
-//! its own. What a link leads to is not looked at here: URIs in the JSON of content steering and of asset lists, or in a
-//! DASH manifest, are not rewritten and cannot be loaded.
+//! its own. What a link leads to is not looked at here: URIs in the JSON of content steering, of asset lists and of chapters, or
+//! in a DASH manifest, are not rewritten.
 //!
 //! Work and memory are linear in the text, with [`GROWTH_LIMIT`] for what short URIs grow into.
 
@@ -264,6 +265,13 @@ impl<'a> Rewriter<'a> {
                 for range in found.into_iter().flatten() {
                     self.uri(value_at + range.start..value_at + range.end, leads)?;
                 }
+            }
+            Meaning::Prefetch => {
+                self.media = true;
+                self.uri(
+                    start + line.len() - value.len()..start + line.len(),
+                    Leads::Elsewhere,
+                )?;
             }
             Meaning::Define => {
                 self.defines += 1;

@@ -59,7 +59,7 @@ const TAGS: &[&str] = &[
     "#EXT-X-I-FRAME-STREAM-INF:BANDWIDTH=1,URI=\"@\"",
     "#EXT-X-IMAGE-STREAM-INF:BANDWIDTH=1,URI=\"@\"",
     "#EXT-X-CONTENT-STEERING:SERVER-URI=\"@\",PATHWAY-ID=\"a\"",
-    "#EXT-X-DATERANGE:X-ASSET-LIST=\"@\",X-ASSET-URI=\"@\"",
+    "#EXT-X-DATERANGE:X-ASSET-LIST=\"@\",X-ASSET-URI=\"@\",X-URI=\"@\"",
 ];
 
 /// A line, without its end.
@@ -68,6 +68,7 @@ fn line() -> impl Strategy<Value = String> {
     prop_oneof![
         5 => uri(),
         4 => (prop::sample::select(TAGS), quoted()).prop_map(|(tag, uri)| tag.replace('@', &uri)),
+        1 => uri().prop_map(|uri| format!("#EXT-X-PREFETCH:{uri}")),
         1 => quoted().prop_map(|value| format!("#EXT-X-DEFINE:NAME=\"a\",VALUE=\"{value}\"")),
         1 => prop::sample::select(vec!["#EXT-X-DEFINE:QUERYPARAM=\"q\"", "#EXT-X-DEFINE:IMPORT=\"i\""]).prop_map(str::to_owned),
         1 => prop::sample::select(vec![

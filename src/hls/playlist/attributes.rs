@@ -33,9 +33,11 @@ impl<'a> TagLine<'a> {
 pub(super) enum Meaning {
     /// It may have URIs, in attributes of these names; an empty name is none.
     Links {
-        names: [&'static [u8]; 2],
+        names: [&'static [u8]; 3],
         leads: Leads,
     },
+    /// EXT-X-PREFETCH: its value is a URI.
+    Prefetch,
     /// EXT-X-DEFINE
     Define,
     /// Stands in multivariant playlists alone.
@@ -69,7 +71,7 @@ impl Meaning {
     /// Looks a tag up by its whole name.
     pub(super) fn of(name: &[u8]) -> Self {
         let uri = |leads| Self::Links {
-            names: [b"URI", b""],
+            names: [b"URI", b"", b""],
             leads,
         };
         match name {
@@ -89,13 +91,14 @@ impl Meaning {
             }
             b"EXT-X-RENDITION-REPORT" => uri(Leads::ToSibling),
             b"EXT-X-CONTENT-STEERING" => Self::Links {
-                names: [b"SERVER-URI", b""],
+                names: [b"SERVER-URI", b"", b""],
                 leads: Leads::Elsewhere,
             },
             b"EXT-X-DATERANGE" => Self::Links {
-                names: [b"X-ASSET-URI", b"X-ASSET-LIST"],
+                names: [b"X-ASSET-URI", b"X-ASSET-LIST", b"X-URI"],
                 leads: Leads::Elsewhere,
             },
+            b"EXT-X-PREFETCH" => Self::Prefetch,
             b"EXT-X-DEFINE" => Self::Define,
             b"EXT-X-STREAM-INF" => Self::Multivariant,
             b"EXT-X-TARGETDURATION" => Self::TargetDuration,

@@ -247,7 +247,10 @@ pub(crate) fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     for line in text.split(|&b| b == b'\n') {
         let body = line.strip_suffix(b"\r").unwrap_or(line);
-        if body.starts_with(b"#") {
+        let prefetch = b"#EXT-X-PREFETCH:";
+        if let Some(uri) = body.strip_prefix(prefetch) {
+            pieces.extend([Piece::Fixed(prefetch), Piece::MayBeUri(uri)]);
+        } else if body.starts_with(b"#") {
             let kinds = [Piece::Fixed, Piece::MayBeUri].into_iter().cycle();
             let parts = body.split(|&b| b == b'"');
             pieces.extend(parts.zip(kinds).map(|(part, kind)| kind(part)));
