@@ -3,6 +3,7 @@
 
 pub mod admission;
 pub mod admitted;
+pub mod alone;
 pub mod connection_cache;
 pub mod content;
 pub mod entry;
@@ -11,6 +12,7 @@ pub mod maintenance;
 pub mod media_request;
 pub mod page;
 pub mod range;
+pub mod trouble;
 
 use http::StatusCode;
 
