@@ -10,10 +10,10 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::cache::pieces::Pieces;
 use crate::cache::reader::SharedBody;
 use crate::hls::session::Answering;
-use crate::upstream::body::FetchBody;
 
 use super::cut::Cut;
 use super::first_playlist::FirstPlaylist;
+use super::hls::opened::LookedAt;
 
 /// What an answer carries.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub enum AnswerBody {
     /// All of it is there.
     Whole(Full<Bytes>),
     /// As it comes from the media server, for one viewer.
-    Fetched(Running<FetchBody>),
+    Fetched(Running<LookedAt>),
     /// As it comes from the media server, for all viewers that ask for it.
     Shared(Running<SharedBody>),
     /// All of it is there, and charged for until it is sent.

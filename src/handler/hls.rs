@@ -10,6 +10,8 @@ pub mod entry;
 pub mod fetching;
 pub mod maintenance;
 pub mod media_request;
+pub mod opened;
+pub mod packed;
 pub mod page;
 pub mod range;
 pub mod trouble;

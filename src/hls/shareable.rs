@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE, VARY};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use percent_encoding::percent_decode_str;
 
 /// Media types of a playlist (RFC 8216 section 4, and what is older or by others).
@@ -31,8 +31,6 @@ const ENDLESS: &str = "stream.mp4";
 /// A response that may be shared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shareable {
-    /// What it is, which decides how long it is served at most.
-    pub kind: Kind,
     /// The lifetime that the media server gave it, where that is a second or more.
     pub fresh_for: Option<Duration>,
 }
@@ -54,17 +52,23 @@ pub enum Kind {
     Segment,
 }
 
-/// Whether a response may be shared. `path` is the request's, without its query.
+/// Whether a response may be shared that is of this kind. `path` is the request's, without its query.
 ///
 /// Only a 200 without `Set-Cookie`, without `private` or `no-store`, that varies by nothing but `Accept-Encoding` and `Origin`
-/// (the gate sends no encoding up and writes CORS itself), that is not encoded, and that is a playlist or a segment: by its
-/// type, or by its name where it has no type that says anything. Keys (`.key`) are never shared, nor is `stream.mp4`.
+/// (the gate sends no encoding up and writes CORS itself), and that is a playlist, or a segment which is not encoded: what is no
+/// playlist is a segment by its type, or by its name where it has no type that says anything. Keys (`.key`) are never shared,
+/// nor is `stream.mp4`.
 ///
 /// `no-cache`, `max-age=0` and `s-maxage=0` do not forbid it, unlike in RFC 9111: only requests of the same moment share it,
 /// and a live playlist that may not be stored is exactly what a thousand viewers ask for at once. A lifetime of a second or
 /// more shortens the gate's own. An operator can forbid sharing by `no-store`.
 #[must_use]
-pub fn shareable(status: StatusCode, headers: &HeaderMap, path: &str) -> Option<Shareable> {
+pub fn shareable(
+    status: StatusCode,
+    headers: &HeaderMap,
+    path: &str,
+    kind: Kind,
+) -> Option<Shareable> {
     let name = file_name(path);
     if status != StatusCode::OK
         || headers.contains_key(SET_COOKIE)
@@ -77,29 +81,28 @@ pub fn shareable(status: StatusCode, headers: &HeaderMap, path: &str) -> Option<
         members(headers, header)
             .all(|member| member.is_some_and(|member| is_one_of(member, harmless)))
     };
-    if !harmless(VARY, &["accept-encoding", "origin"]) || !harmless(CONTENT_ENCODING, &["identity"])
-    {
+    if !harmless(VARY, &["accept-encoding", "origin"]) {
         return None;
     }
     let fresh_for = lifetime(headers)?;
-    let content_type = match headers.get(CONTENT_TYPE) {
-        Some(value) => Some(value.to_str().ok()?),
-        None => None,
+    let is_segment = || {
+        let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::to_str);
+        let content_type = content_type.transpose().ok()?;
+        let plain = harmless(CONTENT_ENCODING, &["identity"]);
+        // A playlist that is none at the moment will be one.
+        let is_named_playlist = has_extension(&name, PLAYLIST_EXTENSIONS);
+        (plain && !is_named_playlist && is_segment(content_type, &name)).then_some(())
     };
-    let kind = if is_playlist(content_type, path) {
-        Kind::Playlist
-    } else if is_segment(content_type, &name) {
-        Kind::Segment
-    } else {
-        return None;
-    };
-    Some(Shareable { kind, fresh_for })
+    if kind == Kind::Segment {
+        is_segment()?;
+    }
+    Some(Shareable { fresh_for })
 }
 
-/// Whether a response is a playlist, by its `Content-Type` (parameters and case do not matter) or by its path, given without
-/// its query.
+/// Whether a response is called a playlist, by its `Content-Type` (parameters and case do not matter) or by its path, given
+/// without its query. That is a guess: it is one when it begins as one.
 #[must_use]
-pub fn is_playlist(content_type: Option<&str>, path: &str) -> bool {
+pub fn is_called_playlist(content_type: Option<&str>, path: &str) -> bool {
     content_type.is_some_and(|value| is_one_of(essence(value), PLAYLIST_TYPES))
         || has_extension(&file_name(path), PLAYLIST_EXTENSIONS)
 }
@@ -111,7 +114,9 @@ fn is_segment(content_type: Option<&str>, name: &str) -> bool {
         return true;
     }
     let untyped = ["", "application/octet-stream", "binary/octet-stream"];
-    is_one_of(essence, &untyped) && has_extension(name, SEGMENT_EXTENSIONS)
+    // What is called a playlist and is none has a type that says nothing.
+    let untyped = is_one_of(essence, &untyped) || is_one_of(essence, PLAYLIST_TYPES);
+    untyped && has_extension(name, SEGMENT_EXTENSIONS)
 }
 
 /// The least lifetime of a second or more, where there is one; `None` when it must not be stored for others, or cannot be

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Kind, Shareable, is_playlist, shareable};
+use super::{Kind, Shareable, is_called_playlist, shareable};
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -15,24 +15,28 @@ fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     headers
 }
 
+/// What a response is shared as that is what it is called.
 fn kind(fields: &[(&'static str, &'static str)], path: &str) -> Option<Kind> {
-    shareable(StatusCode::OK, &headers(fields), path).map(|shareable| shareable.kind)
+    let headers = headers(fields);
+    let content_type = headers.get("content-type");
+    let kind = match is_called_playlist(content_type.map(|value| value.to_str().unwrap()), path) {
+        true => Kind::Playlist,
+        false => Kind::Segment,
+    };
+    shareable(StatusCode::OK, &headers, path, kind).map(|_| kind)
 }
 
 /// A segment with these fields beside its type.
 fn segment(fields: &[(&'static str, &'static str)]) -> Option<Shareable> {
     let mut all = headers(fields);
     all.insert("content-type", HeaderValue::from_static("video/mp4"));
-    shareable(StatusCode::OK, &all, "/h5live/http/7.m4s")
+    shareable(StatusCode::OK, &all, "/h5live/http/7.m4s", Kind::Segment)
 }
 
 #[test]
 fn the_shorter_of_two_lifetimes_counts() {
     let ms = Duration::from_millis;
-    let given = |fresh_for| Shareable {
-        kind: Kind::Segment,
-        fresh_for,
-    };
+    let given = |fresh_for| Shareable { fresh_for };
     for (fresh_for, lasts) in [
         (None, ms(10_000)),
         (Some(ms(3_000)), ms(3_000)),
@@ -89,8 +93,38 @@ fn playlists_and_segments_are_told_by_type_and_name() {
             .into_iter()
             .collect();
         assert_eq!(kind(&fields, path), expected, "{content_type:?} {path}");
-        let told = is_playlist(content_type, path);
-        assert_eq!(told, expected == playlist, "{content_type:?} {path}");
+        let called = is_called_playlist(content_type, path);
+        assert_eq!(called, expected == playlist, "{content_type:?} {path}");
+    }
+}
+
+#[test]
+fn what_it_is_called_keeps_nothing_from_being_shared_as_what_it_is() {
+    let shared =
+        |fields: &[_], path: &str, kind| shareable(StatusCode::OK, &headers(fields), path, kind);
+    let mpegurl = ("content-type", "application/vnd.apple.mpegurl");
+    let octets = ("content-type", "application/octet-stream");
+    let gzip = ("content-encoding", "gzip");
+    assert!(shared(&[mpegurl], "/7.ts", Kind::Segment).is_some());
+    assert!(shared(&[mpegurl], "/7", Kind::Segment).is_none());
+    for path in ["/live", "/7.ts"] {
+        assert!(shared(&[octets], path, Kind::Playlist).is_some(), "{path}");
+        assert!(
+            shared(&[octets, gzip], path, Kind::Playlist).is_some(),
+            "{path}"
+        );
+        assert!(
+            shared(&[octets, gzip], path, Kind::Segment).is_none(),
+            "{path}"
+        );
+    }
+    assert!(shared(&[mpegurl], "/stream.mp4", Kind::Playlist).is_none());
+    // It will be one.
+    for fields in [&[][..], &[mpegurl], &[("content-type", "video/mp2t")]] {
+        assert!(
+            shared(fields, "/live.m3u8", Kind::Segment).is_none(),
+            "{fields:?}"
+        );
     }
 }
 
@@ -98,7 +132,11 @@ fn playlists_and_segments_are_told_by_type_and_name() {
 fn only_a_200_is_shared() {
     for code in [100, 201, 204, 206, 301, 304, 404, 500, 503] {
         let status = StatusCode::from_u16(code).unwrap();
-        assert_eq!(shareable(status, &headers(&[]), "/7.ts"), None, "{code}");
+        assert_eq!(
+            shareable(status, &headers(&[]), "/7.ts", Kind::Segment),
+            None,
+            "{code}"
+        );
     }
     assert!(segment(&[]).is_some());
 }
@@ -136,7 +174,11 @@ fn a_field_that_is_no_text_is_taken_for_the_worst() {
     for name in ["cache-control", "vary", "content-encoding", "content-type"] {
         let mut all = headers(&[]);
         all.insert(name, HeaderValue::from_bytes(b"\xff").unwrap());
-        assert_eq!(shareable(StatusCode::OK, &all, "/7.ts"), None, "{name}");
+        assert_eq!(
+            shareable(StatusCode::OK, &all, "/7.ts", Kind::Segment),
+            None,
+            "{name}"
+        );
     }
 }
 

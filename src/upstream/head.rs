@@ -207,6 +207,13 @@ impl FetchRequest {
         })
     }
 
+    /// The same for a part (RFC 9110 section 14.2).
+    #[must_use]
+    pub fn part(mut self, range: HeaderValue) -> Self {
+        self.headers.insert(RANGE, range);
+        self
+    }
+
     /// The same as HEAD.
     #[must_use]
     pub fn head_only(self) -> Self {

@@ -209,11 +209,11 @@ fn check(edge: &Edge, text: &str) -> Result<(), TestCaseError> {
                 )
             })
             .filter(|(key, _)| {
-                let named = guarded(key).unwrap_or_else(|error| match error {
-                    QueryError::Spelling(name) => Some(name),
-                    _ => None,
-                });
-                matches!(named, Some("stream" | "url"))
+                let named = guarded(key);
+                let (Ok(Some(name)) | Err(QueryError::Spelling(name))) = named else {
+                    return false;
+                };
+                matches!(name, "stream" | "url")
             })
             .map(|(key, value)| format!("{key}={value}"))
             .collect();

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG,
+    HeaderName, LAST_MODIFIED,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
@@ -21,94 +24,224 @@ use crate::upstream::head::{FetchRequest, ViewerParts};
 use super::super::body::{AnswerBody, Running};
 use super::Trouble;
 use super::admitted::Admitted;
+use super::connection_cache::ConnectionCache;
 use super::fetching::{
-    Readable, holds_playlist, kept_headers, note, playlist, playlist_headers, tickets,
+    Readable, is_called_playlist, kept_headers, note, playlist, playlist_headers, tickets,
 };
 use super::media_request::{MediaRequest, patience};
+use super::opened::{Opened, Sort};
+use super::packed::Coding;
 use super::trouble::{in_reach, not_a_target, refused, troubled};
+
+/// What says something of a body that is handed on as it is, and nothing of a playlist that is rewritten.
+const OF_BYTES: [HeaderName; 5] = [
+    ACCEPT_RANGES,
+    CONTENT_ENCODING,
+    CONTENT_RANGE,
+    ETAG,
+    LAST_MODIFIED,
+];
+
+/// How many bytes are asked for to see what something is that was asked for in part.
+const FIRST_BYTES: HeaderValue = HeaderValue::from_static("bytes=0-1023");
+
+/// What is asked for one viewer.
+struct Alone<'a> {
+    gate: &'a Arc<Gate>,
+    scheme: &'static str,
+    admitted: &'a Admitted,
+    head: &'a Parts,
+    wanted: &'a MediaRequest,
+    directives: Directives,
+}
 
 /// Asks for this viewer, by name and with its own conditions; and in how many places the answer has room for a ticket, where it
 /// is a playlist.
 pub async fn alone(
     gate: &Arc<Gate>,
-    scheme: &'static str,
+    (scheme, cache): (&'static str, &ConnectionCache),
     admitted: &Admitted,
-    mut answering: Answering,
+    answering: Answering,
     head: &Parts,
     wanted: &MediaRequest,
 ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
-    let session = &admitted.session;
-    let place = gate
-        .http
-        .reloads()
-        .place(&wanted.key(Directives::default()));
     let directives = match wanted.asked.is_plain() {
         true => Directives::default(),
-        false => in_reach(
-            gate.http.reloads().know(place, Instant::now()).as_ref(),
-            wanted,
-        )?,
+        false => {
+            let place = gate
+                .http
+                .reloads()
+                .place(&wanted.key(Directives::default()));
+            in_reach(
+                gate.http.reloads().know(place, Instant::now()).as_ref(),
+                wanted,
+            )?
+        }
     };
-    let parts = ViewerParts {
-        target: &directives.added_to(&wanted.alone),
-        headers: &head.headers,
-        session: session.id(),
+    let alone = Alone {
+        gate,
         scheme,
-        is_playlist: wanted.names_playlist,
+        admitted,
+        head,
+        wanted,
+        directives,
     };
-    let request = FetchRequest::for_viewer(&admitted.permit, &parts).map_err(not_a_target)?;
-    let patience = patience(directives, session.target());
-    let mut request = request.waiting(patience).held_back(directives.waits());
-    let is_head = head.method == Method::HEAD;
-    if is_head {
-        request = request.head_only();
+    if head.method == Method::HEAD {
+        let request = alone.request(wanted.names_playlist)?.head_only();
+        let fetched = gate.http.fetch(&admitted.permit, request).await?;
+        // Nothing of a body says what it would be.
+        return Ok((alone.head_of(&fetched)?, Some(0)));
     }
-    let own = match wanted.names_playlist && !is_head {
+    let turn = match wanted.names_playlist {
         true => Some(wait_for_turn(gate, admitted).await?),
         false => None,
     };
-    let end_own = |bytes| {
-        if let Some(own) = own {
-            session.end_own(own, bytes);
+    let session = &admitted.session;
+    let end_turn = |bytes| {
+        if let Some(turn) = turn {
+            session.end_own(turn, bytes);
         }
     };
-    let fetched = gate.http.fetch(&admitted.permit, request).await;
-    let fetched = fetched.inspect_err(|_| end_own(0))?;
-    let status = fetched.status;
-    let of_playlist = holds_playlist(&fetched);
-    if of_playlist && is_whole(status, &fetched.headers) {
-        let headers = playlist_headers(&fetched.headers);
-        let (body, tickets) = if is_head {
-            // How long it will be is known when it is rewritten.
-            (AnswerBody::from(Full::default()), 0)
-        } else {
-            let query = wanted
-                .links
-                .from_viewer
-                .then(|| head.uri.query().unwrap_or_default());
-            let readable = playlist(gate, fetched, &wanted.links, query).await;
-            let Readable { rewritten, held } =
-                readable.map_err(|failure| troubled(failure, admitted))?;
-            note(gate, place, directives, &rewritten);
-            end_own(rewritten.text.len());
-            // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
-            let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
-            let unsent = gate.http.hold_unsent(viewer, bytes);
-            let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
-            drop(held);
-            if let Some(target) = rewritten.target_duration {
-                session.set_target(target);
-            }
-            answering.count(rewritten.text.len() as u64);
-            let tickets = tickets(&rewritten, &wanted.links);
-            let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(unsent));
-            (AnswerBody::Own(Some(text)), tickets)
-        };
-        let mut response = Response::new(body);
-        *response.headers_mut() = headers;
-        return Ok((response, Some(tickets)));
+    let fetched = alone.fetch(wanted.names_playlist).await;
+    let fetched = fetched.inspect_err(|_| end_turn(0))?;
+    if !has_media(fetched.status) {
+        end_turn(0);
+        return Ok((without_media(&fetched)?, None));
     }
-    as_it_came(answering, head, fetched).map(|response| (response, None))
+    let mut opened = Opened::look(fetched).await.inspect_err(|_| end_turn(0))?;
+    if alone.is_part_of_playlist(&opened, cache).await? {
+        let fetched = alone.fetch(true).await?;
+        if !has_media(fetched.status) {
+            return Ok((without_media(&fetched)?, None));
+        }
+        opened = Opened::look(fetched).await?;
+    }
+    let Sort::Playlist(coding) = opened.sort else {
+        end_turn(0);
+        return Ok((as_it_came(answering, opened), None));
+    };
+    if !is_whole(opened.status, &opened.headers) {
+        return Err(UpstreamError::WrongAnswer("a part of a playlist").into());
+    }
+    let turn = match turn {
+        Some(turn) => turn,
+        // Its name did not say so.
+        None => wait_for_turn(gate, admitted).await?,
+    };
+    alone.rewritten(answering, opened, coding, turn).await
+}
+
+impl Alone<'_> {
+    /// All of it, or what the viewer's own conditions say.
+    fn request(&self, whole: bool) -> Result<FetchRequest, UpstreamError> {
+        let parts = ViewerParts {
+            target: &self.directives.added_to(&self.wanted.alone),
+            headers: &self.head.headers,
+            session: self.admitted.session.id(),
+            scheme: self.scheme,
+            is_playlist: whole,
+        };
+        let request = FetchRequest::for_viewer(&self.admitted.permit, &parts);
+        let patience = patience(self.directives, self.admitted.session.target());
+        let request = request.map_err(not_a_target)?.waiting(patience);
+        Ok(request.held_back(self.directives.waits()))
+    }
+
+    async fn fetch(&self, whole: bool) -> Result<Fetched, UpstreamError> {
+        let upstream = &self.gate.http;
+        let request = self.request(whole)?;
+        upstream.fetch(&self.admitted.permit, request).await
+    }
+
+    /// Whether an answer is not all of a playlist. One that does not begin at its first byte tells nothing of that: the first
+    /// ones are asked for as well, once for each file that a connection asks for.
+    async fn is_part_of_playlist(
+        &self,
+        opened: &Opened,
+        cache: &ConnectionCache,
+    ) -> Result<bool, UpstreamError> {
+        if is_whole(opened.status, &opened.headers) {
+            return Ok(false);
+        }
+        match opened.sort {
+            Sort::Playlist(_) => return Ok(true),
+            Sort::Other if first_byte(&opened.headers) == Some(0) => return Ok(false),
+            Sort::Other | Sort::Short => {}
+        }
+        let policy = self.gate.policy();
+        if cache.is_media(&policy, &self.wanted.alone) {
+            return Ok(false);
+        }
+        let request = self.request(true)?.part(FIRST_BYTES);
+        let upstream = &self.gate.http;
+        let fetched = upstream.fetch(&self.admitted.permit, request).await?;
+        if !has_media(fetched.status) {
+            return Err(UpstreamError::WrongStatus(fetched.status.as_u16()));
+        }
+        let begins = Opened::look(fetched).await?;
+        let is_playlist = matches!(begins.sort, Sort::Playlist(_));
+        begins.body.discard();
+        if !is_playlist {
+            cache.keep_media(&policy, &self.wanted.alone);
+        }
+        Ok(is_playlist)
+    }
+
+    /// The head of an answer of which the body is not asked for: it says what is true whatever the body is.
+    fn head_of(&self, fetched: &Fetched) -> Result<Response<AnswerBody>, Trouble> {
+        if !has_media(fetched.status) {
+            return without_media(fetched);
+        }
+        let mut response = whole(fetched.status, Bytes::new());
+        *response.headers_mut() = match is_called_playlist(fetched) {
+            true => playlist_headers(&fetched.headers),
+            false => {
+                let mut headers = kept_headers(&fetched.headers);
+                OF_BYTES.iter().for_each(|name| drop(headers.remove(name)));
+                headers
+            }
+        };
+        Ok(response)
+    }
+
+    /// A playlist for this viewer.
+    async fn rewritten(
+        &self,
+        mut answering: Answering,
+        opened: Opened,
+        coding: Coding,
+        turn: OwnPlaylist,
+    ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
+        let (gate, admitted, links) = (self.gate, self.admitted, &self.wanted.links);
+        let session = &admitted.session;
+        let headers = playlist_headers(&opened.headers);
+        let query = links
+            .from_viewer
+            .then(|| self.head.uri.query().unwrap_or_default());
+        let readable = playlist(gate, opened, coding, links, query).await;
+        let Readable { rewritten, held } =
+            readable.map_err(|failure| troubled(failure, admitted))?;
+        let place = gate
+            .http
+            .reloads()
+            .place(&self.wanted.key(Directives::default()));
+        note(gate, place, self.directives, &rewritten);
+        session.end_own(turn, rewritten.text.len());
+        // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
+        let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
+        let unsent = gate.http.hold_unsent(viewer, bytes);
+        let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
+        drop(held);
+        if let Some(target) = rewritten.target_duration {
+            session.set_target(target);
+        }
+        answering.count(rewritten.text.len() as u64);
+        let tickets = tickets(&rewritten, links);
+        let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(unsent));
+        let mut response = Response::new(AnswerBody::Own(Some(text)));
+        *response.headers_mut() = headers;
+        Ok((response, Some(tickets)))
+    }
 }
 
 /// A playback loads playlists of its own at its pace.
@@ -126,47 +259,52 @@ async fn wait_for_turn(gate: &Gate, admitted: &Admitted) -> Result<OwnPlaylist, 
     Ok(own)
 }
 
-/// Hands on what is no whole playlist.
-fn as_it_came(
-    answering: Answering,
-    head: &Parts,
-    fetched: Fetched,
-) -> Result<Response<AnswerBody>, Trouble> {
-    let (status, of_playlist) = (fetched.status, holds_playlist(&fetched));
-    let mut headers = kept_headers(&fetched.headers);
-    match status {
-        // A part of a playlist cannot be rewritten, and one that was not read must not be handed on.
-        _ if of_playlist && status.is_success() && head.method == Method::GET => {
-            return Err(UpstreamError::WrongAnswer("a part of a playlist").into());
-        }
-        StatusCode::OK | StatusCode::PARTIAL_CONTENT => {}
-        StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED => {
-            let mut response = whole(status, Bytes::new());
-            *response.headers_mut() = headers;
-            return Ok(response);
-        }
-        StatusCode::RANGE_NOT_SATISFIABLE => {
-            return Ok(unsatisfiable(headers.remove(CONTENT_RANGE)));
-        }
-        _ if is_the_viewers(status) => {
-            return Err(Trouble::Status(status, retry_after(&fetched.headers)));
-        }
-        _ => return Err(UpstreamError::WrongStatus(status.as_u16()).into()),
-    }
-    if let Some(length) = fetched.headers.get(CONTENT_LENGTH) {
+/// Whether an answer to a GET has a body that is meant for the viewer.
+fn has_media(status: StatusCode) -> bool {
+    matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+}
+
+/// Hands on what is no playlist.
+fn as_it_came(answering: Answering, opened: Opened) -> Response<AnswerBody> {
+    let mut headers = kept_headers(&opened.headers);
+    if let Some(length) = opened.headers.get(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, length.clone());
     }
-    let running = Running::new(fetched.body, answering);
+    let running = Running::new(opened.body, answering);
     let mut response = Response::new(AnswerBody::Fetched(running));
-    *response.status_mut() = status;
+    *response.status_mut() = opened.status;
     *response.headers_mut() = headers;
-    Ok(response)
+    response
+}
+
+/// Hands on a status that comes without media.
+fn without_media(fetched: &Fetched) -> Result<Response<AnswerBody>, Trouble> {
+    let mut headers = kept_headers(&fetched.headers);
+    match fetched.status {
+        status @ (StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED) => {
+            let mut response = whole(status, Bytes::new());
+            *response.headers_mut() = headers;
+            Ok(response)
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => Ok(unsatisfiable(headers.remove(CONTENT_RANGE))),
+        status if is_the_viewers(status) => {
+            Err(Trouble::Status(status, retry_after(&fetched.headers)))
+        }
+        status => Err(UpstreamError::WrongStatus(status.as_u16()).into()),
+    }
 }
 
 /// Whether a refusal of a media server is about what the viewer has asked for. Its quarrel with the gate, which the viewer can do
 /// nothing about, is the operator's: 401 and 403, and what is about the connection between the two.
 fn is_the_viewers(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status.as_u16(), 401 | 403 | 407 | 421 | 426)
+}
+
+/// At which byte an answer begins that has a part of the body (RFC 9110 section 14.4).
+fn first_byte(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    let (first, _) = range.strip_prefix("bytes ")?.split_once('-')?;
+    first.parse().ok()
 }
 
 /// Whether an answer has all of the body: native players ask for `bytes=0-` of playlists, too.

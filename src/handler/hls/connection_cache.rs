@@ -35,6 +35,8 @@ struct Cached {
     policy: Weak<Policy>,
     entry: Option<Arc<CachedEntry>>,
     ticket: Option<(Box<str>, Arc<OpenTicket>)>,
+    /// What is no playlist, of all that was asked for in parts the last.
+    media: Option<Box<str>>,
 }
 
 /// A first playlist that was asked for with a good token, and its playback.
@@ -122,6 +124,18 @@ impl ConnectionCache {
             cached.ticket = Some((text.into(), Arc::clone(&ticket)));
         }
         Ok(ticket)
+    }
+
+    /// Whether a target of the media server was seen to be no playlist.
+    pub fn is_media(&self, policy: &Arc<Policy>, target: &str) -> bool {
+        self.of(policy).media.as_deref() == Some(target)
+    }
+
+    /// Keeps that it is none.
+    pub fn keep_media(&self, policy: &Arc<Policy>, target: &str) {
+        if target.len() <= LONGEST {
+            self.of(policy).media = Some(target.into());
+        }
     }
 
     /// What was cached under this policy; nothing of another one.

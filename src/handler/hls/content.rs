@@ -26,6 +26,7 @@ use super::super::first_playlist::FirstPlaylist;
 use super::Trouble;
 use super::admitted::Admitted;
 use super::alone::{alone, unsatisfiable, whole};
+use super::connection_cache::ConnectionCache;
 use super::fetching::fill;
 use super::media_request::{MediaRequest, TICKET_HERE, patience};
 use super::range::{ByteRange, is_of_the_same};
@@ -37,10 +38,10 @@ const SHARED_TRIES: usize = 2;
 /// How many segments one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
 const SHARED_AT_ONCE: u32 = 16;
 
-/// The answer to an admitted request, which came by `scheme`.
+/// The answer to an admitted request, which came by a scheme on a connection with this cache.
 pub async fn content(
     gate: &Arc<Gate>,
-    scheme: &'static str,
+    connection: (&'static str, &ConnectionCache),
     admitted: &Admitted,
     head: &Parts,
     wanted: &MediaRequest,
@@ -64,7 +65,7 @@ pub async fn content(
             let tickets = shared.is_playlist.then_some(shared.tickets);
             (from_cache(answering, head, &shared, reader), tickets)
         }
-        None => alone(gate, scheme, admitted, answering, head, wanted).await?,
+        None => alone(gate, connection, admitted, answering, head, wanted).await?,
     };
     for_viewer(admitted, response, wanted, tickets)
 }

@@ -25,14 +25,15 @@ use crate::hls::playlist::{
     self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, rewrite,
 };
 use crate::hls::seals::Seals;
-use crate::hls::shareable::{Kind, is_playlist, shareable};
+use crate::hls::shareable::{self, Kind, shareable};
 use crate::upstream::UpstreamError;
-use crate::upstream::body::FetchBody;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
 use super::super::first_playlist::places;
 use super::media_request::TICKET_HERE;
+use super::opened::{LookedAt, Opened, Sort};
+use super::packed::{Coding, Unpackable};
 
 /// A playlist that is longer is rewritten beside the workers: with this many bytes it takes about a millisecond.
 const LONG: usize = 64 << 10;
@@ -82,11 +83,11 @@ fn for_one_viewer(theirs: Option<&HeaderValue>) -> HeaderValue {
     }
 }
 
-/// Whether an answer is a playlist, by what it says of itself or by its name.
-pub fn holds_playlist(fetched: &Fetched) -> bool {
+/// Whether an answer is called a playlist, by what it says of itself or by its name.
+pub fn is_called_playlist(fetched: &Fetched) -> bool {
     let content_type = fetched.headers.get(CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
-    is_playlist(content_type, fetched.target.path())
+    shareable::is_called_playlist(content_type, fetched.target.path())
 }
 
 /// A playlist for viewers, and the memory that it takes.
@@ -101,21 +102,25 @@ pub struct Readable {
 /// Reads a playlist to its end and makes its URIs links.
 pub async fn playlist(
     gate: &Arc<Gate>,
-    fetched: Fetched,
+    opened: Opened,
+    coding: Coding,
     links: &LinkContext,
     viewers_query: Option<&str>,
 ) -> Result<Readable, Failure> {
-    let declared = fetched.headers.get(CONTENT_LENGTH);
+    let declared = opened.headers.get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > gate.http.settings().playlist) {
         return Err(TOO_LONG.into());
     }
     let first = declared.unwrap_or(STEP);
     let mut held = gate.http.hold_playlist(first).ok_or(Failure::NoRoom)?;
-    let Fetched { body, target, .. } = fetched;
+    let Opened { body, target, .. } = opened;
     // All viewers wait for all of it, so that a server must not take its time with each piece.
     let text = timeout(gate.timeouts.media_idle, read(gate, body, &mut held)).await;
-    let text = text.map_err(|_| UpstreamError::TooLate)??;
+    let mut text = text.map_err(|_| UpstreamError::TooLate)??;
+    if coding != Coding::Identity {
+        text = unpacked(gate, coding, &text, &mut held).await?;
+    }
     held.resize(text.len());
     let is_viewers_query = viewers_query.is_some();
     let query = viewers_query.or(target.query()).map(str::to_owned);
@@ -138,7 +143,7 @@ pub async fn playlist(
 
 /// Reads a body to its end. One that is longer than what is held for it takes more as it comes: a server that tells no length
 /// keeps no memory for the longest playlist that there may be.
-async fn read(gate: &Gate, mut body: FetchBody, held: &mut Held) -> Result<Bytes, Failure> {
+async fn read(gate: &Gate, mut body: LookedAt, held: &mut Held) -> Result<Bytes, Failure> {
     let mut text = Pieces::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| UpstreamError::Unreachable)?;
@@ -155,6 +160,28 @@ async fn read(gate: &Gate, mut body: FetchBody, held: &mut Held) -> Result<Bytes
         }
     }
     Ok(text.copy_to_bytes(text.remaining()))
+}
+
+/// Unpacks a playlist. The limits hold for what it becomes, and for as many at once as there are workers.
+async fn unpacked(
+    gate: &Gate,
+    coding: Coding,
+    packed: &[u8],
+    held: &mut Held,
+) -> Result<Bytes, Failure> {
+    let _turn = gate.http.rewriting_turn().await;
+    let may_grow = |bytes: usize| {
+        let both = packed.len() + bytes;
+        both <= held.bytes() || held.resize(both.next_multiple_of(STEP))
+    };
+    let text = coding.unpack(packed, gate.http.settings().playlist, may_grow);
+    text.await.map(Bytes::from).map_err(|error| match error {
+        Unpackable::TooLong => TOO_LONG.into(),
+        Unpackable::NoRoom => Failure::NoRoom,
+        Unpackable::Malformed => {
+            UpstreamError::WrongAnswer("a packed playlist that cannot be unpacked").into()
+        }
+    })
 }
 
 /// A playlist that is to be rewritten, with all that this takes.
@@ -233,7 +260,11 @@ pub fn note(gate: &Gate, place: Place, directives: Directives, rewritten: &Rewri
 /// The headers of a rewritten playlist: not those that describe the bytes that it was.
 pub fn playlist_headers(from: &HeaderMap) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
-    let kind = from.get(CONTENT_TYPE).cloned();
+    let is_right = |kind: &&HeaderValue| {
+        let kind = kind.to_str().ok();
+        kind.is_some_and(|kind| shareable::is_called_playlist(Some(kind), ""))
+    };
+    let kind = from.get(CONTENT_TYPE).filter(is_right).cloned();
     let kind = kind.unwrap_or(HeaderValue::from_static("application/vnd.apple.mpegurl"));
     headers.insert(CONTENT_TYPE, kind);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
@@ -275,6 +306,7 @@ pub async fn fill(
     (place, directives): (Place, Directives),
     filler: Filler<Arc<SharedHead>, Failure>,
 ) {
+    let now = tokio::time::Instant::now;
     let fetched = tokio::select! {
         fetched = gate.http.fetch(&permit, request) => fetched,
         () = abandoned(&filler) => return,
@@ -290,17 +322,36 @@ pub async fn fill(
             status @ (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS) => {
                 filler.fail(Failure::Status(status, retry_after(&fetched.headers)));
             }
-            _ => filler.refuse(tokio::time::Instant::now()),
+            _ => filler.refuse(now()),
         };
     }
-    let Some(mut may) = shareable(fetched.status, &fetched.headers, fetched.target.path()) else {
-        return filler.refuse(tokio::time::Instant::now());
+    let may = |headers: &HeaderMap, target: &PathAndQuery, kind| {
+        shareable(StatusCode::OK, headers, target.path(), kind)
     };
-    let now = tokio::time::Instant::now;
-    match may.kind {
-        Kind::Playlist => {
-            let headers = playlist_headers(&fetched.headers);
-            let Readable { rewritten, held } = match playlist(&gate, fetched, &links, None).await {
+    // More is shared of what is a playlist.
+    if may(&fetched.headers, &fetched.target, Kind::Playlist).is_none() {
+        return filler.refuse(now());
+    }
+    let opened = tokio::select! {
+        opened = Opened::look(fetched) => opened,
+        () = abandoned(&filler) => return,
+    };
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => return filler.fail(Failure::Upstream(error)),
+    };
+    let kind = match opened.sort {
+        Sort::Playlist(_) => Kind::Playlist,
+        Sort::Other | Sort::Short => Kind::Segment,
+    };
+    let Some(mut may) = may(&opened.headers, &opened.target, kind) else {
+        return filler.refuse(now());
+    };
+    match opened.sort {
+        Sort::Playlist(coding) => {
+            let headers = playlist_headers(&opened.headers);
+            let readable = playlist(&gate, opened, coding, &links, None).await;
+            let Readable { rewritten, held } = match readable {
                 Ok(readable) => readable,
                 Err(failure) => return filler.fail(failure),
             };
@@ -331,15 +382,15 @@ pub async fn fill(
             }
             drop(held);
         }
-        Kind::Segment => {
+        Sort::Other | Sort::Short => {
             let head = Arc::new(SharedHead {
-                headers: kept_headers(&fetched.headers),
+                headers: kept_headers(&opened.headers),
                 is_playlist: false,
                 target_duration: None,
                 reload: Reload::default(),
                 tickets: 0,
             });
-            let mut body = fetched.body;
+            let mut body = opened.body;
             let length = hyper::body::Body::size_hint(&body).exact();
             let lifetime = may.lifetime(gate.http.settings().cache_segment);
             let Ok(mut writer) = filler.open(head, length, lifetime, now()) else {

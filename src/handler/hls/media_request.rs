@@ -10,7 +10,7 @@ use crate::gate::Gate;
 use crate::hls::link::{Link, LinkContext, LinkPath, Named};
 use crate::hls::playlist::Directives;
 use crate::hls::seals::Seals;
-use crate::hls::shareable::is_playlist;
+use crate::hls::shareable::is_called_playlist;
 use crate::request::http_playback::PROGRESSIVE;
 use crate::request::query::Query;
 use crate::token::Owner;
@@ -72,7 +72,7 @@ impl MediaRequest {
         let mut links = LinkContext::of(permit);
         // For all viewers the same; the ticket is put in where the answer leaves.
         links.to_ticket.clone_from(&TICKET_HERE);
-        let names_playlist = is_playlist(None, &path);
+        let names_playlist = is_called_playlist(None, &path);
         Self {
             alone: [&path, "?", &alone].concat(),
             common: shared.clone(),
@@ -116,7 +116,7 @@ impl MediaRequest {
         let parameters = query.unwrap_or_default().split('&');
         let parameters = parameters.map(|one| one.split_once('=').unwrap_or((one, "")));
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
-        let names_playlist = is_playlist(None, path);
+        let names_playlist = is_called_playlist(None, path);
         Ok(Self {
             shared: (!is_progressive).then(|| target.clone()),
             alone: target,
