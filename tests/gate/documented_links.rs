@@ -8,14 +8,15 @@ fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The lines of a text that begin so, without what makes them a comment and without what explains them.
-fn lines_from(text: &str, begins: &str) -> Vec<String> {
+/// What the lines of a text say that begin so, without what makes them a comment and what explains them.
+fn forms(text: &str, begins: &str) -> Vec<String> {
     let lines = text
         .lines()
         .map(|line| line.trim_start_matches("//!").trim());
-    lines
-        .filter(|line| line.starts_with(begins))
-        .map(|line| line.split("    ").next().unwrap().to_owned())
+    let form = |line: &str| line.split("    ").next().unwrap_or_default().to_owned();
+    let named = lines.filter(|line| line.starts_with(begins));
+    named
+        .map(|line| form(line.split_once(" = ").map_or(line, |(_, form)| form)))
         .collect()
 }
 
@@ -28,8 +29,8 @@ fn the_forms_of_the_page_are_those_of_the_code() {
         ("src/hls/ticket.rs", "L(x)   = ", 1),
         ("src/hls/link.rs", "/h5live/authhttp/~TICKET/", 2),
     ] {
-        let code = lines_from(&read(file), begins);
+        let code = forms(&read(file), begins);
         assert_eq!(code.len(), count, "{begins} in {file}");
-        assert_eq!(lines_from(&page, begins), code, "{begins}");
+        assert_eq!(forms(&page, begins), code, "{begins}");
     }
 }
