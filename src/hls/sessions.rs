@@ -19,7 +19,7 @@ use super::identity::Identity;
 use super::over::{Over, Remembered};
 use super::session::{HlsSession, Standing};
 use crate::session::ends::Kick;
-use crate::session::eviction::Line;
+use crate::session::eviction::EvictionQueue;
 use crate::session::id::SessionId;
 use crate::session::place::Bind;
 use crate::session::{Sessions, lock};
@@ -32,7 +32,7 @@ pub struct HlsSessions {
     playing: DashMap<SessionId, Arc<HlsSession>>,
     /// Those whose name another playback has taken: the same URL plays in two places.
     aliases: DashMap<Identity, SessionId>,
-    line: Line,
+    queue: EvictionQueue,
     over: Over,
     /// What has ended and was not told of yet.
     ended: Mutex<Vec<Ended>>,
@@ -73,7 +73,7 @@ impl HlsSessions {
             sessions,
             playing: DashMap::new(),
             aliases: DashMap::new(),
-            line: Line::default(),
+            queue: EvictionQueue::default(),
             ended: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
             dormant: DashMap::new(),

@@ -19,7 +19,7 @@ const SPARE: usize = 16;
 
 /// Their names; among them those of playbacks that are gone.
 #[derive(Debug, Default)]
-pub(crate) struct Line(Mutex<Names>);
+pub(crate) struct EvictionQueue(Mutex<Names>);
 
 #[derive(Debug, Default)]
 struct Names {
@@ -30,18 +30,18 @@ struct Names {
 
 /// What becomes of one when room is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum Candidate {
     /// It makes way.
-    Goes,
+    Evicted,
     /// It plays.
-    Stays,
+    Plays,
     /// It has begun and waits for what it asked for.
     Waits,
     /// There is no such playback any more.
-    Forgotten,
+    Gone,
 }
 
-impl Line {
+impl EvictionQueue {
     /// A playback that has just begun.
     pub(crate) fn push(&self, id: SessionId) {
         lock(&self.0).newcomers.push_back(id);
@@ -57,17 +57,17 @@ impl Line {
     }
 
     /// Lets `decide` judge one after the other until one of them goes; whether one did. No lock is held meanwhile.
-    pub(crate) fn make_way(&self, mut decide: impl FnMut(SessionId) -> Fate) -> bool {
+    pub(crate) fn evict(&self, mut decide: impl FnMut(SessionId) -> Candidate) -> bool {
         let mut passed_over = 0;
         for _ in 0..NEWCOMERS {
             let Some(id) = lock(&self.0).newcomers.pop_front() else {
                 break;
             };
             match decide(id) {
-                Fate::Goes => return true,
-                Fate::Forgotten => {}
-                Fate::Stays => lock(&self.0).others.push_back(id),
-                Fate::Waits => {
+                Candidate::Evicted => return true,
+                Candidate::Gone => {}
+                Candidate::Plays => lock(&self.0).others.push_back(id),
+                Candidate::Waits => {
                     lock(&self.0).newcomers.push_back(id);
                     passed_over += 1;
                     if passed_over == PASSED_OVER {
@@ -82,9 +82,9 @@ impl Line {
                 return false;
             };
             match decide(id) {
-                Fate::Goes => return true,
-                Fate::Forgotten => {}
-                Fate::Stays | Fate::Waits => {
+                Candidate::Evicted => return true,
+                Candidate::Gone => {}
+                Candidate::Plays | Candidate::Waits => {
                     passed_over += 1;
                     lock(&self.0).others.push_back(id);
                 }

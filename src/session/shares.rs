@@ -12,7 +12,7 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::token::{Owner, TokenId};
 
-use super::eviction::Line;
+use super::eviction::EvictionQueue;
 use super::place::Bind;
 
 /// How many sessions there may be.
@@ -63,7 +63,7 @@ pub(crate) struct Holders {
 struct Row {
     sessions: usize,
     /// Those over HTTP, which may be asked to make way.
-    line: Option<Arc<Line>>,
+    queue: Option<Arc<EvictionQueue>>,
 }
 
 /// What a digest is made of.
@@ -126,22 +126,25 @@ impl Shares {
         self.give_one_back(holders.network);
     }
 
-    /// The lines in which a session over HTTP stands, with how many sessions each is of.
-    pub(crate) fn lines(&self, holders: Holders) -> impl Iterator<Item = (Arc<Line>, usize)> {
-        let line = |holder: Holder| {
-            // A session that is gone already needs no line.
+    /// The queues in which a session over HTTP stands, with how many sessions each is of.
+    pub(crate) fn queues(
+        &self,
+        holders: Holders,
+    ) -> impl Iterator<Item = (Arc<EvictionQueue>, usize)> {
+        let queue = |holder: Holder| {
+            // A session that is gone already needs no queue.
             let mut row = self.rows.get_mut(&holder)?;
-            let Row { sessions, line } = &mut *row;
-            Some((Arc::clone(line.get_or_insert_default()), *sessions))
+            let Row { sessions, queue } = &mut *row;
+            Some((Arc::clone(queue.get_or_insert_default()), *sessions))
         };
         [holders.token, holders.network]
             .into_iter()
-            .filter_map(line)
+            .filter_map(queue)
     }
 
-    /// The line of those that make way for a newcomer that was refused for this reason; `None` where that is not for want of
+    /// The queue of those that make way for a newcomer that was refused for this reason; `None` where that is not for want of
     /// a share.
-    pub(crate) fn line_of(&self, permit: &Permit, reason: &Reason) -> Option<Arc<Line>> {
+    pub(crate) fn queue_of(&self, permit: &Permit, reason: &Reason) -> Option<Arc<EvictionQueue>> {
         let holders = self.holders(permit);
         let holder = if matches!(reason, Reason::TokenShare { .. }) {
             holders.token
@@ -150,7 +153,7 @@ impl Shares {
         } else {
             return None;
         };
-        self.rows.get(&holder)?.line.clone()
+        self.rows.get(&holder)?.queue.clone()
     }
 
     fn take_one(&self, holder: Holder, most: usize) -> bool {

@@ -29,7 +29,7 @@ impl HlsSessions {
             self.end_quiet(now);
             self.forget_dormant();
         }
-        self.line
+        self.queue
             .tidy(self.playing.len(), |id| self.playing.contains_key(&id));
         self.take_ended()
     }

@@ -11,7 +11,7 @@ use super::super::identity::Identity;
 use super::super::session::{HlsSession, Standing};
 use super::{Ended, HlsSessions};
 use crate::session::ends::Kick;
-use crate::session::eviction::{Fate, Line};
+use crate::session::eviction::{Candidate, EvictionQueue};
 use crate::session::guard::SessionGuard;
 use crate::session::id::SessionId;
 use crate::session::place::Places;
@@ -78,11 +78,11 @@ impl HlsSessions {
         if let Some(alias) = alias {
             self.aliases.insert(alias, id);
         }
-        self.line.push(id);
+        self.queue.push(id);
         let plays = |id| self.playing.contains_key(&id);
-        for (line, of) in self.sessions.shares.lines(holders) {
-            line.push(id);
-            line.tidy(of, plays);
+        for (queue, of) in self.sessions.shares.queues(holders) {
+            queue.push(id);
+            queue.tidy(of, plays);
         }
         Ok(Begun {
             session,
@@ -119,12 +119,12 @@ impl HlsSessions {
         for _ in 0..3 {
             let Err(denial) = &opened else { break };
             let reason = denial.reason();
-            let made_way = match self.sessions.shares.line_of(permit, reason) {
-                Some(line) => self.let_one_go(&line),
-                None if *reason == Reason::Overloaded => self.let_one_go(&self.line),
+            let evicted = match self.sessions.shares.queue_of(permit, reason) {
+                Some(queue) => self.evict_one(&queue),
+                None if *reason == Reason::Overloaded => self.evict_one(&self.queue),
                 None => false,
             };
-            if !made_way {
+            if !evicted {
                 break;
             }
             opened = open().await;
@@ -132,34 +132,34 @@ impl HlsSessions {
         opened
     }
 
-    /// Ends a playback of a line that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
+    /// Ends a playback of a queue that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
     /// whether there was one.
-    fn let_one_go(&self, line: &Line) -> bool {
+    fn evict_one(&self, queue: &EvictionQueue) -> bool {
         let now = Instant::now();
-        line.make_way(|id| {
+        queue.evict(|id| {
             let Some(session) = self.find(id) else {
-                return Fate::Forgotten;
+                return Candidate::Gone;
             };
             let over = session.end_if_due(&mut session.state(), now);
             if let Some(kick) = over {
                 // Its place is free from here on.
                 return match self.bury(&session, kick) {
-                    true => Fate::Goes,
-                    false => Fate::Forgotten,
+                    true => Candidate::Evicted,
+                    false => Candidate::Gone,
                 };
             }
             let idles = |_: &SessionId, one: &Arc<HlsSession>| one.idles(now);
             if self.playing.remove_if(&id, idles).is_none() {
                 return match session.is_proven() {
-                    true => Fate::Stays,
-                    false => Fate::Waits,
+                    true => Candidate::Plays,
+                    false => Candidate::Waits,
                 };
             }
             self.forget(&session);
             session.end(Kick::Superseded);
             let kick = None;
             lock(&self.ended).push(Ended { session, kick });
-            Fate::Goes
+            Candidate::Evicted
         })
     }
 }

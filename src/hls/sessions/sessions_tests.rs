@@ -188,7 +188,7 @@ async fn names_of_ended_playbacks_do_not_pile_up_behind_one_that_opens_its_url_a
         sessions.sweep();
     }
     assert_eq!(all.count(), 1);
-    let kept = sessions.line.len();
+    let kept = sessions.queue.len();
     assert!(kept < 100, "{kept}");
 }
 
@@ -440,7 +440,7 @@ async fn who_is_over_makes_no_room_and_is_told_of_once() {
     let standing = || sessions.ask(&over, at("192.0.2.1"));
     assert_eq!(standing(), Standing::Over(Kick::Operator));
     open(&sessions, 3).unwrap();
-    // Full, with the one that is over first in the line.
+    // Full, with the one that is over first in the queue.
     open(&sessions, 4).unwrap();
     assert!(idle.is_over());
     assert_eq!(standing(), Standing::Over(Kick::Operator));
