@@ -1,23 +1,23 @@
-//! Memory that has a limit of its own.
+//! ByteBudget that has a limit of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// So many bytes, of which parts are held.
+/// So many bytes, of which parts are reserved.
 #[derive(Debug)]
-pub struct Memory {
+pub struct ByteBudget {
     used: AtomicUsize,
     most: usize,
 }
 
 /// A part of it, given back on drop.
 #[derive(Debug)]
-pub struct Held {
-    memory: Arc<Memory>,
+pub struct Reservation {
+    budget: Arc<ByteBudget>,
     bytes: usize,
 }
 
-impl Memory {
+impl ByteBudget {
     /// So many bytes.
     #[must_use]
     pub fn new(most: usize) -> Arc<Self> {
@@ -26,41 +26,41 @@ impl Memory {
     }
 
     /// A part of it; `None` when there is not as much left. The first one is always given, however large it is.
-    pub fn hold(self: &Arc<Self>, bytes: usize) -> Option<Held> {
-        let mut held = Held {
-            memory: Arc::clone(self),
+    pub fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
+        let mut held = Reservation {
+            budget: Arc::clone(self),
             bytes: 0,
         };
         held.resize(bytes).then_some(held)
     }
 
-    /// How many bytes are held.
+    /// How many bytes are reserved.
     #[must_use]
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 }
 
-impl Held {
+impl Reservation {
     /// How many they are.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Holds so much instead; whether there was as much left. What is less is always there.
+    /// Reserves so much instead; whether there was as much left. What is less is always there.
     pub fn resize(&mut self, bytes: usize) -> bool {
         let Self {
-            memory,
+            budget,
             bytes: held,
         } = self;
         let resized = |used: usize| {
             let others = used.saturating_sub(*held);
-            let fits = bytes <= *held || others == 0 || others + bytes <= memory.most;
+            let fits = bytes <= *held || others == 0 || others + bytes <= budget.most;
             fits.then_some(others + bytes)
         };
         let relaxed = Ordering::Relaxed;
-        let fits = memory.used.fetch_update(relaxed, relaxed, resized).is_ok();
+        let fits = budget.used.fetch_update(relaxed, relaxed, resized).is_ok();
         if fits {
             *held = bytes;
         }
@@ -68,9 +68,9 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -80,18 +80,18 @@ mod tests {
 
     #[test]
     fn no_more_is_held_than_there_is_but_for_a_first_one() {
-        let memory = Memory::new(10);
-        let huge = memory.hold(11).unwrap();
-        assert!(memory.hold(1).is_none());
+        let budget = ByteBudget::new(10);
+        let huge = budget.reserve(11).unwrap();
+        assert!(budget.reserve(1).is_none());
         drop(huge);
-        let mut one = memory.hold(6).unwrap();
-        assert!(memory.hold(5).is_none());
-        let other = memory.hold(4).unwrap();
+        let mut one = budget.reserve(6).unwrap();
+        assert!(budget.reserve(5).is_none());
+        let other = budget.reserve(4).unwrap();
         assert!(!one.resize(7) && one.resize(1) && one.resize(6));
         drop(other);
         assert!(one.resize(10));
-        assert_eq!(memory.used(), 10);
+        assert_eq!(budget.used(), 10);
         drop(one);
-        assert_eq!(memory.used(), 0);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -17,10 +17,10 @@ use crate::upstream::head::FetchRequest;
 use crate::upstream::server::Server;
 use crate::upstream::{Upstream, UpstreamError};
 
-use super::budget::{Held, Memory};
+use super::budget::{ByteBudget, Reservation};
 use super::reloads::Reloads;
 use super::sharing::{self, Cache};
-use super::unsent::{Unsent, Waiting};
+use super::unsent::{Unsent, UnsentReservation};
 
 /// The HTTP side of a gate.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct HttpSide {
     /// `None` when each viewer fetches for itself.
     cache: Option<Arc<Cache>>,
     /// Memory for playlists that are read and rewritten.
-    playlists: Arc<Memory>,
+    playlists: Arc<ByteBudget>,
     /// Memory for those of one viewer until they are sent.
     unsent: Arc<Unsent>,
     /// Turns for long playlists to be rewritten in.
@@ -58,7 +58,7 @@ impl HttpSide {
             cache: settings
                 .cache
                 .then(|| Cache::new(sharing::settings(&settings))),
-            playlists: Memory::new(settings.playlist_memory / 2),
+            playlists: ByteBudget::new(settings.playlist_memory / 2),
             unsent: Unsent::new(settings.playlist_memory / 2),
             rewriting: Semaphore::new(workers),
             reloads: Reloads::default(),
@@ -133,14 +133,18 @@ impl HttpSide {
 
     /// Memory for a playlist that is read and rewritten; `None` when there is not as much left.
     #[must_use]
-    pub fn hold_playlist(&self, bytes: usize) -> Option<Held> {
-        self.playlists.hold(bytes)
+    pub fn reserve_playlist(&self, bytes: usize) -> Option<Reservation> {
+        self.playlists.reserve(bytes)
     }
 
     /// Memory for what waits to be sent to one viewer alone; `None` when there is not as much left for it.
     #[must_use]
-    pub fn hold_unsent(&self, viewer: (SessionId, ClientAddress), bytes: usize) -> Option<Waiting> {
-        self.unsent.hold(viewer, bytes)
+    pub fn reserve_unsent(
+        &self,
+        viewer: (SessionId, ClientAddress),
+        bytes: usize,
+    ) -> Option<UnsentReservation> {
+        self.unsent.reserve(viewer, bytes)
     }
 
     /// How many bytes of memory are held for playlists.

@@ -33,7 +33,7 @@ enum Holder {
 
 /// A part of it, given back on drop.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct UnsentReservation {
     unsent: Arc<Unsent>,
     holders: [Holder; 3],
     bytes: usize,
@@ -49,11 +49,11 @@ impl Unsent {
 
     /// A part of it for a playback at an address; `None` when there is not as much left, or not for it or its network. The
     /// first one of a holder is within its share, however large it is.
-    pub fn hold(
+    pub fn reserve(
         self: &Arc<Self>,
         (playback, address): (SessionId, ClientAddress),
         bytes: usize,
-    ) -> Option<Waiting> {
+    ) -> Option<UnsentReservation> {
         let network = match address {
             ClientAddress::Known(address) => Some(Bind::Prefix.net(address)),
             ClientAddress::Unknown => None,
@@ -75,7 +75,7 @@ impl Unsent {
             *used.entry(holder).or_default() += bytes;
         }
         let unsent = Arc::clone(self);
-        Some(Waiting {
+        Some(UnsentReservation {
             unsent,
             holders,
             bytes,
@@ -97,7 +97,7 @@ impl Unsent {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for UnsentReservation {
     fn drop(&mut self) {
         let mut used = lock(&self.unsent.used);
         for holder in self.holders {
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn no_playback_and_no_network_holds_all() {
         let unsent = Unsent::new(80);
-        let hold = |playback, address, bytes| unsent.hold(viewer(playback, address), bytes);
+        let hold = |playback, address, bytes| unsent.reserve(viewer(playback, address), bytes);
         let first = hold(1, "192.0.2.1", 6).unwrap();
         assert!(hold(1, "192.0.2.1", 5).is_none(), "its share is 10");
         assert!(hold(1, "198.51.100.1", 5).is_none(), "at any address");
@@ -148,18 +148,19 @@ mod tests {
     #[test]
     fn the_first_one_is_within_the_share_of_a_playback_and_a_network() {
         let unsent = Unsent::new(80);
-        let _huge = unsent.hold(viewer(1, "192.0.2.1"), 70).unwrap();
-        assert!(unsent.hold(viewer(1, "192.0.2.1"), 1).is_none());
-        assert!(unsent.hold(viewer(2, "192.0.2.2"), 1).is_none());
-        let _other = unsent.hold(viewer(2, "198.51.100.1"), 10).unwrap();
-        let larger = Unsent::new(80).hold(viewer(1, "192.0.2.1"), 81);
+        let _huge = unsent.reserve(viewer(1, "192.0.2.1"), 70).unwrap();
+        assert!(unsent.reserve(viewer(1, "192.0.2.1"), 1).is_none());
+        assert!(unsent.reserve(viewer(2, "192.0.2.2"), 1).is_none());
+        let _other = unsent.reserve(viewer(2, "198.51.100.1"), 10).unwrap();
+        let larger = Unsent::new(80).reserve(viewer(1, "192.0.2.1"), 81);
         assert!(larger.is_some());
     }
 
     #[test]
     fn viewers_without_a_known_address_are_one_network() {
         let unsent = Unsent::new(80);
-        let hold = |playback| unsent.hold((viewer(playback, "::").0, ClientAddress::Unknown), 10);
+        let hold =
+            |playback| unsent.reserve((viewer(playback, "::").0, ClientAddress::Unknown), 10);
         let _held: Vec<_> = (0..4).map(|playback| hold(playback).unwrap()).collect();
         assert!(hold(4).is_none());
     }

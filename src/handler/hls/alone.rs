@@ -229,7 +229,7 @@ impl Alone<'_> {
         session.end_own(turn, rewritten.text.len());
         // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
         let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
-        let unsent = gate.http.hold_unsent(viewer, bytes);
+        let unsent = gate.http.reserve_unsent(viewer, bytes);
         let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
         drop(held);
         if let Some(target) = rewritten.target_duration {

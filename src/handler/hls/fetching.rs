@@ -17,7 +17,7 @@ use crate::cache::fill::{Filler, Writer};
 use crate::cache::pieces::Pieces;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::gate::budget::Held;
+use crate::gate::budget::Reservation;
 use crate::gate::reloads::Place;
 use crate::gate::sharing::{Failure, SharedHead};
 use crate::hls::link::LinkContext;
@@ -96,7 +96,7 @@ pub struct Readable {
     /// The playlist.
     pub rewritten: Rewritten,
     /// Of the half of `hls.playlist_memory` that is for reading and rewriting.
-    pub held: Held,
+    pub held: Reservation,
 }
 
 /// Reads a playlist to its end and makes its URIs links.
@@ -113,7 +113,7 @@ pub async fn playlist(
         return Err(TOO_LONG.into());
     }
     let first = declared.unwrap_or(STEP);
-    let mut held = gate.http.hold_playlist(first).ok_or(Failure::NoRoom)?;
+    let mut held = gate.http.reserve_playlist(first).ok_or(Failure::NoRoom)?;
     let Opened { body, target, .. } = opened;
     // All viewers wait for all of it, so that a server must not take its time with each piece.
     let text = timeout(gate.timeouts.media_idle, read(gate, body, &mut held)).await;
@@ -143,7 +143,7 @@ pub async fn playlist(
 
 /// Reads a body to its end. One that is longer than what is held for it takes more as it comes: a server that tells no length
 /// keeps no memory for the longest playlist that there may be.
-async fn read(gate: &Gate, mut body: LookedAt, held: &mut Held) -> Result<Bytes, Failure> {
+async fn read(gate: &Gate, mut body: LookedAt, held: &mut Reservation) -> Result<Bytes, Failure> {
     let mut text = Pieces::default();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| UpstreamError::Unreachable)?;
@@ -167,7 +167,7 @@ async fn unpacked(
     gate: &Gate,
     coding: Coding,
     packed: &[u8],
-    held: &mut Held,
+    held: &mut Reservation,
 ) -> Result<Bytes, Failure> {
     let _turn = gate.http.rewriting_turn().await;
     let may_grow = |bytes: usize| {
