@@ -27,7 +27,7 @@ use crate::token::UnixSeconds;
 use ends::Kick;
 use guard::SessionGuard;
 use id::SessionId;
-use live::Playing;
+use live::Session;
 use place::Bind;
 use seats::{Content, Seats};
 use shares::{Room, Shares};
@@ -35,7 +35,7 @@ use shares::{Room, Shares};
 /// All running playbacks.
 #[derive(Debug)]
 pub struct Sessions {
-    playing: DashMap<SessionId, Arc<Playing>>,
+    live: DashMap<SessionId, Arc<Session>>,
     seats: Seats,
     pub(crate) shares: Shares,
     clock: Clock,
@@ -83,9 +83,9 @@ impl Sessions {
     /// Room for so many sessions, whose seats are at places as wide as `bind` says, and whose tokens expire by `clock`.
     #[must_use]
     pub fn new(room: Room, bind: Bind, clock: Clock) -> Arc<Self> {
-        let (playing, draining) = (DashMap::new(), AtomicBool::new(false));
+        let (live, draining) = (DashMap::new(), AtomicBool::new(false));
         Arc::new(Self {
-            playing,
+            live,
             seats: Seats::new(bind),
             shares: Shares::new(room),
             clock,
@@ -104,11 +104,11 @@ impl Sessions {
         if self.draining.load(Ordering::Relaxed) {
             return Err(Reason::Draining.into());
         }
-        if self.playing.len() >= self.most {
+        if self.live.len() >= self.most {
             return Err(Reason::Overloaded.into());
         }
         // Who mints could seal a ticket for the name of another session, which nobody could end any more then.
-        if self.playing.contains_key(&newcomer.id) {
+        if self.live.contains_key(&newcomer.id) {
             return Err(Reason::Ticket.into());
         }
         let holders = self.shares.holders(&permit);
@@ -133,31 +133,31 @@ impl Sessions {
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.playing.len()
+        self.live.len()
     }
 
     /// How many there are by one transport. It walks through all of them, without holding anybody up for long.
     #[must_use]
     pub fn count_by(&self, transport: Transport) -> usize {
-        let is_by = |playing: &Playing| playing.transport() == transport;
-        self.playing.iter().filter(|one| is_by(one.value())).count()
+        let is_by = |session: &Session| session.transport() == transport;
+        self.live.iter().filter(|one| is_by(one.value())).count()
     }
 
     /// One of them.
     #[must_use]
-    pub fn find(&self, id: SessionId) -> Option<Arc<Playing>> {
-        self.playing.get(&id).map(|entry| Arc::clone(entry.value()))
+    pub fn find(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.live.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
     /// All of them, in the order of their ids. A copy: nobody holds up a connect while reading it.
     #[must_use]
-    pub fn list(&self) -> Vec<Arc<Playing>> {
+    pub fn list(&self) -> Vec<Arc<Session>> {
         let mut all: Vec<_> = self
-            .playing
+            .live
             .iter()
             .map(|entry| Arc::clone(entry.value()))
             .collect();
-        all.sort_by_key(|playing| playing.id());
+        all.sort_by_key(|session| session.id());
         all
     }
 
@@ -166,8 +166,8 @@ impl Sessions {
         let met = self
             .list()
             .into_iter()
-            .filter(|playing| playing.is_met_by(revocation, now));
-        met.map(|playing| playing.end_in(Duration::ZERO, Kick::Revoked))
+            .filter(|session| session.is_met_by(revocation, now));
+        met.map(|session| session.end_in(Duration::ZERO, Kick::Revoked))
             .count()
     }
 
@@ -194,8 +194,8 @@ impl Sessions {
         self.close();
         let all = self.list();
         let count = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        for (playing, turn) in all.iter().zip(0_u32..) {
-            playing.end_in(time / count.max(1) * turn, Kick::Drain);
+        for (session, turn) in all.iter().zip(0_u32..) {
+            session.end_in(time / count.max(1) * turn, Kick::Drain);
         }
     }
 }

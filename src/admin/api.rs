@@ -12,7 +12,7 @@ use crate::decision::revocation::{Revocation, RevocationId, Target};
 use crate::gate::Gate;
 use crate::session::Transport;
 use crate::session::id::SessionId;
-use crate::session::live::Playing;
+use crate::session::live::Session;
 use crate::token::{Owner, UnixSeconds, User};
 
 use super::respond;
@@ -94,9 +94,9 @@ fn sessions(gate: &Gate, query: &str) -> Response<Full<Bytes>> {
         .sessions
         .list()
         .into_iter()
-        .filter(|playing| after.is_none_or(|after| playing.id() > after));
+        .filter(|session| after.is_none_or(|after| session.id() > after));
     let mut found: Vec<_> = later
-        .map(|playing| session_json(&playing))
+        .map(|session| session_json(&session))
         .filter(fits)
         .take(limit + 1)
         .collect();
@@ -110,11 +110,11 @@ fn sessions(gate: &Gate, query: &str) -> Response<Full<Bytes>> {
     json_answer(StatusCode::OK, &json!({ "sessions": found, "next": next }))
 }
 
-fn session_json(playing: &Playing) -> Value {
-    let permit = playing.permit();
+fn session_json(session: &Session) -> Value {
+    let permit = session.permit();
     let claims = permit.claims();
     json!({
-        "id": playing.id().to_string(),
+        "id": session.id().to_string(),
         "organisation": claims.owner.to_string(),
         "stream": permit.stream().as_str(),
         "tag": claims.grant.tag.as_str(),
@@ -122,8 +122,8 @@ fn session_json(playing: &Playing) -> Value {
         "address": permit.address().to_string(),
         "token_id": claims.grant.id.to_string(),
         "key": claims.key.as_str(),
-        "transport": playing.transport().name(),
-        "started": playing.started().get(),
+        "transport": session.transport().name(),
+        "started": session.started().get(),
         "expires": claims.grant.expires.map(UnixSeconds::get),
     })
 }

@@ -11,7 +11,7 @@ use crate::decision::permit::Permit;
 use super::changes::Watch;
 use super::ends::Kick;
 use super::id::SessionId;
-use super::live::{Held, Pending, PendingId, Playing};
+use super::live::{Held, Pending, PendingId, Session};
 use super::presence::Presence;
 use super::seats::{Asking, Content, NoSeat, Seat};
 use super::shares::Holders;
@@ -21,7 +21,7 @@ use super::{Newcomer, Sessions};
 #[derive(Debug)]
 pub struct SessionGuard {
     sessions: Arc<Sessions>,
-    playing: Arc<Playing>,
+    session: Arc<Session>,
     /// Whose share it is counted in.
     holders: Holders,
 }
@@ -37,11 +37,11 @@ impl SessionGuard {
     ) -> Self {
         let (id, player) = (newcomer.id, sessions.seats.name(&newcomer.player));
         let started = sessions.clock.now();
-        let playing = Arc::new(Playing::new(newcomer, player, permit, started));
-        sessions.playing.insert(id, Arc::clone(&playing));
+        let session = Arc::new(Session::new(newcomer, player, permit, started));
+        sessions.live.insert(id, Arc::clone(&session));
         Self {
             sessions: Arc::clone(sessions),
-            playing,
+            session,
             holders,
         }
     }
@@ -53,19 +53,19 @@ impl SessionGuard {
 
     /// Takes a seat for the token that the session starts with.
     pub(crate) fn sit(&self) -> Result<(), Denial> {
-        let permit = self.playing.permit();
+        let permit = self.session.permit();
         let seat = self.take_seat(&permit)?;
-        self.playing.state().current.seat = seat;
+        self.session.state().current.seat = seat;
         Ok(())
     }
 
     /// A seat where the token limits them; an older socket of the same player that had it is to end.
     fn take_seat(&self, permit: &Permit) -> Result<Option<Seat>, Denial> {
         let asking = Asking {
-            session: self.playing.id,
-            player: self.playing.player,
-            content: self.playing.state().content,
-            presence: &self.playing.presence,
+            session: self.session.id,
+            player: self.session.player,
+            content: self.session.state().content,
+            presence: &self.session.presence,
         };
         let taken = self.sessions.seats.take(permit, asking, Instant::now());
         let (seat, older) = taken.map_err(|why| match why {
@@ -93,18 +93,18 @@ impl SessionGuard {
     /// Its name.
     #[must_use]
     pub fn id(&self) -> SessionId {
-        self.playing.id
+        self.session.id
     }
 
     /// What it plays by now.
     #[must_use]
     pub fn permit(&self) -> Permit {
-        self.playing.permit()
+        self.session.permit()
     }
 
     /// Looks at what it plays by now, without a copy of it.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Permit) -> T) -> T {
-        look(&self.playing.state().current.permit)
+        look(&self.session.state().current.permit)
     }
 
     /// Keeps a granted switch until the media server has answered it or a later one, however long that takes. Until then
@@ -112,21 +112,21 @@ impl SessionGuard {
     /// kept is for the caller to bound.
     pub fn propose(&self, permit: Permit) -> Result<PendingId, Denial> {
         let seat = self.take_seat(&permit)?;
-        let id = self.playing.state().push(Held { permit, seat });
-        self.playing.presence.changes.tell();
+        let id = self.session.state().push(Held { permit, seat });
+        self.session.presence.changes.tell();
         Ok(id)
     }
 
     /// The media server took the switch: its token is the session's now. One that was superseded needs a seat again, and the
     /// session is ended where there is none.
     pub fn accept(&self, id: PendingId) {
-        let again = match self.playing.state().find(id) {
+        let again = match self.session.state().find(id) {
             None => return,
             Some(one) if !one.superseded => None,
             Some(one) => Some(one.held.permit.clone()),
         };
         let again = again.map(|permit| self.take_seat(&permit));
-        let mut state = self.playing.state();
+        let mut state = self.session.state();
         let Some(Pending { mut held, .. }) = state.take(id) else {
             return;
         };
@@ -139,23 +139,23 @@ impl SessionGuard {
         // Its seat is given back without the lock held.
         self.release(previous);
         if crowded {
-            self.playing.end_in(Duration::ZERO, Kick::Crowded);
+            self.session.end_in(Duration::ZERO, Kick::Crowded);
         }
-        self.playing.presence.changes.tell();
+        self.session.presence.changes.tell();
     }
 
     /// The media server did not take the switch.
     pub fn reject(&self, id: PendingId) {
-        let rejected = self.playing.state().take(id);
+        let rejected = self.session.state().take(id);
         if let Some(rejected) = rejected {
             self.release(rejected.held);
-            self.playing.presence.changes.tell();
+            self.session.presence.changes.tell();
         }
     }
 
     /// The media server took a later switch: this one's seat is given back.
     pub fn supersede(&self, id: PendingId) {
-        let mut state = self.playing.state();
+        let mut state = self.session.state();
         let Some(one) = state.pending.iter_mut().find(|one| one.id == id) else {
             return;
         };
@@ -167,13 +167,13 @@ impl SessionGuard {
 
     /// Its token turns out to be revoked.
     pub fn revoke(&self) {
-        self.playing.end_in(Duration::ZERO, Kick::Revoked);
+        self.session.end_in(Duration::ZERO, Kick::Revoked);
     }
 
     /// The media server sends it media. One that asked for metadata alone needs a seat of its own from here on, and is ended
     /// where there is none.
     pub fn has_media(&self) {
-        let mut state = self.playing.state();
+        let mut state = self.session.state();
         if std::mem::replace(&mut state.content, Content::Media) == Content::Media {
             return;
         }
@@ -185,30 +185,30 @@ impl SessionGuard {
             .count();
         drop(state);
         if crowded > 0 {
-            self.playing.end_in(Duration::ZERO, Kick::Crowded);
+            self.session.end_in(Duration::ZERO, Kick::Crowded);
         }
     }
 
     /// Whether its viewer is still there.
     pub(crate) fn presence(&self) -> &Arc<Presence> {
-        &self.playing.presence
+        &self.session.presence
     }
 
     /// Whether the viewer is to be pinged now, because its seat is wanted elsewhere; once for each time that it is asked.
     #[must_use]
     pub fn take_question(&self) -> bool {
-        self.playing.presence.take_question()
+        self.session.presence.take_question()
     }
 
     /// The viewer has sent something over its socket, so that it is still there.
     pub fn hear(&self) {
-        self.playing.presence.answer();
+        self.session.presence.answer();
     }
 
     /// When the session is to end, and why, as things stand.
     #[must_use]
     pub fn end(&self, now: Instant) -> Option<(Instant, Kick)> {
-        let state = self.playing.state();
+        let state = self.session.state();
         let clock = &self.sessions.clock;
         let cut = state.cut().and_then(|cut| clock.when(cut, now));
         state.ends.next(cut, now)
@@ -218,15 +218,15 @@ impl SessionGuard {
     /// on. One watches at a time.
     #[must_use]
     pub fn watch(&self) -> Watch<'_> {
-        self.playing.presence.changes.watch()
+        self.session.presence.changes.watch()
     }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
-        self.sessions.playing.remove(&self.playing.id);
+        self.sessions.live.remove(&self.session.id);
         self.sessions.shares.give_back(self.holders);
-        let mut state = self.playing.state();
+        let mut state = self.session.state();
         let pending = std::mem::take(&mut state.pending)
             .into_iter()
             .map(|one| one.held);

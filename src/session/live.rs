@@ -15,9 +15,9 @@ use super::presence::Presence;
 use super::seats::{Content, PlayerName, Seat};
 use super::{Newcomer, Transport, lock};
 
-/// A running playback, as seen by others.
+/// A running session, as seen by others.
 #[derive(Debug)]
-pub struct Playing {
+pub struct Session {
     pub(super) id: SessionId,
     /// A digest of its player's name, which may be as long as a request.
     pub(super) player: Option<PlayerName>,
@@ -105,7 +105,7 @@ impl Held {
     }
 }
 
-impl Playing {
+impl Session {
     /// One that starts, without a seat yet.
     pub(super) fn new(
         newcomer: Newcomer,

@@ -17,7 +17,7 @@ use h5gate::relay::{Cause, Outcome, Relay, RelaySettings, Silence, Start};
 use h5gate::session::Sessions;
 use h5gate::session::ends::Kick;
 use h5gate::session::guard::SessionGuard;
-use h5gate::session::live::Playing;
+use h5gate::session::live::Session;
 use h5gate::token::{AtExpiry, UnixSeconds};
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy, sink, split,
@@ -274,7 +274,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Flooded {
     sessions: Arc<Sessions>,
     guard: SessionGuard,
-    playing: Arc<Playing>,
+    playing: Arc<Session>,
     log: Arc<Mutex<Log>>,
     viewer: Endless,
     server: Endless,

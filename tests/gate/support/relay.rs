@@ -23,7 +23,7 @@ use h5gate::request::client_address::ClientAddress;
 use h5gate::request::rtmp_url::RtmpUrls;
 use h5gate::session::guard::SessionGuard;
 use h5gate::session::id::{Receipt, SessionId};
-use h5gate::session::live::{PendingId, Playing};
+use h5gate::session::live::{PendingId, Session};
 use h5gate::session::place::Bind;
 use h5gate::session::seats::Content;
 use h5gate::session::shares::Room;
@@ -107,7 +107,7 @@ pub(crate) struct Rig<W = DuplexStream> {
     pub(crate) server: W,
     pub(crate) log: Arc<Mutex<Log>>,
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) playing: Arc<Playing>,
+    pub(crate) playing: Arc<Session>,
     pub(crate) counts: Arc<Counts>,
     pub(crate) started: Instant,
     task: JoinSet<RelayEnd>,
