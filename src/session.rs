@@ -29,7 +29,7 @@ use guard::SessionGuard;
 use id::SessionId;
 use live::Session;
 use place::Bind;
-use seats::{Content, Seats};
+use seats::{Delivery, Seats};
 use shares::{Room, Shares};
 
 /// All running playbacks.
@@ -76,7 +76,7 @@ pub struct Newcomer {
     /// How its viewer gets it.
     pub transport: Transport,
     /// What it is to get.
-    pub content: Content,
+    pub delivery: Delivery,
 }
 
 impl Sessions {

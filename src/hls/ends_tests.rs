@@ -20,7 +20,7 @@ use crate::session::ends::Kick;
 use crate::session::guard::SessionGuard;
 use crate::session::id::SessionId;
 use crate::session::place::Bind;
-use crate::session::seats::Content;
+use crate::session::seats::Delivery;
 use crate::session::shares::Room;
 use crate::session::{Newcomer, Sessions, Transport};
 use crate::token::{
@@ -83,7 +83,7 @@ fn newcomer(name: u128, transport: Transport) -> Newcomer {
         id: SessionId::new(name << 48),
         player: "player".to_owned(),
         transport,
-        content: Content::Media,
+        delivery: Delivery::Media,
     }
 }
 

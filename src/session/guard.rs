@@ -13,7 +13,7 @@ use super::ends::Kick;
 use super::id::SessionId;
 use super::live::{Held, Pending, PendingId, Session};
 use super::presence::Presence;
-use super::seats::{Asking, Content, NoSeat, Seat};
+use super::seats::{Asking, Delivery, NoSeat, Seat};
 use super::shares::Holders;
 use super::{Newcomer, Sessions};
 
@@ -64,7 +64,7 @@ impl SessionGuard {
         let asking = Asking {
             session: self.session.id,
             player: self.session.player,
-            content: self.session.state().content,
+            delivery: self.session.state().delivery,
             presence: &self.session.presence,
         };
         let taken = self.sessions.seats.take(permit, asking, Instant::now());
@@ -174,7 +174,7 @@ impl SessionGuard {
     /// where there is none.
     pub fn has_media(&self) {
         let mut state = self.session.state();
-        if std::mem::replace(&mut state.content, Content::Media) == Content::Media {
+        if std::mem::replace(&mut state.delivery, Delivery::Media) == Delivery::Media {
             return;
         }
         let pending = state.pending.iter().map(|one| &one.held);

@@ -12,7 +12,7 @@ use crate::token::{AtExpiry, UnixSeconds};
 use super::ends::{Ends, Kick};
 use super::id::SessionId;
 use super::presence::Presence;
-use super::seats::{Content, PlayerName, Seat};
+use super::seats::{Delivery, PlayerName, Seat};
 use super::{Newcomer, Transport, lock};
 
 /// A running session, as seen by others.
@@ -30,7 +30,7 @@ pub struct Session {
 /// What of it changes.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) content: Content,
+    pub(super) delivery: Delivery,
     pub(super) current: Held,
     pub(super) pending: Vec<Pending>,
     next: u32,
@@ -116,7 +116,7 @@ impl Session {
         let Newcomer {
             id,
             transport,
-            content,
+            delivery,
             ..
         } = newcomer;
         Self {
@@ -125,7 +125,7 @@ impl Session {
             transport,
             started,
             state: Mutex::new(State {
-                content,
+                delivery,
                 current: Held { permit, seat: None },
                 pending: Vec::new(),
                 next: 0,

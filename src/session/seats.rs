@@ -24,7 +24,7 @@ use row::{At, Row, Sitting};
 
 /// What a session gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Content {
+pub enum Delivery {
     /// Media, with or without metadata.
     Media,
     /// Metadata alone, as long as the media server sends nothing else.
@@ -71,7 +71,7 @@ pub enum NoSeat {
 pub(super) struct Asking<'a> {
     pub(super) session: SessionId,
     pub(super) player: Option<PlayerName>,
-    pub(super) content: Content,
+    pub(super) delivery: Delivery,
     pub(super) presence: &'a Arc<Presence>,
 }
 
@@ -105,7 +105,7 @@ impl Seats {
         (!player.is_empty()).then(|| PlayerName(self.names.hash_one(player)))
     }
 
-    /// Takes a seat where the token limits them. A second socket of one player for the same content takes the seat over from
+    /// Takes a seat where the token limits them. A second socket of one player for the same delivery takes the seat over from
     /// the first; from another place only when the first one's viewer is there no more.
     pub(super) fn take(
         &self,

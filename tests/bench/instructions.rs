@@ -44,7 +44,7 @@ use h5gate::request::{Edge, PlaybackRequest};
 use h5gate::session::id::SessionId;
 use h5gate::session::live::PendingId;
 use h5gate::session::place::Bind;
-use h5gate::session::seats::Content;
+use h5gate::session::seats::Delivery;
 use h5gate::session::shares::Room;
 use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::{
@@ -238,7 +238,7 @@ fn frame_relayed(turns: usize) {
         id: SessionId::new(1),
         player: String::new(),
         transport: Transport::WebSocket,
-        content: Content::Media,
+        delivery: Delivery::Media,
     };
     let sessions = Sessions::new(Room::whole(1), Bind::Prefix, Clock::system());
     let guard = sessions.open(newcomer, permit.expect("allowed"));

@@ -17,7 +17,7 @@ use h5gate::handler::websocket::admission::refuse;
 use h5gate::request::client_address::ClientAddress;
 use h5gate::request::referer::Referer;
 use h5gate::session::id::SessionId;
-use h5gate::session::seats::Content;
+use h5gate::session::seats::Delivery;
 use h5gate::session::{Newcomer, Transport};
 use h5gate::token::Security;
 
@@ -61,7 +61,7 @@ fn newcomer(transport: Transport) -> Newcomer {
         id: SessionId::new(1),
         player: String::new(),
         transport,
-        content: Content::Media,
+        delivery: Delivery::Media,
     }
 }
 

@@ -11,7 +11,7 @@ use h5gate::relay::Outcome;
 use h5gate::relay::frame::opcode;
 use h5gate::session::ends::Kick;
 use h5gate::session::id::SessionId;
-use h5gate::session::seats::Content;
+use h5gate::session::seats::Delivery;
 use h5gate::session::{Newcomer, Sessions, Transport};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -249,7 +249,7 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
         id: SessionId::new(id << 100),
         player: id.to_string(),
         transport: Transport::WebSocket,
-        content: Content::Media,
+        delivery: Delivery::Media,
     };
     let open = |sessions: &Arc<Sessions>, newcomer| {
         let opened = sessions.open(newcomer, permit("abcde-two", one));

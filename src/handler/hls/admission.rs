@@ -22,7 +22,7 @@ use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
-use crate::session::seats::Content;
+use crate::session::seats::Delivery;
 use crate::session::{Newcomer, Transport};
 use crate::token::Claims;
 
@@ -426,7 +426,7 @@ impl Opening<'_> {
             id,
             player: self.player.to_owned(),
             transport: Transport::Hls,
-            content: Content::Media,
+            delivery: Delivery::Media,
         };
         let taken = gate.hls.open(&newcomer, self.alias, &permit).await;
         record::ended_for_room(gate);

@@ -12,7 +12,7 @@ use crate::relay::Farewell;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
 use crate::session::id::{Receipt, SessionId};
-use crate::session::seats::Content;
+use crate::session::seats::Delivery;
 use crate::session::{Newcomer, Transport};
 use crate::token::Claims;
 use crate::upstream::head::{HeadParts, RequestHead};
@@ -129,9 +129,9 @@ fn newcomer(id: SessionId, request: &PlaybackRequest) -> Newcomer {
         id,
         player: request.player.clone(),
         transport: Transport::WebSocket,
-        content: match request.flags.meta_stream_only {
-            true => Content::Metadata,
-            false => Content::Media,
+        delivery: match request.flags.meta_stream_only {
+            true => Delivery::Metadata,
+            false => Delivery::Media,
         },
     }
 }

@@ -10,7 +10,7 @@ use crate::decision::revocation::Revocations;
 use crate::decision::rules::Rules;
 use crate::decision::{Facts, decide};
 use crate::request::referer::Referer;
-use crate::session::seats::Content;
+use crate::session::seats::Delivery;
 use crate::session::shares::Room;
 use crate::session::{Newcomer, Transport};
 use crate::token::{
@@ -67,7 +67,7 @@ fn open_at(sessions: &HlsSessions, name: u128, address: &str) -> Result<Arc<HlsS
         id,
         player: String::new(),
         transport: Transport::Hls,
-        content: Content::Media,
+        delivery: Delivery::Media,
     };
     let permit = permit(address);
     // The runtime would have a task that opens hundreds make way for others.
@@ -695,7 +695,7 @@ async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was
         id: SessionId::new(2 << 48),
         player: String::new(),
         transport: Transport::Hls,
-        content: Content::Media,
+        delivery: Delivery::Media,
     };
     let alias = Some(of_first_url(12));
     let begun = sessions.open(&other, alias, &permit(there)).await.unwrap();
@@ -745,7 +745,7 @@ fn a_save_misses_no_playback_that_wakes_or_is_ended_meanwhile() {
                 id: *id,
                 player: String::new(),
                 transport: Transport::Hls,
-                content: Content::Media,
+                delivery: Delivery::Media,
             };
             let begun = after.open(&newcomer, None, &permit).now_or_never();
             assert!(begun.unwrap().unwrap().is_new);

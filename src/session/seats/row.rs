@@ -12,7 +12,7 @@ use crate::request::client_address::ClientAddress;
 use super::super::id::SessionId;
 use super::super::place::{Bind, Moves, Places};
 use super::super::presence::Presence;
-use super::{Asking, Content, NoSeat, Older, PlayerName};
+use super::{Asking, Delivery, NoSeat, Older, PlayerName};
 
 /// How long two sockets of one player may stand side by side on one seat: a player that switches by a second socket
 /// closes the first within seconds (protocol.md 5), a shared token would never.
@@ -39,10 +39,10 @@ pub(super) struct Sitting {
     /// Where it is: as many places as a playback over HTTP has.
     places: Places,
     presence: Arc<Presence>,
-    content: Content,
+    delivery: Delivery,
     /// A session may hold a seat twice: by its current token and by a pending one.
     times: usize,
-    /// A newer socket of the same player and for the same content has the seat.
+    /// A newer socket of the same player and for the same delivery has the seat.
     leaving: bool,
     /// The older socket of the same player that had the seat, and has it again when this one leaves first.
     previous: Option<SessionId>,
@@ -78,7 +78,7 @@ impl Sitting {
             player: asking.player.filter(|_| at.bind.is_place(at.address)),
             places,
             presence: Arc::clone(asking.presence),
-            content: asking.content,
+            delivery: asking.delivery,
             times: 1,
             leaving: false,
             previous: None,
@@ -90,9 +90,9 @@ impl Sitting {
         self.previous = self.previous.filter(|_| self.previous != older);
     }
 
-    /// Whether both are of one player, for the same content.
+    /// Whether both are of one player, for the same delivery.
     fn is_like(&self, other: &Self) -> bool {
-        self.player.is_some() && self.player == other.player && self.content == other.content
+        self.player.is_some() && self.player == other.player && self.delivery == other.delivery
     }
 }
 
@@ -148,7 +148,7 @@ impl Row {
         Ok(previous.map(|session| Older { session, grace }))
     }
 
-    /// Which socket of the same player and for the same content makes way; none while one does so already.
+    /// Which socket of the same player and for the same delivery makes way; none while one does so already.
     fn first_of(&self, newcomer: &Sitting, at: At, now: Instant) -> First {
         let alike = || self.sitting.iter().filter(|one| one.is_like(newcomer));
         let here = |one: &&Sitting| one.places.hold(at.address, at.bind);
@@ -212,9 +212,9 @@ impl Row {
                 continue;
             };
             let (media, metadata) = players.entry(player).or_default();
-            match one.content {
-                Content::Media => *media += 1,
-                Content::Metadata => *metadata += 1,
+            match one.delivery {
+                Delivery::Media => *media += 1,
+                Delivery::Metadata => *metadata += 1,
             }
         }
         let of_players = players
@@ -227,7 +227,7 @@ impl Row {
     pub(super) fn hold_media(&mut self, session: SessionId, limit: NonZeroU16) -> bool {
         let mut sitting = self.sitting.iter_mut();
         if let Some(one) = sitting.find(|one| one.session == session) {
-            one.content = Content::Media;
+            one.delivery = Delivery::Media;
         }
         self.has_room(limit)
     }

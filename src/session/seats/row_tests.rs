@@ -15,7 +15,7 @@ fn sitting(session: u128, player: u64, at: At) -> Sitting {
     let asking = Asking {
         session: SessionId::new(session << 48),
         player: Some(PlayerName(player)),
-        content: Content::Media,
+        delivery: Delivery::Media,
         presence: &presence,
     };
     Sitting::new(asking, at)

@@ -25,7 +25,7 @@ use h5gate::session::guard::SessionGuard;
 use h5gate::session::id::{Receipt, SessionId};
 use h5gate::session::live::{PendingId, Session};
 use h5gate::session::place::Bind;
-use h5gate::session::seats::Content;
+use h5gate::session::seats::Delivery;
 use h5gate::session::shares::Room;
 use h5gate::session::{Newcomer, Sessions, Transport};
 use h5gate::token::Grant;
@@ -158,7 +158,7 @@ pub(crate) fn session(
         id: SessionId::new(1 << 100),
         player: String::new(),
         transport: Transport::WebSocket,
-        content: Content::Media,
+        delivery: Delivery::Media,
     };
     let opened = sessions.open(newcomer, permit(STREAM, change));
     let guard = opened.now_or_never().expect("memory answers at once");
