@@ -19,7 +19,7 @@ use crate::session::{Newcomer, lock};
 
 /// A playback that was asked to begin.
 #[derive(Debug)]
-pub struct Begun {
+pub struct Opened {
     /// The playback.
     pub session: Arc<HlsSession>,
     /// Whether it begins with this request, and not with another one at the same moment.
@@ -35,7 +35,7 @@ impl HlsSessions {
         newcomer: &Newcomer,
         alias: Option<Identity>,
         permit: &Permit,
-    ) -> Result<Begun, Denial> {
+    ) -> Result<Opened, Denial> {
         let id = newcomer.id;
         let address = permit.address();
         // A second session of this name would put itself in the place of the first, and nobody could end it any more.
@@ -44,14 +44,14 @@ impl HlsSessions {
         if let Some(session) = by_alias.and_then(|id| self.find(id))
             && self.ask(&session, address) == Standing::Plays
         {
-            return Ok(Begun {
+            return Ok(Opened {
                 session,
                 is_new: false,
             });
         }
         if let Some(session) = self.find(id) {
             return match self.ask(&session, address) {
-                Standing::Plays => Ok(Begun {
+                Standing::Plays => Ok(Opened {
                     session,
                     is_new: false,
                 }),
@@ -84,7 +84,7 @@ impl HlsSessions {
             queue.push(id);
             queue.tidy(of, plays);
         }
-        Ok(Begun {
+        Ok(Opened {
             session,
             is_new: true,
         })
