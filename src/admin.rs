@@ -42,7 +42,7 @@ use crate::listener::limit::ConnectionLimit;
 use crate::listener::socket::Socket;
 use crate::refusal::rejection;
 use crate::request::strict;
-use door::{Door, Place};
+use door::{Door, Slot};
 
 /// The longest body: a revocation is far shorter.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -60,12 +60,12 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
     let limit = ConnectionLimit::new(usize::MAX);
     let serve = |incoming: crate::listener::Incoming| {
         let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
-        let place = door.enter();
+        let slot = door.enter();
         tasks.spawn(async move {
             let (socket, _permit) = incoming.into_parts();
             tokio::select! {
-                () = place.is_over(PATIENCE) => {}
-                () = serve_connection(&gate, &config, &place, socket) => {}
+                () = slot.is_over(PATIENCE) => {}
+                () = serve_connection(&gate, &config, &slot, socket) => {}
             }
         });
     };
@@ -73,10 +73,10 @@ pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
 }
 
 /// Answers one connection's requests.
-async fn serve_connection(gate: &Gate, config: &AdminConfig, place: &Place, socket: Socket) {
+async fn serve_connection(gate: &Gate, config: &AdminConfig, slot: &Slot, socket: Socket) {
     let service = service_fn(|request: Request<Incoming>| {
         // hyper wants to move the future.
-        Box::pin(async move { Ok::<_, Infallible>(answer(gate, config, place, request).await) })
+        Box::pin(async move { Ok::<_, Infallible>(answer(gate, config, slot, request).await) })
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -98,7 +98,7 @@ async fn serve_connection(gate: &Gate, config: &AdminConfig, place: &Place, sock
 async fn answer(
     gate: &Gate,
     config: &AdminConfig,
-    place: &Place,
+    slot: &Slot,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
@@ -107,7 +107,7 @@ async fn answer(
     }
     let refusal = refusal(&head, config);
     if refusal.is_none() {
-        place.show_token();
+        slot.show_token();
     }
     match (health(gate, &head), refusal) {
         (Some(health), None) => health,

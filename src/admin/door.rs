@@ -34,9 +34,9 @@ struct Guest {
     leave: CancellationToken,
 }
 
-/// One connection's place, given back on drop.
+/// One connection's slot, given back on drop.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Slot {
     id: u64,
     leave: CancellationToken,
     door: Arc<Door>,
@@ -50,7 +50,7 @@ impl Door {
     }
 
     /// Lets a stranger in; where there are too many the oldest has to leave.
-    pub(super) fn enter(self: &Arc<Self>) -> Place {
+    pub(super) fn enter(self: &Arc<Self>) -> Slot {
         let leave = CancellationToken::new();
         let mut rooms = self.rooms();
         let id = rooms.next;
@@ -61,7 +61,7 @@ impl Door {
         };
         put(&mut rooms.strangers, guest, self.most);
         drop(rooms);
-        Place {
+        Slot {
             id,
             leave,
             door: Arc::clone(self),
@@ -73,7 +73,7 @@ impl Door {
     }
 }
 
-impl Place {
+impl Slot {
     /// The connection has shown the token.
     pub(super) fn show_token(&self) {
         let mut rooms = self.door.rooms();
@@ -82,7 +82,7 @@ impl Place {
         }
     }
 
-    /// Waits until the connection has to end: others want its place, or it has been a stranger for `patience`.
+    /// Waits until the connection has to end: others want its slot, or it has been a stranger for `patience`.
     pub(super) async fn is_over(&self, patience: Duration) {
         let too_long = async {
             sleep(patience).await;
@@ -103,7 +103,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut rooms = self.door.rooms();
         let rooms = &mut *rooms;
@@ -131,8 +131,8 @@ fn put(room: &mut VecDeque<Guest>, guest: Guest, most: usize) {
 mod tests {
     use super::*;
 
-    fn has_to_leave(place: &Place) -> bool {
-        place.leave.is_cancelled()
+    fn has_to_leave(slot: &Slot) -> bool {
+        slot.leave.is_cancelled()
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         let door = Door::new(2);
         let known: Vec<_> = (0..3)
             .map(|_| door.enter())
-            .inspect(Place::show_token)
+            .inspect(Slot::show_token)
             .collect();
         let left: Vec<_> = known.iter().map(has_to_leave).collect();
         assert_eq!(left, [true, false, false]);

@@ -34,9 +34,9 @@ pub struct Known {
     until: Instant,
 }
 
-/// One playlist's place in the table.
+/// What a playlist is found by.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(u64);
+pub struct PlaylistKey(u64);
 
 impl Default for Reloads {
     fn default() -> Self {
@@ -48,16 +48,16 @@ impl Default for Reloads {
 }
 
 impl Reloads {
-    /// The place of a playlist.
+    /// What a playlist is found by.
     #[must_use]
-    pub fn place(&self, playlist: &CacheKey) -> Place {
-        Place(self.hasher.hash_one(playlist))
+    pub fn key(&self, playlist: &CacheKey) -> PlaylistKey {
+        PlaylistKey(self.hasher.hash_one(playlist))
     }
 
     /// What is known of a playlist. It counts for one target duration: for as long it has hardly got farther.
     #[must_use]
-    pub fn know(&self, place: Place, now: Instant) -> Option<Known> {
-        let known = self.known().get(&place.0).copied();
+    pub fn know(&self, key: PlaylistKey, now: Instant) -> Option<Known> {
+        let known = self.known().get(&key.0).copied();
         known.filter(|known| now < known.until)
     }
 
@@ -65,7 +65,7 @@ impl Reloads {
     /// says nothing.
     pub fn note(
         &self,
-        place: Place,
+        key: PlaylistKey,
         reload: Reload,
         latest: Directives,
         target: Option<Duration>,
@@ -78,10 +78,10 @@ impl Reloads {
         };
         let mut all = self.known();
         let newer = |one: &&Known| now < one.until && one.reload.is_ahead_of(&reload);
-        if all.peek(&place.0).filter(newer).is_some() {
+        if all.peek(&key.0).filter(newer).is_some() {
             return;
         }
-        all.put(place.0, known);
+        all.put(key.0, known);
         if all.len() > MOST {
             all.pop_lru();
         }

@@ -227,7 +227,7 @@ impl Pages {
                 None => return false,
             }
         };
-        let _place = Place {
+        let _waiter = Waiter {
             pages: self,
             viewer,
         };
@@ -395,13 +395,13 @@ impl Drop for OpenPage {
     }
 }
 
-/// The place of a request that waits, given back on drop.
-struct Place<'a> {
+/// A request that waits, counted until it is dropped.
+struct Waiter<'a> {
     pages: &'a Pages,
     viewer: Viewer,
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         lock(&self.pages.shown).end_waiting(&self.viewer);
     }

@@ -31,7 +31,7 @@ pub(crate) struct Presence {
     transport: Transport,
     begun: Instant,
     /// At its places of IPv4 and IPv6.
-    places: [Place; 2],
+    places: [PlaceActivity; 2],
     /// The target duration of its playlists in milliseconds; 0 while unknown.
     target: AtomicU32,
     question: Mutex<Question>,
@@ -42,7 +42,7 @@ pub(crate) struct Presence {
 }
 
 #[derive(Debug, Default)]
-struct Place {
+struct PlaceActivity {
     /// When it was heard of, in milliseconds from the beginning.
     heard: AtomicU64,
     /// Requests whose answer has not begun.
@@ -113,7 +113,7 @@ impl Presence {
         self.asks(self.place(address), now)
     }
 
-    fn asks(&self, place: &Place, now: Instant) -> bool {
+    fn asks(&self, place: &PlaceActivity, now: Instant) -> bool {
         let heard = self.begun + Duration::from_millis(place.heard.load(Ordering::Relaxed));
         let silent = now.saturating_duration_since(heard);
         place.waiting.load(Ordering::Relaxed) > 0
@@ -147,7 +147,7 @@ impl Presence {
         self.place(address).left.load(Ordering::Relaxed)
     }
 
-    fn place(&self, address: ClientAddress) -> &Place {
+    fn place(&self, address: ClientAddress) -> &PlaceActivity {
         let [v4, v6] = &self.places;
         match address {
             ClientAddress::Known(IpAddr::V6(_)) => v6,

@@ -5,9 +5,9 @@ use super::*;
 const SOON: Duration = Duration::from_secs(20);
 
 /// A directory of one test.
-struct Place(PathBuf);
+struct TestDirectory(PathBuf);
 
-impl Place {
+impl TestDirectory {
     fn new(name: &str) -> Self {
         let name = format!("h5gate-state-{name}-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
@@ -22,7 +22,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -37,12 +37,12 @@ async fn what_was_not_started_keeps_nothing_and_says_so() {
 
 #[tokio::test]
 async fn what_is_saved_is_what_was_so_when_it_was_asked_for_or_later() {
-    let place = Place::new("newest");
-    let path = place.0.join("file");
+    let here = TestDirectory::new("newest");
+    let path = here.0.join("file");
     let value = Arc::new(Mutex::new(0));
     let (kept, now) = (Kept::default(), Arc::clone(&value));
     let text = move || now.lock().unwrap().to_string();
-    kept.start(path.clone(), place.lock(), text).unwrap();
+    kept.start(path.clone(), here.lock(), text).unwrap();
     for round in 1..20 {
         *value.lock().unwrap() = round;
         kept.save();
@@ -53,15 +53,15 @@ async fn what_is_saved_is_what_was_so_when_it_was_asked_for_or_later() {
 
 #[tokio::test]
 async fn a_disk_that_hangs_is_waited_for_once_and_used_again_when_it_answers() {
-    let place = Place::new("hangs");
-    let path = place.0.join("file");
+    let here = TestDirectory::new("hangs");
+    let path = here.0.join("file");
     let (let_go, held) = mpsc::channel::<()>();
     let kept = Kept::default();
     let hang = move || {
         let _ = held.recv();
         "text".to_owned()
     };
-    kept.start(path, place.lock(), hang).unwrap();
+    kept.start(path, here.lock(), hang).unwrap();
     assert!(!kept.save_within(Duration::from_millis(50)).await);
     // However long that would be.
     assert!(!kept.save_within(Duration::from_secs(3600)).await);
@@ -74,11 +74,11 @@ async fn a_disk_that_hangs_is_waited_for_once_and_used_again_when_it_answers() {
 
 #[tokio::test]
 async fn what_failed_is_told_at_once_and_tried_again() {
-    let place = Place::new("fails");
-    let directory = place.0.join("later");
+    let here = TestDirectory::new("fails");
+    let directory = here.0.join("later");
     let kept = Kept::default();
     let path = directory.join("file");
-    kept.start(path.clone(), place.lock(), || "text".to_owned())
+    kept.start(path.clone(), here.lock(), || "text".to_owned())
         .unwrap();
     assert!(!kept.save_within(Duration::from_secs(3600)).await);
     fs::create_dir(&directory).unwrap();
@@ -90,11 +90,11 @@ async fn what_failed_is_told_at_once_and_tried_again() {
 
 #[tokio::test]
 async fn what_is_flushed_is_written_where_there_is_something_new() {
-    let place = Place::new("flushed");
-    let path = place.0.join("file");
+    let here = TestDirectory::new("flushed");
+    let path = here.0.join("file");
     let kept = Kept::default();
     assert!(!kept.flush_within(SOON).await, "it keeps nothing");
-    kept.start(path.clone(), place.lock(), || "new".to_owned())
+    kept.start(path.clone(), here.lock(), || "new".to_owned())
         .unwrap();
     fs::write(&path, "old").unwrap();
     assert!(kept.flush_within(SOON).await);
@@ -109,14 +109,14 @@ async fn what_is_flushed_is_written_where_there_is_something_new() {
 
 #[tokio::test]
 async fn nothing_is_kept_in_a_directory_that_another_process_keeps() {
-    let place = Place::new("taken");
-    let path = place.0.join("file");
-    let (kept, lock) = (Kept::default(), place.lock());
+    let here = TestDirectory::new("taken");
+    let path = here.0.join("file");
+    let (kept, lock) = (Kept::default(), here.lock());
     kept.start(path.clone(), Arc::clone(&lock), || "old".to_owned())
         .unwrap();
     lock.give_way();
     assert!(kept.save_within(SOON).await);
-    let next = DirectoryLock::take(&place.0).unwrap();
+    let next = DirectoryLock::take(&here.0).unwrap();
     // The next one may not start after all: this is tried again.
     assert!(!kept.save_within(SOON).await);
     fs::write(&path, "new").unwrap();
@@ -130,8 +130,8 @@ async fn nothing_is_kept_in_a_directory_that_another_process_keeps() {
 
 #[test]
 fn what_is_set_aside_overwrites_nothing() {
-    let place = Place::new("aside");
-    let path = place.0.join("file");
+    let here = TestDirectory::new("aside");
+    let path = here.0.join("file");
     let mut names = Vec::new();
     for round in 0..3 {
         fs::write(&path, round.to_string()).unwrap();

@@ -68,10 +68,7 @@ pub async fn alone(
     let directives = match wanted.asked.is_plain() {
         true => Directives::default(),
         false => {
-            let place = gate
-                .http
-                .reloads()
-                .place(&wanted.key(Directives::default()));
+            let place = gate.http.reloads().key(&wanted.key(Directives::default()));
             in_reach(
                 gate.http.reloads().know(place, Instant::now()).as_ref(),
                 wanted,
@@ -224,7 +221,7 @@ impl Alone<'_> {
         let place = gate
             .http
             .reloads()
-            .place(&self.wanted.key(Directives::default()));
+            .key(&self.wanted.key(Directives::default()));
         note(gate, place, self.directives, &rewritten);
         session.end_own(turn, rewritten.text.len());
         // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.

@@ -143,10 +143,7 @@ async fn share(
     if wanted.asked.is_plain() {
         return share_one(gate, cache, admitted, wanted, target, Directives::default()).await;
     }
-    let place = gate
-        .http
-        .reloads()
-        .place(&wanted.key(Directives::default()));
+    let place = gate.http.reloads().key(&wanted.key(Directives::default()));
     let mut known = gate.http.reloads().know(place, Instant::now());
     loop {
         let directives = in_reach(known.as_ref(), wanted)?;
@@ -209,10 +206,7 @@ fn read_along(
         LookUp::Fill(filler, reader) => {
             let request = FetchRequest::shared(target).map_err(not_a_target)?;
             let patience = patience(directives, admitted.session.target());
-            let place = gate
-                .http
-                .reloads()
-                .place(&wanted.key(Directives::default()));
+            let place = gate.http.reloads().key(&wanted.key(Directives::default()));
             let fetch = fill(
                 Arc::clone(gate),
                 admitted.permit.clone(),

@@ -18,7 +18,7 @@ use crate::cache::pieces::Pieces;
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::gate::budget::Reservation;
-use crate::gate::reloads::Place;
+use crate::gate::reloads::PlaylistKey;
 use crate::gate::sharing::{Failure, SharedHead};
 use crate::hls::link::LinkContext;
 use crate::hls::playlist::{
@@ -247,7 +247,7 @@ pub fn tickets(rewritten: &Rewritten, links: &LinkContext) -> usize {
 }
 
 /// Notes what a playlist says of its next reload.
-pub fn note(gate: &Gate, place: Place, directives: Directives, rewritten: &Rewritten) {
+pub fn note(gate: &Gate, place: PlaylistKey, directives: Directives, rewritten: &Rewritten) {
     let (reload, target) = (rewritten.reload, rewritten.target_duration);
     if rewritten.kind == playlist::Kind::Media {
         let now = tokio::time::Instant::now();
@@ -303,7 +303,7 @@ pub async fn fill(
     permit: Permit,
     request: FetchRequest,
     links: LinkContext,
-    (place, directives): (Place, Directives),
+    (place, directives): (PlaylistKey, Directives),
     filler: Filler<Arc<SharedHead>, Failure>,
 ) {
     let now = tokio::time::Instant::now;
