@@ -40,7 +40,7 @@ pub struct HttpConnection {
     pub scheme: &'static str,
     /// What its listener serves.
     pub served: Served,
-    /// What hyper does not tell of a head.
+    /// What hyper does not tell of a head, where the token API is served.
     pub heads: HeadLines,
     /// What its last HLS requests came to.
     pub hls_cache: ConnectionCache,
@@ -161,8 +161,10 @@ impl HttpConnection {
             .header_read_timeout(gate.timeouts.keep_alive);
         http.max_headers(gate.limits.fields)
             .max_buf_size(gate.limits.head);
-        let socket = AnswerSocket::new(socket, gate.timeouts.write_stall, &self.upgrades)
-            .shown_to(&self.heads);
+        let mut socket = AnswerSocket::new(socket, gate.timeouts.write_stall, &self.upgrades);
+        if self.served.token_api {
+            socket = socket.shown_to(&self.heads);
+        }
         let mut served = http.serve_connection(TokioIo::new(socket), service);
 
         let mut deadline = pin!(sleep_until(head_deadline));
