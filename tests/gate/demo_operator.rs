@@ -60,6 +60,7 @@ fn the_operators_side_of_the_demo_is_loopback_alone_and_on_a_port_that_is_free()
     for (admin, said) in [
         ("0.0.0.0:0", "--admin must be a loopback address"),
         (&taken, "h5gate demo --admin"),
+        (&listen, "admin.address: is the same as listener[0].address"),
     ] {
         let output = demo(&["--listen", &listen, "--admin", admin])
             .output()
