@@ -65,7 +65,7 @@ pub struct Config {
     pub keyring: Keyring,
     /// What is asked of each organisation's tokens.
     pub rules: Rules,
-    /// Who may mint.
+    /// The API keys that mint.
     pub api_keys: ApiKeys,
     /// Settings that weaken a check, for the log when they come into force.
     pub dangers: Vec<Notice>,

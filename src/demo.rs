@@ -53,7 +53,7 @@ pub enum DemoError {
     /// The media server's socket cannot be had.
     #[error("the demo's media server cannot listen: {0}")]
     Origin(std::io::Error),
-    /// Everybody could end sessions.
+    /// Any peer that reaches the address could end sessions.
     #[error(
         "--admin must be a loopback address such as 127.0.0.1:9090: the demo asks the operator for no token"
     )]
@@ -161,7 +161,7 @@ fn introduction(
         format!(
             "
   Operate        curl -s http://{admin}/metrics
-                 What an operator sees of a gate; http://{admin}/api/sessions lists who plays.
+                 What an operator sees of a gate; http://{admin}/api/sessions lists the playbacks.
 "
         )
     });

@@ -35,17 +35,17 @@ export class MintError extends Error {}
  * keyId, secret, and streams or organisation.
  *
  * secret         as `h5gate key new` prints it
- * owner          who the key belongs to, an organisation or "*": what the key may not sign is then refused here
+ * owner          the owner of the key, an organisation or "*": what the key may not sign is then refused here
  * expires        Unix time in seconds, like notBefore; without it the token is valid for ever
  * tag            your own string, which travels beside the token and is covered by it
  * ips, referers  any of up to 16 will do: "192.0.2.1", "2001:db8::/32"; "example.com", "*.example.com"
- * user           who it is for
+ * user           the user that it is for
  * sessions       how many viewers may play at once: counted by user where one is named, else by token
  * cutAtExpiry    end running playbacks at expires; otherwise they go on, and only a new start is refused
  * issuedAt, tokenId  now and 16 random bytes; tests give them
  */
 export function mint(grant) {
-  // A misspelled binding, or one that was looked up and not found, would be a token for everybody.
+  // A misspelled binding, or one that was looked up and not found, would be a token for every viewer.
   for (const [name, value] of Object.entries(grant)) {
     need(GRANT.includes(name), `${name} is not known`);
     need(value !== undefined && value !== null, `${name} is ${value}: leave it out, or give a value`);
@@ -64,7 +64,7 @@ export function mint(grant) {
   const expires = grant.expires === undefined ? "" : String(number("expires", grant.expires, 0n));
   need(!cutAtExpiry || expires !== "", "cutAtExpiry needs expires");
   const now = Math.floor(Date.now() / 1000);
-  // Whoever says when it was issued may want one that has expired.
+  // A given time of issue may be meant for a token that has expired.
   const free = expires === "" || grant.issuedAt !== undefined;
   const future = free || (BigInt(expires) > now && BigInt(expires) < MILLISECONDS_FROM);
   need(future, `expires ${expires} must be a time to come, in seconds, not in milliseconds`);

@@ -30,11 +30,11 @@ final class MintError extends \InvalidArgumentException {}
  * The security object for one stream, for up to 16, or for all streams of an organisation.
  *
  * secret         as `h5gate key new` prints it
- * owner          who the key belongs to, an organisation or "*": what the key may not sign is then refused here
+ * owner          the owner of the key, an organisation or "*": what the key may not sign is then refused here
  * expires        Unix time in seconds, like notBefore; without it the token is valid for ever
  * tag            your own string, which travels beside the token and is covered by it
  * ips, referers  any of up to 16 will do: "192.0.2.1", "2001:db8::/32"; "example.com", "*.example.com"
- * user           who it is for
+ * user           the user that it is for
  * sessions       how many viewers may play at once: counted by user where one is named, else by token
  * cutAtExpiry    end running playbacks at expires; otherwise they go on, and only a new start is refused
  * issuedAt, tokenId  now and 16 random bytes; tests give them
@@ -73,7 +73,7 @@ function mint(
     $expires = $expires === null ? '' : number('expires', $expires, '0');
     need(!$cutAtExpiry || $expires !== '', 'cutAtExpiry needs expires');
     $future = $expires === '' || (compare($expires, (string) time()) > 0 && compare($expires, MILLISECONDS_FROM) < 0);
-    // Whoever says when it was issued may want one that has expired.
+    // A given time of issue may be meant for a token that has expired.
     need($future || $issuedAt !== null, "expires $expires must be a time to come, in seconds, not in milliseconds");
 
     $claims = [ // in the order of their types, 1 to 10; what was not asked for is empty
@@ -253,7 +253,7 @@ const ARGUMENTS = [ // the option, and what mint calls it
 function main(array $arguments): void
 {
     $given = [];
-    // Not getopt, which passes over what it does not know: a misspelled binding would be a token for everybody.
+    // Not getopt, which passes over what it does not know: a misspelled binding would be a token for every viewer.
     while (($option = array_shift($arguments)) !== null) {
         [$option, $value] = explode('=', $option, 2) + [1 => null];
         $name = ARGUMENTS[$option] ?? '';

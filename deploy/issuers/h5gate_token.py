@@ -37,11 +37,11 @@ def mint(key_id, secret, *, streams=(), organisation=None, owner=None, expires=N
     """The security object for one stream, for up to 16, or for all streams of an organisation.
 
     secret         as `h5gate key new` prints it
-    owner          who the key belongs to, an organisation or "*": what the key may not sign is then refused here
+    owner          the owner of the key, an organisation or "*": what the key may not sign is then refused here
     expires        Unix time in seconds, like not_before; without it the token is valid for ever
     ips, referers  any of up to 16 will do: "192.0.2.1", "2001:db8::/32"; "example.com", "*.example.com"
     tag            your own string, which travels beside the token and is covered by it
-    user           who it is for
+    user           the user that it is for
     sessions       how many viewers may play at once: counted by user where one is named, else by token
     cut_at_expiry  end running playbacks at expires; otherwise they go on, and only a new start is refused
     issued_at, token_id  now and 16 random bytes; tests give them
@@ -59,7 +59,7 @@ def mint(key_id, secret, *, streams=(), organisation=None, owner=None, expires=N
     expires = "" if expires is None else str(_number("expires", expires, 0))
     _need(expires or not cut_at_expiry, "cut_at_expiry needs expires")
     future = not expires or time.time() < int(expires) < MILLISECONDS_FROM
-    # Whoever says when it was issued may want one that has expired.
+    # A given time of issue may be meant for a token that has expired.
     _need(future or issued_at is not None, f"expires {expires} must be a time to come, in seconds, not in milliseconds")
 
     claims = [  # in the order of their types, 1 to 10; what was not asked for is empty
@@ -141,7 +141,7 @@ def _number(name, value, least=1, most=2**64 - 1):
 
 def _items(name, values, convert):
     """One text or several, as bytes: sorted by them, and each once."""
-    # None is no empty list: a binding that was looked up and not found would be a token for everybody.
+    # None is no empty list: a binding that was looked up and not found would be a token for every viewer.
     _need(isinstance(values, (str, list, tuple, set)), f"{name} {values!r} must be a text or a list of texts")
     items = sorted({convert(value) for value in ([values] if isinstance(values, str) else values)})
     _need(len(items) <= LIST_LIMIT, f"{name} has {len(items)} entries, at most {LIST_LIMIT} are allowed")
@@ -191,7 +191,7 @@ def _base64url(data):
 ARGUMENTS = {  # the option: what mint calls it, and what it says
     "--key-id": ("key_id", "the key's id in the gate's configuration"),
     "--secret-file": ("secret", "what `h5gate key new` printed"),
-    "--owner": ("owner", "who the key belongs to, an organisation or *"),
+    "--owner": ("owner", "the owner of the key, an organisation or *"),
     "--stream": ("streams", "a stream that may be played; repeatable"),
     "--orga": ("organisation", "the organisation of which every stream may be played"),
     "--expires": ("expires", "when it expires, in Unix seconds"),
@@ -200,7 +200,7 @@ ARGUMENTS = {  # the option: what mint calls it, and what it says
     "--ip": ("ips", "an address or prefix of the viewer; repeatable"),
     "--referer": ("referers", "a host of the page, or *.domain; repeatable"),
     "--not-before": ("not_before", "when it becomes valid, in Unix seconds"),
-    "--user": ("user", "who it is for"),
+    "--user": ("user", "the user that it is for"),
     "--sessions": ("sessions", "how many viewers may play at once"),
 }
 

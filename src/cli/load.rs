@@ -111,7 +111,7 @@ pub struct Load {
     /// After how long without a frame a picture stands still, unless frames are rarer
     #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "2s")]
     stall: Duration,
-    /// A host that is not this machine, and whose gate is yours
+    /// A host other than this machine, with a gate that is yours
     #[arg(long, value_name = "HOST")]
     allow_host: Option<String>,
     /// Print one JSON document
@@ -240,7 +240,7 @@ fn test(command: &Load, url: &str) -> ExitCode {
     }
 }
 
-/// Who mints, and the source that a configuration names first.
+/// What mints, and the source that a configuration names first.
 fn minter(command: &Load) -> Result<(Minter, Option<String>), ExitCode> {
     if let Some(path) = &command.config {
         let config = load_config(path)?;

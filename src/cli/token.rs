@@ -66,7 +66,7 @@ pub struct Mint {
     /// When it becomes valid, in Unix seconds
     #[arg(long, value_name = "SECONDS")]
     not_before: Option<u64>,
-    /// Who it is for
+    /// The user that it is for
     #[arg(long)]
     user: Option<User>,
     /// How many viewers may play at once

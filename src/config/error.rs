@@ -42,7 +42,7 @@ pub enum Problem {
     /// A table or a key of one path stands twice.
     #[error("stands twice; put all of it in one place")]
     Repeated,
-    /// Nobody asks for this key.
+    /// No such key is read in this table.
     #[error("unknown key; {}", suggestion(*.nearest, .known))]
     UnknownKey {
         /// The known key that looks most like it.

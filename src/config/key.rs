@@ -126,7 +126,7 @@ fn is_hexadecimal(text: &str) -> bool {
     text.len() >= 2 * SECRET_MIN_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// Whoever has a key signs for its owner, so two owners with one secret sign for each other.
+/// A secret signs for the owner of its key, so that two owners with one secret would sign for each other.
 fn secret_once(
     value: &Value<'_>,
     text: &SecretText,

@@ -70,10 +70,10 @@ pub(super) fn limits(root: &mut Table<'_>) -> Limits {
     let mut table = root.table("limits");
     let t = &mut table;
     let many = 10_000_000;
-    let workers = Bounds::new(1, 1024, "somebody has to do the work");
-    let connections = Bounds::new(1, many, "nobody could connect");
-    let sessions = Bounds::new(1, many, "nobody could play");
-    let per = Bounds::new(1, many, "nobody could play");
+    let workers = Bounds::new(1, 1024, "connections need a thread");
+    let connections = Bounds::new(1, many, "no viewer could connect");
+    let sessions = Bounds::new(1, many, "no viewer could play");
+    let per = Bounds::new(1, many, "no viewer could play");
     let backlog = Bounds::new(
         1,
         65_535,

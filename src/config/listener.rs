@@ -1,4 +1,4 @@
-//! `[[listener]]`, `[admin]` and `[client]`: who may connect where, and who stands in front.
+//! `[[listener]]`, `[admin]` and `[client]`: where the gate listens, and the proxies in front of it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -111,7 +111,7 @@ pub(super) fn admin(root: &mut Table<'_>, listeners: &[Listening]) -> Option<Adm
         .flatten()
         .filter_map(|name| name.parsed_by("a host name", host_name))
         .collect();
-    let bounds = Bounds::new(1, ADMIN_CONNECTIONS, "nobody could connect");
+    let bounds = Bounds::new(1, ADMIN_CONNECTIONS, "no operator could connect");
     let connections = count(&mut table, "connections", 64, bounds);
     let value = address?;
     let address = address_of(&value)?;
@@ -152,12 +152,12 @@ pub(super) fn neighbours(root: &mut Table<'_>, listeners: &[Listening]) -> Neigh
     }
     // What is given and wrong is told already.
     if !given || networks.is_some_and(|networks| networks.is_empty()) {
-        refuse_proxies_that_nobody_is(listeners, table.findings);
+        refuse_unlisted_proxies(listeners, table.findings);
     }
     Neighbours { trusted, header }
 }
 
-fn refuse_proxies_that_nobody_is(listeners: &[Listening], findings: &Findings) {
+fn refuse_unlisted_proxies(listeners: &[Listening], findings: &Findings) {
     for listener in listeners
         .iter()
         .filter(|listener| listener.config.proxy_protocol)
@@ -165,7 +165,7 @@ fn refuse_proxies_that_nobody_is(listeners: &[Listening], findings: &Findings) {
         findings.add(
             &listener.place,
             Problem::Conflict(
-                "has proxy_protocol, but client.trusted_proxies is empty, so that nobody could connect; list the \
+                "has proxy_protocol, but client.trusted_proxies is empty, so that no connection would be accepted; list the \
                  addresses of the proxies there"
                     .to_owned(),
             ),

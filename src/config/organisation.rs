@@ -1,4 +1,4 @@
-//! `[[organisation]]`: whose streams there are, their keys, who may mint for them, and what is asked of their tokens.
+//! `[[organisation]]`: the owners of streams, their keys, the API keys that mint for them, and the rules for their tokens.
 
 use std::collections::HashMap;
 use std::time::Duration;

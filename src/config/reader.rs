@@ -1,6 +1,6 @@
 //! Reads TOML key by key and says of each what is wrong with it.
 //!
-//! A [`Table`] remembers which keys were asked for; when it is dropped, every key that nobody asked for is an error. So
+//! A [`Table`] remembers which keys were asked for; when it is dropped, every key that was not asked for is an error. So
 //! a key is known exactly when it is read, and there is no list of keys to forget one in.
 
 use std::collections::HashMap;
@@ -128,7 +128,7 @@ impl<'a> Table<'a> {
 }
 
 impl Drop for Table<'_> {
-    /// Complains about every key that nobody asked for.
+    /// Every key that was not asked for is an error.
     fn drop(&mut self) {
         for (name, _) in self.entries.into_iter().flatten() {
             if self.asked.contains(&name.get_ref().as_ref()) {

@@ -1,4 +1,4 @@
-//! The page of the demonstration, and what it asks the gate: who mints, and fresh attempts that must be refused.
+//! The page of the demonstration, and what it asks for: the API key, and new attempts that have to be refused.
 
 use bytes::Bytes;
 use http::header::{

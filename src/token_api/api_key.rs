@@ -1,4 +1,4 @@
-//! Who may mint: API keys, stored as their SHA-256 and compared in constant time.
+//! API keys, stored as their SHA-256 and compared in constant time.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::token::Owner;
 pub struct ApiKey {
     /// Names it in logs.
     pub id: String,
-    /// Whose streams it may mint for.
+    /// The owner of the streams that it may mint for.
     pub owner: Owner,
     /// SHA-256 of the key.
     pub sha256: [u8; 32],

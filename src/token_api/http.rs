@@ -1,4 +1,4 @@
-//! What HTTP adds to minting: who asks, and that the body is small, whole and JSON.
+//! What HTTP adds to minting: the API key, and that the body is small, whole and JSON.
 //!
 //! Refuse first, spend later: method, whether the address has tried too many keys, API key, content type, length, and only
 //! then the body. No answer has a CORS header: an API key belongs in a back end, and a page that could use one would have it to lose.
@@ -38,7 +38,7 @@ pub struct TokenApi<'a> {
     pub keyring: &'a Keyring,
     /// What is asked of each organisation's tokens.
     pub rules: &'a Rules,
-    /// Who may mint.
+    /// The API keys that mint.
     pub api_keys: &'a ApiKeys,
     /// The most bytes that a body may have. The longest request that can be granted, a batch of long names with a full
     /// tag, is below 4 KiB, unless every character is written as `\uXXXX`.
@@ -67,9 +67,9 @@ pub const MINTED: &str = "minted";
 
 /// Answers one request to `/secure/token`; the path is the caller's to check.
 ///
-/// Logs one event: who got how many tokens, or why there are none. Never a token, a key, or anything of the body.
+/// Logs one event: which API key got how many tokens, or why none. Never a token, a key, or anything of the body.
 ///
-/// Cancel safe: nothing is kept, and a token that nobody received is known to nobody.
+/// Cancel safe: nothing is kept, and a token that did not arrive is stored nowhere.
 pub async fn answer<B>(api: &TokenApi<'_>, head: &Parts, body: B) -> Answered
 where
     B: Body<Data = Bytes>,

@@ -242,7 +242,7 @@ fn referer_error(error: &DomainError) -> &'static str {
     }
 }
 
-/// Whoever asks need not know how keys are kept; what it may mint for is its business.
+/// How keys are kept is not told to the client; what its API key may mint for is.
 fn minting(field: Field, error: &MintError) -> Report {
     let foreign = |error, owner: &Owner| Report {
         status: StatusCode::FORBIDDEN,
@@ -300,7 +300,7 @@ fn internal() -> Report {
     }
 }
 
-/// What a field is, for whoever got it wrong.
+/// What a field has to be.
 fn form_of(field: Field) -> String {
     match field {
         Field::Streamname => "1 to 128 characters of A-Z a-z 0-9 . _ ~ -, such as abcde-stream1",

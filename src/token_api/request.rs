@@ -26,7 +26,7 @@ pub(super) enum RequestedScope {
 impl TokenRequest {
     /// Reads a body. An empty string is the same as no field: back ends send `"tag":""` (protocol.md 1). Everything else
     /// that is not what it should be is refused and named, never ignored: a token without the binding that its issuer
-    /// meant to ask for would play for everybody.
+    /// meant to ask for would play for every viewer.
     pub(super) fn read(body: &[u8]) -> Result<Self, ApiError> {
         let mut fields = Fields::default();
         for (name, value) in entries(body)? {

@@ -70,7 +70,7 @@ export function spawnDemo(listen) {
   return demo;
 }
 
-/** A port of loopback that nobody listens on. */
+/** A port of loopback on which nothing listens. */
 export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -146,7 +146,7 @@ async function startChromium({ flags = [] } = {}) {
 // and the little that is needed of it is here. Its H.264 comes from the system's libavcodec.
 const FIREFOX_PREFERENCES = {
   'network.proxy.type': 0, // no proxy, whatever the desktop says
-  'network.captive-portal-service.enabled': false, // and nobody is called but the page's own server
+  'network.captive-portal-service.enabled': false, // and no server is called but the page's own
   'network.connectivity-service.enabled': false,
   'services.settings.server': 'data:,none',
   'datareporting.policy.dataSubmissionEnabled': false,

@@ -358,7 +358,7 @@ describe('the terminal', () => {
     assert.equal((await fetch(demo.url)).status, 200);
   });
 
-  test('Ctrl-C ends it at once, also when nobody watches', async (t) => {
+  test('Ctrl-C ends it at once, also without a viewer', async (t) => {
     const demo = await startDemo();
     t.after(() => demo.stop());
     const { code, signal, ms } = await demo.interrupt();

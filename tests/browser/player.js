@@ -193,7 +193,7 @@ function play() {
 }
 
 /**
- * Opens a socket of its own and tells how it ended; `openMs` is how long it stood open. One that nobody closes has
+ * Opens a socket of its own and tells how it ended; `openMs` is how long it stood open. One that is not closed has
  * the code null: a verdict would have come by then.
  */
 function attempt(url) {
@@ -205,7 +205,7 @@ function attempt(url) {
     probe.onopen = () => (openedAt = performance.now());
     probe.onclose = end;
     setTimeout(() => {
-      end({ code: null, reason: 'nobody closed it', wasClean: false });
+      end({ code: null, reason: 'it was not closed', wasClean: false });
       probe.close();
     }, 12_000);
   });

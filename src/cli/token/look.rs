@@ -128,7 +128,7 @@ fn is_jwt(text: &str) -> bool {
     text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
-/// Why the gate would refuse a playback with this query now, whoever the viewer is. What a query leaves out is not held against
+/// Why the gate would refuse a playback with this query now, wherever its viewer is. What a query leaves out is not held against
 /// it unless it is a whole URL's.
 fn refusals(
     config: &Config,

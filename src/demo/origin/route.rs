@@ -26,7 +26,7 @@ const PLAYLIST: HeaderValue = HeaderValue::from_static("application/vnd.apple.mp
 const MEDIA: HeaderValue = HeaderValue::from_static("video/mp4");
 /// A playlist is old when the next segment is there.
 const NEVER_STORED: HeaderValue = HeaderValue::from_static("no-cache");
-/// A segment never changes, and nobody asks for it once it has left the playlist.
+/// A segment never changes, and no player asks for it once it has left the playlist.
 const STORED: HeaderValue = HeaderValue::from_static("max-age=10");
 
 /// Where HLS and the progressive file are.

@@ -642,7 +642,7 @@ function paragraph(className, text) {
   return element('p', { className }, text);
 }
 
-// Not `disabled`: a disabled button loses the focus, and with it the place of somebody who uses the keyboard.
+// Not `disabled`: a disabled button loses the focus, and with it the place in the page of a user with a keyboard.
 function enable(button, on) {
   button.setAttribute('aria-disabled', String(!on));
 }
