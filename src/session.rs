@@ -1,5 +1,5 @@
-//! Step 5: a [`Permit`] becomes a [`SessionGuard`], or a [`Denial`] when there is no room. Who is playing, how many, and
-//! how to end them; no sockets, no HTTP.
+//! Step 5: a [`Permit`] becomes a [`SessionGuard`], or a [`Denial`] when there is no room. The sessions, their number,
+//! and how to end them; no sockets, no HTTP.
 
 mod changes;
 pub mod ends;
@@ -107,13 +107,13 @@ impl Sessions {
         if self.live.len() >= self.most {
             return Err(Reason::Overloaded.into());
         }
-        // Who mints could seal a ticket for the name of another session, which nobody could end any more then.
+        // A minter could seal a ticket for the name of another session, which could not be ended any more then.
         if self.live.contains_key(&newcomer.id) {
             return Err(Reason::Ticket.into());
         }
         let holders = self.shares.holders(&permit);
         self.shares.take(holders, &permit)?;
-        // In the list before it has a seat: whoever takes the seat over must find whom to end.
+        // In the list before it has a seat: a session that takes the seat over must find the one to end.
         let guard = SessionGuard::enter(self, newcomer, permit, holders);
         guard.sit()?;
         // A drain that began meanwhile has not seen this one.
@@ -136,7 +136,7 @@ impl Sessions {
         self.live.len()
     }
 
-    /// How many there are by one transport. It walks through all of them, without holding anybody up for long.
+    /// How many there are by one transport. It walks through all of them, and holds a part of the list at a time.
     #[must_use]
     pub fn count_by(&self, transport: Transport) -> usize {
         let is_by = |session: &Session| session.transport() == transport;
@@ -149,7 +149,7 @@ impl Sessions {
         self.live.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// All of them, in the order of their ids. A copy: nobody holds up a connect while reading it.
+    /// All of them, in the order of their ids. A copy, so that reading it holds up no connect.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Session>> {
         let mut all: Vec<_> = self
@@ -178,12 +178,12 @@ impl Sessions {
         }
     }
 
-    /// Lets nobody in any more.
+    /// Opens no session any more.
     pub fn close(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether nobody is let in any more.
+    /// Whether no session is opened any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

@@ -212,7 +212,7 @@ pub fn replace(path: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Gives what is at `path` another name, so that it can be looked at and is in nobody's way; the name.
+/// Gives what is at `path` another name, so that it can be looked at and is not in the way; the name.
 pub fn set_aside(path: &Path, label: &str) -> io::Result<PathBuf> {
     for number in 0_u32.. {
         let aside = match number {

@@ -15,7 +15,7 @@ const KEYS: usize = 100_000;
 /// How long what turned out to be one viewer's alone is not tried again.
 const PASS: Duration = Duration::from_secs(10);
 
-/// What is shared, and what it is while somebody fetches it.
+/// What is shared, and what is being fetched for it.
 pub type Cache = crate::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
 
 /// The head of an answer that is for all.
@@ -23,7 +23,7 @@ pub type Cache = crate::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
 pub struct SharedHead {
     /// What viewers get.
     pub headers: HeaderMap,
-    /// A playlist, of which nobody gets a part.
+    /// A playlist, of which no part is answered.
     pub is_playlist: bool,
     /// Of a media playlist.
     pub target_duration: Option<Duration>,

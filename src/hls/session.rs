@@ -325,7 +325,7 @@ pub struct Answering {
 }
 
 impl Answering {
-    /// Whose it is.
+    /// The session that it is of.
     #[must_use]
     pub fn session(&self) -> &HlsSession {
         &self.session

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// Counts changes of something that is kept elsewhere, and wakes who watches it.
+/// Counts changes of something that is kept elsewhere, and wakes the task that watches it.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     count: AtomicU32,
@@ -18,7 +18,7 @@ impl Changes {
     /// Tells of a change that has been made.
     pub(super) fn tell(&self) {
         self.count.fetch_add(1, Ordering::Release);
-        // Whoever hands in its waker only now looks at the count behind that.
+        // A task that hands in its waker only now looks at the count behind that.
         let watcher = self.watcher().clone();
         if let Some(watcher) = watcher {
             watcher.wake();
@@ -40,7 +40,7 @@ impl Changes {
     }
 }
 
-/// Who watches.
+/// A task's watch.
 #[derive(Debug)]
 pub struct Watch<'a> {
     changes: &'a Changes,
@@ -177,7 +177,7 @@ mod tests {
                     while watch.poll_changed(&cx).is_pending() {
                         let before = std::time::Instant::now();
                         thread::park_timeout(patience);
-                        assert!(before.elapsed() < patience, "a change woke nobody");
+                        assert!(before.elapsed() < patience, "a change woke no task");
                     }
                     seen.store(made.load(Ordering::Relaxed), Ordering::Relaxed);
                 }

@@ -22,7 +22,7 @@ use super::{Newcomer, Sessions};
 pub struct SessionGuard {
     sessions: Arc<Sessions>,
     session: Arc<Session>,
-    /// Whose share it is counted in.
+    /// The shares that it is counted in.
     holders: Holders,
 }
 
@@ -46,7 +46,7 @@ impl SessionGuard {
         }
     }
 
-    /// Whose share it is counted in.
+    /// The shares that it is counted in.
     pub(crate) fn holders(&self) -> Holders {
         self.holders
     }

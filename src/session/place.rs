@@ -132,7 +132,7 @@ impl Moves {
         }
     }
 
-    /// Takes one, if there is one. Two people who share a ticket take turns at every request and have none at once.
+    /// Takes one, if there is one. Two viewers that share a ticket take turns at every request, and have none left at once.
     pub fn take(&mut self, now: Instant) -> bool {
         while self.left < MOVES && now.saturating_duration_since(self.since) >= MOVE_AGAIN {
             self.left += 1;

@@ -1,7 +1,7 @@
 //! Whether a session's viewer is still where it plays, for others that want its place: one that is there keeps it.
 //!
 //! Over HTTP a viewer is there as long as it asks. A socket stands open for a while when its viewer is gone, in fronts as
-//! well, so that its viewer is asked by a ping as soon as somebody wants the place, and is gone when nothing comes back.
+//! well, so that its viewer is asked by a ping as soon as another session wants the place, and is gone when nothing comes back.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -213,7 +213,7 @@ mod tests {
                 presence.hear(v4);
             }
             assert!(!asks(v6) && presence.is_there(Instant::now()));
-            // Who waits for the media server asks, and who takes nothing of its answer does not.
+            // A viewer that waits for the media server asks, and one that takes nothing of its answer does not.
             presence.wait(v4);
             tokio::time::advance(Duration::from_secs(60)).await;
             assert!(asks(v4) && !asks(v6));
@@ -232,7 +232,7 @@ mod tests {
         assert!(!presence.take_question());
         assert!(is_there());
         tokio::time::advance(ANSWERS_WITHIN * 3).await;
-        assert!(is_there(), "nobody has asked it yet");
+        assert!(is_there(), "it was not asked yet");
         for _ in 0..3 {
             assert!(presence.take_question() && !presence.take_question());
             tokio::time::advance(ANSWERS_WITHIN / 2).await;

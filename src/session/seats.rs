@@ -31,14 +31,14 @@ pub enum Delivery {
     Metadata,
 }
 
-/// Who the viewers of a limited token are counted for.
+/// What the viewers of a limited token are counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Holder {
     User(Owner, User),
     Token(Owner, TokenId),
 }
 
-/// Who sits where, of the tokens that limit their sessions.
+/// The seats of all tokens that limit their sessions.
 #[derive(Clone, Debug)]
 pub struct Seats {
     rows: Arc<DashMap<Holder, Row>>,

@@ -61,7 +61,7 @@ impl HlsSessions {
         });
         let quiet: Vec<_> = quiet.collect();
         for session in quiet {
-            // One after the other, so that a viewer who comes back meanwhile begins before or behind it. While another one begins
+            // One after the other, so that a viewer that comes back meanwhile begins before or behind it. While another one begins
             // the next sweep does this.
             let Ok(_one_at_a_time) = self.beginning.try_lock() else {
                 return;

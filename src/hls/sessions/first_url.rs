@@ -22,7 +22,7 @@ pub enum Known {
     Over(SessionId, Kick),
     /// It ran here in an earlier process.
     Dormant(SessionId),
-    /// It plays elsewhere and not here: whoever begins it here needs another name.
+    /// It plays elsewhere and not here: one that begins here needs another name.
     Taken,
     /// Nothing.
     Nothing,

@@ -38,7 +38,7 @@ impl HlsSessions {
     ) -> Result<Opened, Denial> {
         let id = newcomer.id;
         let address = permit.address();
-        // A second session of this name would put itself in the place of the first, and nobody could end it any more.
+        // A second session of this name would take the place of the first, which could not be ended any more then.
         let _one_at_a_time = self.beginning.lock().await;
         let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
         if let Some(session) = by_alias.and_then(|id| self.find(id))
@@ -115,7 +115,7 @@ impl HlsSessions {
     ) -> Result<SessionGuard, Denial> {
         let open = || self.sessions.open(newcomer.clone(), permit.clone());
         let mut opened = open().await;
-        // Its token's, its network's, and everybody's.
+        // The share of its token, the one of its network, and all there is.
         for _ in 0..3 {
             let Err(denial) = &opened else { break };
             let reason = denial.reason();

@@ -349,7 +349,7 @@ async fn a_playback_goes_on_after_a_restart_at_both_of_its_addresses() {
     ] {
         assert_eq!(after.ask(&session, at(address)), standing, "{address}");
     }
-    // Whoever begins it anew from elsewhere is there alone.
+    // One that begins anew from elsewhere is there alone.
     let elsewhere = sessions();
     elsewhere.restore(before.snapshot(), Duration::ZERO);
     let session = open_at(&elsewhere, 1, "198.51.100.1").unwrap();
@@ -380,7 +380,7 @@ async fn who_has_not_asked_lately_makes_way_and_who_plays_does_not() {
     assert!(hoarded.iter().all(|session| session.is_over()));
     assert!(!viewer.is_over() && !slow.is_over());
     assert!(open(&sessions, 7).is_err());
-    // Those who made way are told of like all others.
+    // Those that made way are told of like all others.
     let told: Vec<_> = sessions
         .sweep()
         .iter()
@@ -520,7 +520,7 @@ async fn what_was_ended_is_over_in_the_next_process_and_what_a_drain_ended_goes_
     let drained_and_ended = open(&before, 7).unwrap().id();
     let asleep = open(&before, 8).unwrap().id();
     all.drain(Duration::ZERO);
-    // However long the drain takes, nobody can ask meanwhile.
+    // However long the drain takes, no viewer can ask meanwhile.
     for _ in 0..10 {
         before.sweep();
         tokio::time::advance(IDLE).await;

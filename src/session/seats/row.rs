@@ -34,7 +34,7 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Sitting {
     session: SessionId,
-    /// `None` for a viewer without a name, who is nobody else's second socket.
+    /// `None` for a viewer without a name, which is no other's second socket.
     player: Option<PlayerName>,
     /// Where it is: as many places as a playback over HTTP has.
     places: Places,
@@ -198,7 +198,7 @@ impl Row {
     /// Whether no more seats are taken than there are.
     fn has_room(&self, limit: NonZeroU16) -> bool {
         let limit = usize::from(limit.get());
-        // Where no more sit than there are seats, nobody need be told apart.
+        // Where no more sit than there are seats, players need not be told apart.
         self.sitting.len() <= limit || self.taken() <= limit
     }
 

@@ -111,7 +111,7 @@ async fn who_finds_no_seat_ends_nobody_and_frees_none() {
         let taken = take(&mut row, three, viewer.into(), viewer, at(1));
         assert_eq!(taken, Ok(None));
     }
-    // The same user's other token has one seat alone, by the name of one who sits here.
+    // The same user's other token has one seat alone, by the name of a player that sits here.
     let narrow = take(&mut row, ONE, 4, 1, at(1));
     assert_eq!(narrow, Err(NoSeat::Full(ONE)));
     let fourth = take(&mut row, three, 5, 5, at(1));
