@@ -32,7 +32,7 @@ use place::Bind;
 use seats::{Delivery, Seats};
 use shares::{Room, Shares};
 
-/// All running playbacks.
+/// All running sessions.
 #[derive(Debug)]
 pub struct Sessions {
     live: DashMap<SessionId, Arc<Session>>,

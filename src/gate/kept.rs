@@ -1,7 +1,7 @@
-//! What of a gate outlives its process, in the files of `state_dir`: the revocations, and the HLS playbacks.
+//! What of a gate outlives its process, in the files of `state_dir`: the revocations, and the HLS sessions.
 //!
 //! To forget revocations would let in what was taken back, so a file of them that cannot be used is no start. A file of
-//! playbacks that cannot be used costs those whose token has expired their playback, and is set aside.
+//! sessions that cannot be used costs those whose token has expired their session, and is set aside.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(50);
 /// The files of a gate.
 #[derive(Debug, Default)]
 pub struct KeptState {
-    /// The HLS playbacks.
+    /// The HLS sessions.
     pub playbacks: Kept,
     /// The revocations.
     pub revocations: Kept,
@@ -76,7 +76,7 @@ impl KeptState {
         }
     }
 
-    /// Saves what is not on the disk when the process ends, and waits for that, for at most `patience`. The playbacks could not
+    /// Saves what is not on the disk when the process ends, and waits for that, for at most `patience`. The sessions could not
     /// be asked for while the gate drained, and are waited for from here on.
     pub async fn last_save(&self, patience: Duration) -> LastSave {
         let Some(lock) = self.lock.get() else {
@@ -91,7 +91,7 @@ impl KeptState {
         }
     }
 
-    /// Saves the playbacks, and of the revocations what is not on the disk.
+    /// Saves the sessions, and of the revocations what is not on the disk.
     async fn flush(&self, patience: Duration) -> bool {
         let (playbacks, revocations) = (&self.playbacks, &self.revocations);
         let both = tokio::join!(

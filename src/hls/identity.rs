@@ -7,7 +7,7 @@ use crate::token::StreamName;
 
 use crate::session::id::SessionId;
 
-/// A digest of a playback's first URL, so that it is small and stands on a disk without saying anything.
+/// A digest of a session's first URL, so that it is small and stands on a disk without saying anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(pub(super) u128);
 
@@ -27,7 +27,7 @@ pub struct FirstUrl<'a> {
 }
 
 impl FirstUrl<'_> {
-    /// What the playback is known by everywhere, and at this `place`: the same where nothing in the URL tells its viewer
+    /// What the session is known by everywhere, and at this `place`: the same where nothing in the URL tells its viewer
     /// from others.
     #[must_use]
     pub fn identities(&self, place: &str) -> (Identity, Identity) {
@@ -68,7 +68,7 @@ impl Identity {
         Self(u128::from_be_bytes(half))
     }
 
-    /// The name of the playback that begins so. It is the same whenever it begins: players compare the URIs of a segment
+    /// The name of the session that begins so. It is the same whenever it begins: players compare the URIs of a segment
     /// that they have seen, and a ticket is a part of them.
     #[must_use]
     pub fn session(self) -> SessionId {

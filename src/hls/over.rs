@@ -1,4 +1,4 @@
-//! What is remembered of playbacks that the gate has ended, so that their viewers hear why and do not begin anew: each until
+//! What is remembered of sessions that the gate has ended, so that their viewers hear why and do not begin anew: each until
 //! it has been quiet. It takes no room that a newcomer needs, and is bounded. What an operator ended stands apart from what
 //! viewers can end themselves, so that a flood of the latter pushes out none of the former.
 

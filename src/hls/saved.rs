@@ -1,4 +1,4 @@
-//! What of an HLS playback outlives a restart: its name, its places, and whether it is over. Everything else is in its
+//! What of an HLS session outlives a restart: its name, its places, and whether it is over. Everything else is in its
 //! viewer's ticket.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::place::Places;
 
-/// One saved playback.
+/// One saved session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saved {
     /// Its name.
@@ -26,7 +26,7 @@ pub struct Saved {
     pub page: Option<Arc<str>>,
 }
 
-/// How a saved playback stands.
+/// How a saved session stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlook {
     /// It may go on.
@@ -90,7 +90,7 @@ impl Saved {
             net => net.parse().ok().map(Some),
         };
         let (v4, v6) = (net(next()?)?, net(next()?)?);
-        // As long as a playback can remember it.
+        // As long as a session can remember it.
         let milliseconds = |text: &str| {
             text.parse()
                 .ok()

@@ -1,4 +1,4 @@
-//! One HLS playback.
+//! One HLS session.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,20 +20,20 @@ use crate::session::lock;
 use crate::session::place::{Moves, Places};
 use crate::session::presence::Presence;
 
-/// A playback is quiet after at least so many target durations: a player asks once in each.
+/// A session is quiet after at least so many target durations: a player asks once in each.
 const QUIET_TARGETS: u32 = 3;
 
 /// One that has asked for nothing for so long, or for so many target durations, makes way where there is no room.
 const IDLES_AFTER: Duration = Duration::from_secs(8);
 const IDLES_TARGETS: u32 = 2;
 
-/// For how many seconds a playback may load playlists of its own at once.
+/// For how many seconds a session may load playlists of its own at once.
 const OWN_AT_ONCE: Duration = Duration::from_secs(4);
 
 /// What any of them counts at least, in bytes: each is a request to a media server.
 const OWN_LEAST: usize = 4 << 10;
 
-/// One HLS playback.
+/// One HLS session.
 #[derive(Debug)]
 pub struct HlsSession {
     pub(super) id: SessionId,
@@ -61,14 +61,14 @@ pub(super) struct State {
     own: Own,
 }
 
-/// A playlist of its own that a playback loads.
+/// A playlist of its own that a session loads.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnPlaylist {
     charged: Duration,
     pace: usize,
 }
 
-/// What a playback has loaded of playlists of its own.
+/// What a session has loaded of playlists of its own.
 #[derive(Debug)]
 struct Own {
     /// When all of it is paid for.
@@ -94,12 +94,12 @@ impl State {
     }
 }
 
-/// How a playback stands to a request.
+/// How a session stands to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// It goes on.
     Plays,
-    /// The request comes from another place than the playback, or from an address that its token does not admit.
+    /// The request comes from another place than the session, or from an address that its token does not admit.
     Elsewhere,
     /// The gate has ended it.
     Over(Kick),
@@ -297,7 +297,7 @@ impl HlsSession {
     }
 }
 
-/// The page that a playback inherited.
+/// The page that a session inherited.
 pub(super) fn inherited_page(permit: &Permit) -> Option<Arc<str>> {
     permit.facts().inherited_page().map(Arc::from)
 }
@@ -308,7 +308,7 @@ fn time_of(bytes: usize, pace: usize) -> Duration {
     Duration::from_nanos(nanos / (pace.max(1) as u64))
 }
 
-/// How long a playback may ask for nothing before it is over.
+/// How long a session may ask for nothing before it is over.
 pub(super) fn quiet_after(idle: Duration, target: Duration) -> Duration {
     idle.max(target * QUIET_TARGETS)
 }
@@ -331,7 +331,7 @@ impl Answering {
         &self.session
     }
 
-    /// Whether it is to end: the gate has ended the playback, or its viewer asks at another place by now.
+    /// Whether it is to end: the gate has ended the session, or its viewer asks at another place by now.
     #[must_use]
     pub fn is_over(&self) -> bool {
         let times_left = self.session.presence.times_left(self.address);

@@ -1,4 +1,4 @@
-//! HLS playbacks: many requests that are one session. It lives for as long as the viewer keeps asking, is over when it
+//! HLS sessions: many requests that are one session. It lives for as long as the viewer keeps asking, is over when it
 //! has been quiet for a while, and knows the viewer again by the ticket in its paths or by the URL that it began with.
 
 mod ending;
@@ -25,35 +25,35 @@ use crate::session::place::Bind;
 use crate::session::{Sessions, lock};
 use restart::Dormant;
 
-/// All HLS playbacks.
+/// All HLS sessions.
 #[derive(Debug)]
 pub struct HlsSessions {
     sessions: Arc<Sessions>,
     playing: DashMap<SessionId, Arc<HlsSession>>,
-    /// Those whose name another playback has taken: the same URL plays in two places.
+    /// Those whose name another session has taken: the same URL plays in two places.
     aliases: DashMap<Identity, SessionId>,
     queue: EvictionQueue,
     over: Over,
     /// What has ended and was not told of yet.
     ended: Mutex<Vec<Ended>>,
-    /// Held while one begins: of two requests that begin the same playback at once the second finds the first one's.
+    /// Held while one begins: of two requests that begin the same session at once the second finds the first one's.
     beginning: tokio::sync::Mutex<()>,
-    /// Playbacks of an earlier process that have not asked for anything since.
+    /// Sessions of an earlier process that have not asked for anything since.
     dormant: DashMap<SessionId, Dormant>,
     idle: Duration,
     bind: Bind,
 }
 
-/// A playback that has ended for good.
+/// A session that has ended for good.
 #[derive(Debug)]
 pub struct Ended {
-    /// The playback.
+    /// The session.
     pub session: Arc<HlsSession>,
     /// Why the gate ended it; `None` when it was quiet.
     pub kick: Option<Kick>,
 }
 
-/// How many playbacks stand in the tables.
+/// How many sessions stand in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Counts {
     /// Those that play.
@@ -65,7 +65,7 @@ pub struct Counts {
 }
 
 impl HlsSessions {
-    /// Playbacks that end after `idle` of silence and are bound to their addresses as `bind` says.
+    /// Sessions that end after `idle` of silence and are bound to their addresses as `bind` says.
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, idle: Duration, bind: Bind) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl HlsSessions {
         }
     }
 
-    /// How closely playbacks are bound to addresses.
+    /// How closely sessions are bound to addresses.
     #[must_use]
     pub fn bind(&self) -> Bind {
         self.bind
@@ -94,7 +94,7 @@ impl HlsSessions {
         }
     }
 
-    /// Takes this very playback out of those that play.
+    /// Takes this very session out of those that play.
     fn take_out(&self, session: &HlsSession) -> Option<Arc<HlsSession>> {
         let same = |_: &SessionId, one: &Arc<HlsSession>| std::ptr::eq(&raw const **one, session);
         let taken = self.playing.remove_if(&session.id, same);
@@ -118,20 +118,20 @@ impl HlsSessions {
         }
     }
 
-    /// A request asks for a playback by its name that does not play: why it is over; `None` when that is not remembered. Where
+    /// A request asks for a session by its name that does not play: why it is over; `None` when that is not remembered. Where
     /// that is told it is remembered for longer.
     #[must_use]
     pub fn ask_over(&self, id: SessionId, address: ClientAddress) -> Option<Kick> {
         self.over.ask(id, address, self.bind).map(|(kick, _)| kick)
     }
 
-    /// The playback of this name.
+    /// The session of this name.
     #[must_use]
     pub fn find(&self, id: SessionId) -> Option<Arc<HlsSession>> {
         self.playing.get(&id).map(|entry| Arc::clone(entry.value()))
     }
 
-    /// A request from `address` asks for something of a playback: how that stands to it. One that plays there is heard of by
+    /// A request from `address` asks for something of a session: how that stands to it. One that plays there is heard of by
     /// that, and one whose end is due ends.
     #[must_use]
     pub fn ask(&self, session: &HlsSession, address: ClientAddress) -> Standing {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 pub enum Kick {
     /// Its token was revoked.
     Revoked,
-    /// Its token expired and says that this ends the playback.
+    /// Its token expired and says that this ends the session.
     Expired,
     /// An operator ended it.
     Operator,

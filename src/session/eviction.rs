@@ -1,4 +1,4 @@
-//! Playbacks in the order in which they are asked to make way, where there is no room: those that have begun and were
+//! Sessions in the order in which they are asked to make way, where there is no room: those that have begun and were
 //! not asked yet before the others, and of each the oldest first.
 
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ const PASSED_OVER: usize = 32;
 /// How many are looked at for the first time in one search.
 const NEWCOMERS: usize = 1024;
 
-/// How many names may stand here beyond twice as many as there are playbacks, before those that mean nothing any more are
+/// How many names may stand here beyond twice as many as there are sessions, before those that mean nothing any more are
 /// looked for.
 const SPARE: usize = 16;
 
-/// Their names; among them those of playbacks that are gone.
+/// Their names; among them those of sessions that are gone.
 #[derive(Debug, Default)]
 pub(crate) struct EvictionQueue(Mutex<Names>);
 
@@ -37,12 +37,12 @@ pub(crate) enum Candidate {
     Plays,
     /// It has begun and waits for what it asked for.
     Waits,
-    /// There is no such playback any more.
+    /// There is no such session any more.
     Gone,
 }
 
 impl EvictionQueue {
-    /// A playback that has just begun.
+    /// A session that has just begun.
     pub(crate) fn push(&self, id: SessionId) {
         lock(&self.0).newcomers.push_back(id);
     }

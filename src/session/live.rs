@@ -92,7 +92,7 @@ impl State {
 }
 
 impl Held {
-    /// When its token ends the playback, if it is the one in force.
+    /// When its token ends the session, if it is the one in force.
     pub(super) fn cut(&self) -> Option<UnixSeconds> {
         let grant = &self.permit.claims().grant;
         grant.expires.filter(|_| grant.at_expiry == AtExpiry::Cut)

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-/// How often a playback may move before it has to wait; a train ride is not more than that.
+/// How often a session may move before it has to wait; a train ride is not more than that.
 const MOVES: u32 = 4;
 
 /// After how long one more move is free again.
 const MOVE_AGAIN: Duration = Duration::from_secs(60);
 
-/// How closely a playback is bound to the addresses that it was allowed at (`hls.bind_address`).
+/// How closely a session is bound to the addresses that it was allowed at (`hls.bind_address`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
     /// To the address.
@@ -58,7 +58,7 @@ impl Bind {
     }
 }
 
-/// The places of one playback: one of IPv4 and one of IPv6 at a time, since a viewer with both uses both.
+/// The places of one session: one of IPv4 and one of IPv6 at a time, since a viewer with both uses both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Places {
     /// The IPv4 prefix.
@@ -115,7 +115,7 @@ impl Places {
     }
 }
 
-/// How many moves a playback has left.
+/// How many moves a session has left.
 #[derive(Clone, Copy, Debug)]
 pub struct Moves {
     left: u32,

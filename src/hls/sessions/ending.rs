@@ -12,7 +12,7 @@ use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::lock;
 
-/// How long a playback of a single request stands behind its answer, so that no sweep ends it before the answer begins.
+/// How long a session of a single request stands behind its answer, so that no sweep ends it before the answer begins.
 const OF_ONE_REQUEST: Duration = Duration::from_secs(1);
 
 impl HlsSessions {
@@ -73,14 +73,14 @@ impl HlsSessions {
                 continue;
             }
             self.forget(&session);
-            // Its seat is free from here on, though a request may still hold the playback.
+            // Its seat is free from here on, though a request may still hold the session.
             session.end(Kick::Superseded);
             let kick = None;
             lock(&self.ended).push(Ended { session, kick });
         }
     }
 
-    /// Whether a playback is over because nothing was asked for.
+    /// Whether a session is over because nothing was asked for.
     fn is_quiet(&self, session: &HlsSession, state: &State, now: Instant) -> bool {
         let patience = if state.places.are_none(self.bind) {
             OF_ONE_REQUEST
@@ -90,7 +90,7 @@ impl HlsSessions {
         session.is_quiet(state, patience, now)
     }
 
-    /// Remembers of a playback that is over why, and nothing else; whether it was among those that play.
+    /// Remembers of a session that is over why, and nothing else; whether it was among those that play.
     pub(super) fn bury(&self, session: &HlsSession, kick: Kick) -> bool {
         // One that made way or was quiet meanwhile is nothing to be remembered: its viewer is decided anew.
         let plays = self.playing.get(&session.id);
@@ -117,7 +117,7 @@ impl HlsSessions {
         true
     }
 
-    /// Ends a playback by an operator that is in no list of sessions: one that sleeps, or that the drain has ended, and that
+    /// Ends a session by an operator that is in no list of sessions: one that sleeps, or that the drain has ended, and that
     /// would go on in this process or the next; whether there is such a one.
     pub async fn settle(&self, id: SessionId) -> bool {
         let _one_at_a_time = self.beginning.lock().await;
@@ -131,7 +131,7 @@ impl HlsSessions {
         true
     }
 
-    /// Ends a playback that should not have begun.
+    /// Ends a session that should not have begun.
     pub fn withdraw(&self, session: &HlsSession) {
         self.take_out(session);
         self.forget(session);

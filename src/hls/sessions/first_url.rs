@@ -11,7 +11,7 @@ use super::HlsSessions;
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 
-/// What is known of the playback of a first URL.
+/// What is known of the session of a first URL.
 #[derive(Debug)]
 pub enum Known {
     /// It plays, here among others, and what it was allowed to.
@@ -31,7 +31,7 @@ pub enum Known {
 }
 
 impl HlsSessions {
-    /// A request asks for the playback that a URL begins: what is known of it. `first` makes its name, and `here` is what it is
+    /// A request asks for the session that a URL begins: what is known of it. `first` makes its name, and `here` is what it is
     /// found by at this place where that name is taken. One that plays is heard of, as in [`ask`](Self::ask).
     #[must_use]
     pub fn ask_by_url(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {

@@ -9,7 +9,7 @@ use super::super::session::{HlsSession, Life, inherited_page};
 use super::HlsSessions;
 
 impl HlsSessions {
-    /// Moves a playback to where a new permit was given. Its seat may move along, for which this would wait where several gates
+    /// Moves a session to where a new permit was given. Its seat may move along, for which this would wait where several gates
     /// share the seats.
     pub async fn move_to(&self, session: &HlsSession, permit: Permit) -> Result<(), Denial> {
         let (address, instant) = (permit.address(), Instant::now());

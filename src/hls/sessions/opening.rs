@@ -17,18 +17,18 @@ use crate::session::id::SessionId;
 use crate::session::place::Places;
 use crate::session::{Newcomer, lock};
 
-/// A playback that was asked to begin.
+/// A session that was asked to begin.
 #[derive(Debug)]
 pub struct Opened {
-    /// The playback.
+    /// The session.
     pub session: Arc<HlsSession>,
     /// Whether it begins with this request, and not with another one at the same moment.
     pub is_new: bool,
 }
 
 impl HlsSessions {
-    /// Starts a playback, or says why there is no room. Those that ask for nothing make way, so that URLs that are opened and
-    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's playback. Waits for others that
+    /// Starts a session, or says why there is no room. Those that ask for nothing make way, so that URLs that are opened and
+    /// not played keep no viewer out. Where another request has begun it meanwhile, it is that one's session. Waits for others that
     /// begin, and for the seats as [`crate::session::Sessions::open`] does. Cancel safe.
     pub async fn open(
         &self,
@@ -90,7 +90,7 @@ impl HlsSessions {
         })
     }
 
-    /// Opens a session that is no HLS playback. HLS playbacks that idle make way for it where there is no room.
+    /// Opens a session that is no HLS session. HLS sessions that idle make way for it where there is no room.
     pub async fn open_other(
         &self,
         newcomer: &Newcomer,
@@ -106,7 +106,7 @@ impl HlsSessions {
         }
     }
 
-    /// Opens a session. Where a share is full one of its own idle playbacks makes way, and one of any where nothing is left at
+    /// Opens a session. Where a share is full one of its own idle sessions makes way, and one of any where nothing is left at
     /// all.
     async fn find_room(
         &self,
@@ -132,7 +132,7 @@ impl HlsSessions {
         opened
     }
 
-    /// Ends a playback of a queue that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
+    /// Ends a session of a queue that waits for nothing and has asked for nothing under its ticket, or for nothing lately;
     /// whether there was one.
     fn evict_one(&self, queue: &EvictionQueue) -> bool {
         let now = Instant::now();

@@ -35,14 +35,14 @@ impl Dormant {
 }
 
 impl HlsSessions {
-    /// What has to outlive this process: the playbacks that may go on, and those that the gate has ended.
+    /// What has to outlive this process: the sessions that may go on, and those that the gate has ended.
     #[must_use]
     pub fn snapshot(&self) -> Vec<Saved> {
         let heard = Outlook::GoesOn {
             waited: Duration::ZERO,
         };
         // Those that still sleep may wake after one more restart, too. They come before those that play, and these before those
-        // that are over: a playback that wakes or ends meanwhile is found where it was, or where it went, or in both.
+        // that are over: a session that wakes or ends meanwhile is found where it was, or where it went, or in both.
         let dormant = self.dormant.iter().map(|one| {
             // The least that is no longer nothing: it was not heard of here.
             let waited = one.waited().max(Duration::from_millis(1));
@@ -117,7 +117,7 @@ impl HlsSessions {
                 self.aliases.insert(alias, one.id);
             }
             let id = one.id;
-            // Of two that are one playback the later one counts.
+            // Of two that are one session the later one counts.
             let dormant = Dormant {
                 saved: one,
                 since,
@@ -143,7 +143,7 @@ impl HlsSessions {
         self.remember(saved.id, remembered);
     }
 
-    /// Whether a playback of an earlier process is waited for by this name and at this place.
+    /// Whether a session of an earlier process is waited for by this name and at this place.
     #[must_use]
     pub fn is_dormant(&self, id: SessionId, address: ClientAddress) -> bool {
         self.dormant.get(&id).is_some_and(|one| {
@@ -151,7 +151,7 @@ impl HlsSessions {
         })
     }
 
-    /// The page that a playback of an earlier process inherited.
+    /// The page that a session of an earlier process inherited.
     #[must_use]
     pub fn page_of_dormant(&self, id: SessionId) -> Option<String> {
         let one = self.dormant.get(&id)?;

@@ -162,7 +162,7 @@ async fn who_is_being_answered_plays_and_is_not_evicted() {
 async fn two_requests_that_begin_one_playback_at_once_are_one_playback() {
     let all = Sessions::new(Room::whole(3), Bind::Prefix, Clock::system());
     let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
-    // Each of them has looked for the playback and found none.
+    // Each of them has looked for the session and found none.
     let first = open(&sessions, 1).unwrap();
     let second = open(&sessions, 1).unwrap();
     drop(first);

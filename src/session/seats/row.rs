@@ -36,7 +36,7 @@ pub(super) struct Sitting {
     session: SessionId,
     /// `None` for a viewer without a name, which is no other's second socket.
     player: Option<PlayerName>,
-    /// Where it is: as many places as a playback over HTTP has.
+    /// Where it is: as many places as a session over HTTP has.
     places: Places,
     presence: Arc<Presence>,
     delivery: Delivery,

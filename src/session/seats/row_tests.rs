@@ -59,7 +59,7 @@ async fn a_seat_moves_when_its_viewer_is_gone_and_not_for_ever() {
         }
     }
     turns.dedup();
-    // The first one, and as many moves as a playback has; the last one keeps the seat.
+    // The first one, and as many moves as a session has; the last one keeps the seat.
     assert_eq!(turns, [0, 1, 2, 3, 4]);
     // One player that builds URL after URL at one place is no crowd.
     let mut row = Row::default();
