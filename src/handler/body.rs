@@ -9,7 +9,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::cache::pieces::Pieces;
 use crate::cache::reader::SharedBody;
-use crate::hls::session::Answering;
+use crate::hls::session::answering::Answering;
 
 use super::cut::Cut;
 use super::first_playlist::FirstPlaylist;

@@ -9,7 +9,7 @@ use hyper::body::Body;
 use memchr::memchr_iter;
 
 use crate::cache::pieces::{Charge, Pieces};
-use crate::hls::session::Answering;
+use crate::hls::session::answering::Answering;
 
 use super::cut::Cut;
 

@@ -1,6 +1,7 @@
 use tokio::time::sleep;
 
 use super::*;
+use crate::request::client_address::ClientAddress;
 use crate::token::{Grant, Scope, TokenId, UnixSeconds};
 
 const TIME: Duration = Duration::from_secs(30);

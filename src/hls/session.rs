@@ -1,5 +1,8 @@
 //! One HLS session.
 
+pub mod answering;
+pub mod own_playlists;
+
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -19,6 +22,8 @@ use crate::session::id::SessionId;
 use crate::session::lock;
 use crate::session::place::{Moves, Places};
 use crate::session::presence::Presence;
+use answering::Answering;
+use own_playlists::{Own, OwnPlaylist};
 
 /// A session is quiet after at least so many target durations: a player asks once in each.
 const QUIET_TARGETS: u32 = 3;
@@ -26,12 +31,6 @@ const QUIET_TARGETS: u32 = 3;
 /// One that has asked for nothing for so long, or for so many target durations, makes way where there is no room.
 const IDLES_AFTER: Duration = Duration::from_secs(8);
 const IDLES_TARGETS: u32 = 2;
-
-/// For how many seconds a session may load playlists of its own at once.
-const OWN_AT_ONCE: Duration = Duration::from_secs(4);
-
-/// What any of them counts at least, in bytes: each is a request to a media server.
-const OWN_LEAST: usize = 4 << 10;
 
 /// One HLS session.
 #[derive(Debug)]
@@ -59,22 +58,6 @@ pub(super) struct State {
     /// The page that its permit inherited: known when it is over, too.
     pub(super) page: Option<Arc<str>>,
     own: Own,
-}
-
-/// A playlist of its own that a session loads.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnPlaylist {
-    charged: Duration,
-    pace: usize,
-}
-
-/// What a session has loaded of playlists of its own.
-#[derive(Debug)]
-struct Own {
-    /// When all of it is paid for.
-    paid: Instant,
-    /// How long the last one was: the next one is taken to be as long until it is there.
-    last: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -129,10 +112,7 @@ impl HlsSession {
                 moves: Moves::new(now),
                 asked: now,
                 page,
-                own: Own {
-                    paid: now,
-                    last: None,
-                },
+                own: Own::new(now),
             }),
             proven: AtomicBool::new(false),
             over: AtomicBool::new(false),
@@ -241,25 +221,12 @@ impl HlsSession {
         most: Duration,
         now: Instant,
     ) -> Option<(Duration, OwnPlaylist)> {
-        let own = &mut self.state().own;
-        let wait = own.paid.saturating_duration_since(now);
-        let wait = wait.saturating_sub(OWN_AT_ONCE);
-        if wait > most {
-            return None;
-        }
-        let charged = time_of(own.last.unwrap_or(first), pace);
-        own.paid = own.paid.max(now) + charged;
-        Some((wait, OwnPlaylist { charged, pace }))
+        self.state().own.begin(pace, first, most, now)
     }
 
     /// It is so long.
     pub fn end_own(&self, playlist: OwnPlaylist, bytes: usize) {
-        let OwnPlaylist { charged, pace } = playlist;
-        let bytes = bytes.max(OWN_LEAST);
-        let own = &mut self.state().own;
-        let paid = (own.paid + time_of(bytes, pace)).checked_sub(charged);
-        own.paid = paid.unwrap_or(own.paid);
-        own.last = Some(bytes);
+        self.state().own.end(playlist, bytes);
     }
 
     /// Bytes of bodies that went to its viewer.
@@ -302,61 +269,7 @@ pub(super) fn inherited_page(permit: &Permit) -> Option<Arc<str>> {
     permit.facts().inherited_page().map(Arc::from)
 }
 
-/// How long so many bytes take at a pace of so many in a second.
-fn time_of(bytes: usize, pace: usize) -> Duration {
-    let nanos = (bytes as u64).saturating_mul(1_000_000_000);
-    Duration::from_nanos(nanos / (pace.max(1) as u64))
-}
-
 /// How long a session may ask for nothing before it is over.
 pub(super) fn quiet_after(idle: Duration, target: Duration) -> Duration {
     idle.max(target * QUIET_TARGETS)
-}
-
-/// An answer under way.
-#[derive(Debug)]
-pub struct Answering {
-    session: Arc<HlsSession>,
-    address: ClientAddress,
-    /// How often the place that it goes to had been left when it was asked for.
-    times_left: u32,
-    /// Nothing of it has gone to the viewer.
-    waits: bool,
-}
-
-impl Answering {
-    /// The session that it is of.
-    #[must_use]
-    pub fn session(&self) -> &HlsSession {
-        &self.session
-    }
-
-    /// Whether it is to end: the gate has ended the session, or its viewer asks at another place by now.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        let times_left = self.session.presence.times_left(self.address);
-        self.session.is_over() || times_left != self.times_left
-    }
-
-    /// Counts what went to the viewer. That it takes something says that it is still there; that nothing comes back from it
-    /// does not say so.
-    pub fn count(&mut self, bytes: u64) {
-        self.session.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.session.presence.hear(self.address);
-        self.begin();
-    }
-
-    fn begin(&mut self) {
-        if std::mem::take(&mut self.waits) {
-            self.session.presence.waited(self.address);
-        }
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.begin();
-        self.session.state().asked = Instant::now();
-        self.session.unfinished.fetch_sub(1, Ordering::Relaxed);
-    }
 }

@@ -24,8 +24,8 @@ impl Kick {
     #[must_use]
     pub fn is_final(self) -> bool {
         match self {
-            Self::Revoked | Self::Operator | Self::Crowded => true,
-            Self::Expired | Self::Superseded | Self::Drain => false,
+            Self::Revoked | Self::Expired | Self::Operator | Self::Crowded => true,
+            Self::Superseded | Self::Drain => false,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::cache::reader::Reader;
 use crate::gate::Gate;
 use crate::gate::sharing::{Cache, Failure, SharedHead};
 use crate::hls::playlist::{Directives, Reach};
-use crate::hls::session::Answering;
+use crate::hls::session::answering::Answering;
 use crate::upstream::UpstreamError;
 use crate::upstream::head::FetchRequest;
 
