@@ -42,7 +42,7 @@ use minting::mint;
 use websocket::dialling::dial;
 use websocket::ending::{farewell, leave, note_end};
 use websocket::switch::SwitchAuthority;
-use websocket::{Admission, Playback};
+use websocket::{Admission, Answer, Playback};
 
 /// One connection, from the socket to its end.
 pub fn connection(
@@ -65,7 +65,7 @@ pub fn connection(
         } = upgraded;
         match admission {
             Admission::Play(playback) => play(&gate, &mut socket, early, playback).await,
-            Admission::Close { farewell, .. } => {
+            Admission::Close(farewell) => {
                 Box::pin(leave(&gate, &mut socket, farewell, Instant::now())).await;
             }
         }
@@ -111,12 +111,11 @@ async fn websocket(
     handshake: Handshake,
 ) -> Response<Full<Bytes>> {
     match websocket::admission::admit(gate, connection, head).await {
-        Ok(admission) => {
-            let answer = answers::switching_protocols(handshake, admission.receipt());
+        Answer::Switch { admission, receipt } => {
             connection.upgrade(admission);
-            answer
+            answers::switching_protocols(handshake, receipt)
         }
-        Err((refusal, receipt)) => answers::refused(&refusal, receipt),
+        Answer::Status { refusal, receipt } => answers::refused(&refusal, receipt),
     }
 }
 

@@ -207,12 +207,11 @@ impl HttpConnection {
             return None;
         };
         let (socket, admission) = match admission {
-            Admission::Close { farewell, receipt } if !farewell.retried => {
+            Admission::Close(farewell) if !farewell.retried => {
                 let (socket, answer) = socket.into_parts();
-                let farewell = farewell.behind(answer);
-                (socket, Admission::Close { farewell, receipt })
+                (socket, Admission::Close(farewell.behind(answer)))
             }
-            admission @ (Admission::Play(_) | Admission::Close { .. }) => {
+            admission @ (Admission::Play(_) | Admission::Close(_)) => {
                 (socket.release().await.ok()?, admission)
             }
         };

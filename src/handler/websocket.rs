@@ -16,29 +16,32 @@ use crate::token::Security;
 use crate::upstream::UpstreamError;
 use crate::upstream::head::RequestHead;
 
+/// How a handshake is answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// By a 101.
+    Switch {
+        /// What follows it.
+        admission: Admission,
+        /// Of a refusal, for the head of the 101.
+        receipt: Option<Receipt>,
+    },
+    /// By the status of a refusal, where the operator wants that.
+    Status {
+        /// The refusal.
+        refusal: Refusal,
+        /// Its name.
+        receipt: Receipt,
+    },
+}
+
 /// What follows the 101.
 #[derive(Debug)]
 pub enum Admission {
     /// A playback may start.
     Play(Box<Playback>),
     /// Nothing but a close frame.
-    Close {
-        /// The frame.
-        farewell: Farewell,
-        /// Of a refusal, for the head of the 101.
-        receipt: Option<Receipt>,
-    },
-}
-
-impl Admission {
-    /// For the head of the 101.
-    #[must_use]
-    pub fn receipt(&self) -> Option<Receipt> {
-        match self {
-            Self::Play(_) => None,
-            Self::Close { receipt, .. } => *receipt,
-        }
-    }
+    Close(Farewell),
 }
 
 /// A playback that may start.

@@ -12,7 +12,7 @@ use h5gate::decision::revocation::{Revocation, Target};
 use h5gate::gate::Gate;
 use h5gate::handler::authorization::Authorization;
 use h5gate::handler::refused::Refused;
-use h5gate::handler::websocket::Admission;
+use h5gate::handler::websocket::Answer;
 use h5gate::handler::websocket::admission::refuse;
 use h5gate::request::client_address::ClientAddress;
 use h5gate::request::referer::Referer;
@@ -142,10 +142,10 @@ fn a_refusal_is_told_by_the_policy_that_decided_though_a_reload_came_in_between(
     let policy = gate.policy();
     gate.reload(parse(&by_status).unwrap());
     let told = refuse(&gate, &policy, &refused);
-    assert!(matches!(told, Ok(Admission::Close { .. })), "{told:?}");
+    assert!(matches!(told, Answer::Switch { .. }), "{told:?}");
 
     let policy = gate.policy();
     gate.reload(parse(&GOOD.join("\n")).unwrap());
     let told = refuse(&gate, &policy, &refused);
-    assert!(told.is_err(), "{told:?}");
+    assert!(matches!(told, Answer::Status { .. }), "{told:?}");
 }

@@ -12,7 +12,7 @@ use crate::refusal::{CHECK_PASSED, Refusal, close_frame};
 use crate::relay::Farewell;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
-use crate::session::id::{Receipt, SessionId};
+use crate::session::id::SessionId;
 use crate::session::seats::Delivery;
 use crate::session::{Newcomer, Transport};
 use crate::token::Claims;
@@ -22,35 +22,33 @@ use super::super::authorization::Authorization;
 use super::super::http_connection::HttpConnection;
 use super::super::refused::Refused;
 use super::super::{names, record};
-use super::{Admission, Playback};
+use super::{Admission, Answer, Playback};
 
-/// Admits a handshake, or refuses it by a close frame behind the 101; by an HTTP status (`Err`) where the operator wants that.
+/// Answers a handshake: admits it, or refuses it by a close frame behind the 101 or by a status.
 /// One policy decides and says how a refusal is told.
-pub async fn admit(
-    gate: &Gate,
-    connection: &HttpConnection,
-    head: &Parts,
-) -> Result<Admission, (Refusal, Receipt)> {
+pub async fn admit(gate: &Gate, connection: &HttpConnection, head: &Parts) -> Answer {
     let policy = gate.policy();
     let started = start(gate, &policy, connection, head).await;
-    started.or_else(|refused| refuse(gate, &policy, &refused))
+    started.map_or_else(
+        |refused| refuse(gate, &policy, &refused),
+        |admission| Answer::Switch {
+            admission,
+            receipt: None,
+        },
+    )
 }
 
 /// Tells a refusal as `policy` says, which decided it.
-pub fn refuse(
-    gate: &Gate,
-    policy: &Policy,
-    refused: &Refused,
-) -> Result<Admission, (Refusal, Receipt)> {
+pub fn refuse(gate: &Gate, policy: &Policy, refused: &Refused) -> Answer {
     let receipt = names::receipt();
     let refusal = Refusal::from(refused.denial.reason());
     record::refused(gate, refused, &refusal, receipt);
     match policy.websocket_refusal {
-        WebSocketRefusal::HttpStatus => Err((refusal, receipt)),
-        WebSocketRefusal::CloseCode => Ok(Admission::Close {
-            farewell: refusal.farewell(receipt),
+        WebSocketRefusal::HttpStatus => Answer::Status { refusal, receipt },
+        WebSocketRefusal::CloseCode => Answer::Switch {
+            admission: Admission::Close(refusal.farewell(receipt)),
             receipt: Some(receipt),
-        }),
+        },
     }
 }
 
@@ -83,13 +81,10 @@ async fn start(
     if request.flags.check_and_close {
         note_page_of_check(gate, &request, permit.claims());
         record::checked(gate, &permit);
-        return Ok(Admission::Close {
-            farewell: Farewell {
-                frame: close_frame(CHECK_PASSED, names::receipt()),
-                retried: false,
-            },
-            receipt: None,
-        });
+        return Ok(Admission::Close(Farewell {
+            frame: close_frame(CHECK_PASSED, names::receipt()),
+            retried: false,
+        }));
     }
     let id = names::session();
     let newcomer = newcomer(id, &request);
