@@ -194,10 +194,6 @@ where
         let mut timer = pin!(sleep_until(self.next_deadline()));
         let cause = poll_fn(|cx| {
             loop {
-                // The timer is polled first, while the task has budget: two sides that always have data use all of it up,
-                // and a timer that is polled without budget is never ready. What is due is done after the sides, since
-                // their data may have moved the deadline.
-                let mut is_due = timer.as_mut().poll(cx).is_ready();
                 if let Poll::Ready(cause) = self.poll(cx) {
                     return Poll::Ready(cause);
                 }
@@ -214,10 +210,11 @@ where
                 let deadline = self.next_deadline();
                 if deadline < timer.deadline() {
                     timer.as_mut().reset(deadline);
-                    is_due = timer.as_mut().poll(cx).is_ready();
                 }
-                if !is_due {
-                    return Poll::Pending;
+                // Two sides that always have data use up the task's budget, and a timer that is polled without budget is
+                // never ready. Then the time of the last media shows that something is due.
+                if self.last_media < deadline {
+                    ready!(timer.as_mut().poll(cx));
                 }
                 if let Some(cause) = self.on_deadline(Instant::now()) {
                     return Poll::Ready(cause);
