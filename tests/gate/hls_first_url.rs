@@ -13,10 +13,11 @@ use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
     MEDIA, ask, ask_from, ask_only, begin, entry, gate_by, gate_with, links, outcome, pages_but,
-    play, scripted, server, upstream_of,
+    play, scripted, server,
 };
 use crate::support::http_server::{HttpServer, playlist, segment};
 use crate::support::media_server::{MediaServer, header, target};
+use crate::support::restart::Restarts;
 use crate::support::viewer::{Answer, Viewer, get, query, request};
 use crate::support::{playing, until};
 
@@ -193,20 +194,10 @@ fn a_reload_that_takes_its_source_away_ends_no_playback() {
 fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
     let server = of_one_playlist();
     let sockets = MediaServer::echo();
-    let state = std::env::temp_dir().join(format!("h5gate-hls-drained-{}", std::process::id()));
-    std::fs::create_dir_all(&state).unwrap();
-    let before = format!("state_dir = \"{}\"", state.display());
-    let upstream = upstream_of(server.address);
     let clock = MovedClock::default();
-    let setup = || Setup {
-        servers: vec![sockets.address],
-        upstream: &upstream,
-        before: &before,
-        tables: "[timeouts]\ndrain = \"12s\"\n[hls]\nsession_idle = \"3s\"\n[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-        clock: Some(&clock),
-        ..Setup::default()
-    };
-    let mut gate = Gate::start(&setup());
+    let tables = "[timeouts]\ndrain = \"12s\"\n[hls]\nsession_idle = \"3s\"";
+    let restarts = Restarts::new(server.address, Some(sockets.address), tables).by(&clock);
+    let mut gate = restarts.start();
     let token = clock.expiring();
     let entry = entry(&token, "1");
     let (text, ticket) = begin(&gate, &entry);
@@ -227,11 +218,9 @@ fn playbacks_outlive_a_drain_that_is_longer_than_they_may_be_quiet() {
         "the drain was too short to tell"
     );
 
-    let gate = Gate::start(&setup());
+    let gate = restarts.start();
     assert_eq!(ask(&gate, &film).status, 200);
     assert_eq!(begin(&gate, &entry).1, ticket);
-    drop(gate);
-    std::fs::remove_dir_all(&state).unwrap();
 }
 
 #[test]

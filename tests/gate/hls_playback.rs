@@ -1,19 +1,19 @@
 //! An HLS viewer is one playback: checked when it starts, undisturbed past the expiry, over when it has been quiet, and
 //! checked again when it comes back.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
 
 use h5gate::token::{AtExpiry, UnixSeconds};
 use rustix::process::Signal;
 
 use crate::support::clock::MovedClock;
-use crate::support::gate::{Gate, Setup, grant, mint, now};
+use crate::support::gate::{grant, mint, now};
 use crate::support::hls::{
     MULTI, ask, begin, code, entry, gate_by, gate_with, links, play, server,
 };
 use crate::support::http_server::{Page, playlist, segment};
 use crate::support::media_server::{header, target};
+use crate::support::restart::Restarts;
 use crate::support::until;
 use crate::support::viewer::{get, query, request};
 
@@ -274,21 +274,10 @@ fn a_token_that_cuts_ends_the_playback_and_seats_are_counted() {
 #[test]
 fn playbacks_go_on_after_a_restart_with_a_state_directory() {
     let server = server();
-    let state = std::env::temp_dir().join(format!("h5gate-hls-state-{}", std::process::id()));
-    std::fs::create_dir_all(&state).unwrap();
     let clock = MovedClock::default();
-    let setup = |server: SocketAddr, state: &str| {
-        Gate::start(&Setup {
-            servers: vec![server],
-            upstream: "http_path = \"/hls/{stream}/\"",
-            before: state,
-            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n[timeouts]\ndrain = \"0s\"\n",
-            clock: Some(&clock),
-            ..Setup::default()
-        })
-    };
-    let line = format!("state_dir = \"{}\"", state.display());
-    let mut gate = setup(server.address, &line);
+    let drain = "[timeouts]\ndrain = \"0s\"";
+    let restarts = Restarts::new(server.address, None, drain).by(&clock);
+    let mut gate = restarts.start();
     let short = clock.expiring();
     let entry = entry(&short, "1");
     let (first, media, _) = play(&gate, &entry);
@@ -297,7 +286,7 @@ fn playbacks_go_on_after_a_restart_with_a_state_directory() {
     gate.signal(Signal::TERM);
     assert!(gate.ended().success());
 
-    let gate = setup(server.address, &line);
+    let gate = restarts.start();
     assert_eq!(
         ask(&gate, &media).status,
         200,
@@ -306,10 +295,8 @@ fn playbacks_go_on_after_a_restart_with_a_state_directory() {
     assert_eq!(begin(&gate, &entry).1, first);
     let elsewhere = get(gate.playback, &media, &["X-Forwarded-For: 203.0.113.9"]);
     assert_eq!((elsewhere.status, code(&elsewhere)), (403, 4903));
-    drop(gate);
-    std::fs::remove_dir_all(&state).unwrap();
 
-    let gate = setup(server.address, "");
+    let gate = gate_by(&clock, server.address, "");
     let refused = ask(&gate, &media);
     assert_eq!(
         (refused.status, code(&refused)),

@@ -1,14 +1,13 @@
 //! Playbacks over HTTP outlive what happens to the process: a reload, keys that go, and a death without a word.
 
-use std::net::SocketAddr;
-
 use rustix::process::Signal;
 
 use crate::support::clock::MovedClock;
-use crate::support::gate::{Gate, Setup, grant};
+use crate::support::gate::{Gate, grant};
 use crate::support::hls::{
     ask, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server, session,
 };
+use crate::support::restart::Restarts;
 use crate::support::until;
 
 /// Sends SIGHUP, and waits until what it reads is in force.
@@ -72,38 +71,22 @@ fn who_plays_goes_on_when_the_key_is_gone_and_does_not_return() {
 #[test]
 fn a_playback_outlives_a_process_that_is_killed() {
     let server = server();
-    let state = std::env::temp_dir().join(format!("h5gate-hls-killed-{}", std::process::id()));
-    std::fs::create_dir_all(&state).unwrap();
     let clock = MovedClock::default();
-    let setup = |server: SocketAddr| {
-        Gate::start(&Setup {
-            servers: vec![server],
-            upstream: "http_path = \"/hls/{stream}/\"",
-            before: &format!("state_dir = \"{}\"", state.display()),
-            tables: "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n",
-            clock: Some(&clock),
-            ..Setup::default()
-        })
-    };
-    let mut gate = setup(server.address);
+    let restarts = Restarts::new(server.address, None, "").by(&clock);
+    let gate = restarts.start();
     let token = clock.expiring();
     let entry = entry(&token, "1");
     let (ticket, media, segments) = play(&gate, &entry);
     // It says nothing when it dies, so it has to have said it before.
     until("the playback on the disk", || {
-        let saved = std::fs::read_to_string(state.join("hls-sessions")).unwrap();
+        let saved = std::fs::read_to_string(restarts.file("hls-sessions")).unwrap();
         saved.contains(session(&ticket)).then_some(())
     });
-    gate.signal(Signal::KILL);
-    assert!(!gate.ended().success());
-
-    let gate = setup(server.address);
+    let gate = restarts.killed(gate);
     clock.pass(&token);
     for path in [&media, &segments[0]] {
         assert_eq!(ask(&gate, path).status, 200, "{path}");
     }
     assert_eq!(begin(&gate, &entry).1, ticket);
     assert_eq!(gate.metric("h5gate_sessions"), 1.0);
-    drop(gate);
-    std::fs::remove_dir_all(&state).unwrap();
 }
