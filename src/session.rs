@@ -98,7 +98,7 @@ impl Sessions {
     /// seats that several gates share would be waited for here. Cancel safe.
     pub async fn open(
         self: &Arc<Self>,
-        newcomer: Newcomer,
+        newcomer: &Newcomer,
         permit: Permit,
     ) -> Result<SessionGuard, Denial> {
         if self.draining.load(Ordering::Relaxed) {

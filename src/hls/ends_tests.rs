@@ -107,7 +107,7 @@ async fn what_undoes_an_end_undoes_no_final_one() {
                 let limited = permit(1, for_one_session);
                 let open = |name| {
                     sessions
-                        .open(newcomer(name, Transport::WebSocket), limited.clone())
+                        .open(&newcomer(name, Transport::WebSocket), limited.clone())
                         .now_or_never()
                         .unwrap()
                 };
@@ -138,7 +138,7 @@ async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
         for other in [Kick::Superseded, Kick::Expired, Kick::Drain] {
             let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
             let guard = sessions
-                .open(newcomer(1, Transport::Hls), permit(1, cut_in(1)))
+                .open(&newcomer(1, Transport::Hls), permit(1, cut_in(1)))
                 .now_or_never()
                 .unwrap();
             let guard = guard.unwrap();
@@ -162,7 +162,7 @@ async fn a_final_end_goes_before_all_that_were_due_and_not_acted_on() {
 async fn each_kind_of_end_is_the_soonest_of_its_kind_and_the_soonest_of_all_comes_first() {
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
     let guard = sessions
-        .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+        .open(&newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
         .now_or_never()
         .unwrap();
     let guard = guard.unwrap();
@@ -195,7 +195,7 @@ async fn a_renewed_token_undoes_neither_a_revocation_of_the_old_one_nor_of_a_pen
     for (revoked, accepts) in [(1, true), (2, true), (2, false)] {
         let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
         let guard = sessions
-            .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+            .open(&newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
             .now_or_never()
             .unwrap();
         let guard = guard.unwrap();
@@ -221,7 +221,7 @@ async fn a_revocation_in_a_drain_ends_at_once() {
         let open = |name: u8| {
             let permit = permit(name, |_| {});
             sessions
-                .open(newcomer(name.into(), transport), permit)
+                .open(&newcomer(name.into(), transport), permit)
                 .now_or_never()
                 .unwrap()
                 .unwrap()
@@ -324,7 +324,7 @@ async fn a_cut_comes_when_the_second_of_the_expiry_begins() {
         let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
         let open = |name| {
             let guard = sessions
-                .open(newcomer(name, transport), permit(1, cut_in(10)))
+                .open(&newcomer(name, transport), permit(1, cut_in(10)))
                 .now_or_never()
                 .unwrap();
             guard.unwrap()
@@ -348,12 +348,12 @@ async fn a_clock_that_jumps_moves_the_cut_and_no_other_end() {
     let (clock, hands) = by_hand();
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock);
     let guard = sessions
-        .open(newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
+        .open(&newcomer(1, Transport::WebSocket), permit(1, cut_in(40)))
         .now_or_never()
         .unwrap();
     let guard = guard.unwrap();
     let other = sessions
-        .open(newcomer(2, Transport::WebSocket), permit(2, |_| {}))
+        .open(&newcomer(2, Transport::WebSocket), permit(2, |_| {}))
         .now_or_never()
         .unwrap();
     let other = other.unwrap();
@@ -384,7 +384,7 @@ async fn those_that_are_cut_are_woken_by_a_jump_and_others_are_not() {
     let sessions = Sessions::new(Room::whole(9), Bind::Prefix, clock());
     let open = |name, permit| {
         sessions
-            .open(newcomer(name, Transport::WebSocket), permit)
+            .open(&newcomer(name, Transport::WebSocket), permit)
             .now_or_never()
             .unwrap()
     };

@@ -31,7 +31,7 @@ impl SessionGuard {
     /// back to them when it ends.
     pub(crate) fn enter(
         sessions: &Arc<Sessions>,
-        newcomer: Newcomer,
+        newcomer: &Newcomer,
         permit: Permit,
         holders: Holders,
     ) -> Self {

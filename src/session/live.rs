@@ -108,30 +108,24 @@ impl Held {
 impl Session {
     /// One that starts, without a seat yet.
     pub(super) fn new(
-        newcomer: Newcomer,
+        newcomer: &Newcomer,
         player: Option<PlayerName>,
         permit: Permit,
         started: UnixSeconds,
     ) -> Self {
-        let Newcomer {
-            id,
-            transport,
-            delivery,
-            ..
-        } = newcomer;
         Self {
-            id,
+            id: newcomer.id,
             player,
-            transport,
+            transport: newcomer.transport,
             started,
             state: Mutex::new(State {
-                delivery,
+                delivery: newcomer.delivery,
                 current: Held { permit, seat: None },
                 pending: Vec::new(),
                 next: 0,
                 ends: Ends::default(),
             }),
-            presence: Arc::new(Presence::new(transport, Instant::now())),
+            presence: Arc::new(Presence::new(newcomer.transport, Instant::now())),
         }
     }
 

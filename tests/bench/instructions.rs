@@ -241,7 +241,7 @@ fn frame_relayed(turns: usize) {
         delivery: Delivery::Media,
     };
     let sessions = Sessions::new(Room::whole(1), Bind::Prefix, Clock::system());
-    let guard = sessions.open(newcomer, permit.expect("allowed"));
+    let guard = sessions.open(&newcomer, permit.expect("allowed"));
     let guard = guard.now_or_never().expect("memory answers at once");
     let guard = guard.expect("a place");
     let settings = RelaySettings {

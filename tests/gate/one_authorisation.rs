@@ -87,8 +87,8 @@ async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
 
     // A switch of a session that plays by another token.
     let other = self::permit(authorization, &token(&gate));
-    let guard = gate.sessions.open(newcomer(Transport::WebSocket), other);
-    let guard = guard.await.unwrap();
+    let socket = newcomer(Transport::WebSocket);
+    let guard = gate.sessions.open(&socket, other).await.unwrap();
     let lift = |gate: &Gate| {
         let all = gate.revocations().list().to_vec();
         let lift = |one: &Revocation| gate.lift(one.id).now_or_never();
@@ -108,7 +108,6 @@ async fn what_is_revoked_between_its_decision_and_its_place_has_no_place() {
 
     // A start over a WebSocket.
     revoke(&gate);
-    let socket = newcomer(Transport::WebSocket);
     let taken = gate.hls.open_other(&socket, &permit).await;
     let denied = authorization.enter(&permit, taken, drop);
     assert!(is_revoked(&denied.unwrap_err()));

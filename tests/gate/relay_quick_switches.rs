@@ -252,7 +252,7 @@ async fn what_may_be_in_force_has_its_seat_and_what_a_later_switch_replaced_has_
         delivery: Delivery::Media,
     };
     let open = |sessions: &Arc<Sessions>, newcomer| {
-        let opened = sessions.open(newcomer, permit("abcde-two", one));
+        let opened = sessions.open(&newcomer, permit("abcde-two", one));
         opened.now_or_never().expect("memory answers at once")
     };
     let first = |grant: &mut h5gate::token::Grant| grant.id = h5gate::token::TokenId::new([2; 16]);

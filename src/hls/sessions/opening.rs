@@ -96,7 +96,7 @@ impl HlsSessions {
         newcomer: &Newcomer,
         permit: &Permit,
     ) -> Result<SessionGuard, Denial> {
-        let opened = self.sessions.open(newcomer.clone(), permit.clone());
+        let opened = self.sessions.open(newcomer, permit.clone());
         match opened.await {
             Err(denial) if denial.reason().is_for_want_of_room() => {
                 let _one_at_a_time = self.beginning.lock().await;
@@ -113,7 +113,7 @@ impl HlsSessions {
         newcomer: &Newcomer,
         permit: &Permit,
     ) -> Result<SessionGuard, Denial> {
-        let open = || self.sessions.open(newcomer.clone(), permit.clone());
+        let open = || self.sessions.open(newcomer, permit.clone());
         let mut opened = open().await;
         // The share of its token, the one of its network, and all there is.
         for _ in 0..3 {

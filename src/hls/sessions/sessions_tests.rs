@@ -648,7 +648,10 @@ async fn an_end_that_nothing_undoes_is_told_everywhere_by_the_first_url_and_anot
                 let is_told = match known(sessions, 1, here, address) {
                     Known::Over(over, why) => (over, why) == (id, kick),
                     Known::Taken | Known::Nowhere => false,
-                    other => panic!("{other:?}"),
+                    known @ (Known::Plays(..)
+                    | Known::Joinable(_)
+                    | Known::Dormant(_)
+                    | Known::Nothing) => panic!("{known:?}"),
                 };
                 let expected = kick.is_final() || address == addresses[0];
                 assert_eq!(is_told, expected, "{kick:?} {address:?}");
@@ -704,12 +707,11 @@ async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was
         playing.end_in(Duration::ZERO, Kick::Operator);
     };
     end(&first);
-    match known(&sessions, 1, 12, at(there)) {
-        Known::Plays(session, permit) => {
-            assert_eq!((session.id(), permit.address()), (other.id, at(there)));
-        }
-        other => panic!("{other:?}"),
-    }
+    let known_there = known(&sessions, 1, 12, at(there));
+    let Known::Plays(session, permit) = known_there else {
+        panic!("{known_there:?}");
+    };
+    assert_eq!((session.id(), permit.address()), (other.id, at(there)));
     end(&begun.session);
     assert!(matches!(
         known(&sessions, 1, 12, at(there)),

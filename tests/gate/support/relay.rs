@@ -160,7 +160,7 @@ pub(crate) fn session(
         transport: Transport::WebSocket,
         delivery: Delivery::Media,
     };
-    let opened = sessions.open(newcomer, permit(STREAM, change));
+    let opened = sessions.open(&newcomer, permit(STREAM, change));
     let guard = opened.now_or_never().expect("memory answers at once");
     (sessions, guard.unwrap())
 }
