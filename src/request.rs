@@ -130,7 +130,8 @@ impl PlaybackRequest {
     }
 
     /// Reads the head of a request that begins a playback over HTTP. `checkandclose` means nothing here and does not
-    /// travel on: iOS players have it in the URL of their HLS too (protocol.md 4). The query comes with it as well.
+    /// travel on: iOS players have it in the URL of their HLS too (protocol.md 4). Nor does what players add to any URL by
+    /// themselves. The query comes with it as well.
     pub fn read_http<'a>(
         head: &'a Parts,
         peer: Peer,
@@ -138,6 +139,7 @@ impl PlaybackRequest {
     ) -> Result<(Self, Query<'a>), Malformed> {
         let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
         query.drop_flag(CHECK_AND_CLOSE);
+        query.drop_additions();
         let referer = Referer::of_http(&head.headers);
         Self::read(query, head, peer, edge, referer)
     }

@@ -200,6 +200,13 @@ impl<'a> Query<'a> {
         self.flags = self.flags.as_deref().map(|list| without(list).into());
     }
 
+    /// Takes out what players add to any URL by themselves: what they tell of themselves (CTA-5004), and a number against
+    /// caches.
+    pub fn drop_additions(&mut self) {
+        self.forwarded
+            .retain(|(key, _)| !matches!(&**key, "CMCD" | "_"));
+    }
+
     /// The parameters that travel on, decoded.
     pub fn forwarded(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         self.forwarded

@@ -139,6 +139,31 @@ fn what_a_player_adds_to_the_first_url_changes_nothing() {
 }
 
 #[test]
+fn what_a_player_adds_to_the_endless_file_changes_nothing() {
+    let server = server();
+    let film = "/hls/abcde-one/stream.mp4";
+    server.set(film, page("video/mp4", b"film"));
+    let gate = gate_with(server.address, "");
+    let entry = entry(&grant("abcde-one"), "1").replace("playlist.m3u8", "stream.mp4");
+    assert_eq!(ask(&gate, &entry).body, "film");
+    let (path, own) = entry.split_once('?').unwrap();
+    for added in ["_=1700000000", "CMCD=bl%3D2000", "%5F=1&CMCD&&_"] {
+        for query in [format!("{own}&{added}"), format!("{added}&{own}&")] {
+            assert_eq!(
+                ask(&gate, &format!("{path}?{query}")).body,
+                "film",
+                "{query}"
+            );
+        }
+    }
+    let heads = server.heads();
+    assert_eq!(heads.len(), 7);
+    for head in &heads {
+        assert_eq!(target(head), target(&heads[0]));
+    }
+}
+
+#[test]
 fn a_media_servers_own_parameters_are_what_its_playlist_says() {
     let server = server();
     let gate = gate_with(server.address, "[hls]\ncache = false");

@@ -157,8 +157,7 @@ pub fn patience(directives: Directives, target: Option<Duration>) -> Duration {
     target * BLOCKING_TARGETS
 }
 
-/// Whether a parameter is one that players add to any URL by themselves: what they ask of a reload
-/// (draft-pantos-hls-rfc8216bis, section 6.2.5), what they tell of themselves (CTA-5004), and a number against caches.
+/// Whether a parameter is one that players add to the URL of a playlist (draft-pantos-hls-rfc8216bis, section 6.2.5).
 fn is_added(key: &str) -> bool {
-    key.starts_with("_HLS_") || matches!(key, "CMCD" | "_")
+    key.starts_with("_HLS_")
 }
