@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote
 
@@ -63,6 +64,10 @@ def verify(gate, config, security):
     return run([gate, "token", "verify", "--config", str(config), url])
 
 
+def in_utc(seconds):
+    return seconds and datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def faults_of(name, gate, scratch, ids):
     """A line for each test of one issuer: what is wrong, or None."""
     config = scratch / "h5gate.toml"
@@ -78,6 +83,10 @@ def faults_of(name, gate, scratch, ids):
             yield f"{words}: the gate refuses it: {answer.stderr}"
             continue
         read = json.loads(answer.stdout)
+        # The times as people read them.
+        for field in ("issued_at", "not_before", "expires"):
+            if read.pop(f"{field}_utc") != in_utc(read[field]):
+                yield f"{words}: {field} is shown wrongly"
         ids.append(read.pop("token_id"))
         fresh = abs(read.pop("issued_at") - time.time()) < 60
         if expected["expires"] is ...:
