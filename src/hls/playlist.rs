@@ -63,7 +63,7 @@ const DEFINE_LIMIT: usize = 256;
 /// The longest target duration that is believed, in seconds.
 const TARGET_DURATION_LIMIT: f64 = 3_600.0;
 
-/// Where a playlist comes from and for whom.
+/// Where a playlist comes from, and the playback that it is rewritten for.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// Its path as the media server was asked, after redirects: absolute, percent-encoded, without the query.

@@ -46,7 +46,7 @@ pub async fn content(
     head: &Parts,
     wanted: &MediaRequest,
 ) -> Result<Response<AnswerBody>, Trouble> {
-    // Whoever waits for the media server is not quiet, however long it takes, and makes way for nobody.
+    // While a viewer waits for the media server, its playback is not quiet and makes way for no other.
     let answering = admitted.session.answer(admitted.address);
     // What is shared is held for as long as it is read, and a viewer reads a few at once. A playlist is never fetched for one
     // viewer instead: that would take more.

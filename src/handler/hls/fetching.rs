@@ -65,7 +65,7 @@ pub fn kept_headers(from: &HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Every URL belongs to one viewer and one playback: nobody in between may answer it for the gate.
+/// Every URL belongs to one viewer and one playback: no cache between viewer and gate may answer it.
 fn for_one_viewer(theirs: Option<&HeaderValue>) -> HeaderValue {
     let theirs = theirs
         .and_then(|value| value.to_str().ok())

@@ -215,7 +215,7 @@ impl Reload {
     }
 
     /// What of `asked` is in reach. What the playlist has already is not waited for, and what is farther than its next news is
-    /// reached by way of these, so that all who wait for a playlist wait for the same few answers.
+    /// reached by way of these, so that all waiting viewers of a playlist wait for the same few answers.
     #[must_use]
     pub fn reach(&self, asked: Directives) -> Reach {
         let skip = match (asked.skip, self.skips) {
