@@ -105,8 +105,7 @@ pub struct Written<'a> {
 impl Written<'_> {
     /// How many bytes it takes, at most.
     #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "no link is empty")]
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         let signature = Signature::LENGTH + marks_length(self.target);
         let fixed = self.to_ticket.len() + signature + "/~/".len();
         fixed + self.definitions.len() + self.path_and_query.len()

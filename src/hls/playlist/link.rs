@@ -88,7 +88,7 @@ impl<'l> Link<'l> {
     /// About how long [`Self::write`] will be; never less without a fragment.
     pub(super) fn len(&self, definitions: &'l str) -> usize {
         let fragment = self.fragment.map_or(0, |fragment| 3 * fragment.len());
-        self.written(definitions).len() + "#".len() + fragment
+        self.written(definitions).length() + "#".len() + fragment
     }
 
     /// Writes it, relative to the playlist.
