@@ -6,7 +6,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::cache::CacheSettings;
 use crate::config::HlsConfig;
-use crate::hls::playlist::Reload;
+use crate::hls::playlist::{Form, Reload};
 use crate::upstream::UpstreamError;
 
 /// The most playlists and segments that are shared at once; they are far fewer than viewers.
@@ -23,14 +23,14 @@ pub type Cache = crate::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
 pub struct SharedHead {
     /// What viewers get.
     pub headers: HeaderMap,
-    /// A playlist, of which no part is answered.
-    pub is_playlist: bool,
+    /// How a playlist leads to the ticket; `None` is no playlist, and of a playlist no request gets a part.
+    pub playlist: Option<Form>,
+    /// Players read the playlist with the query that they asked with.
+    pub depends_on_query: bool,
     /// Of a media playlist.
     pub target_duration: Option<Duration>,
     /// Of a media playlist.
     pub reload: Reload,
-    /// In how many places a ticket is put in where a playlist leaves.
-    pub tickets: usize,
 }
 
 /// Why there is nothing for all.

@@ -118,12 +118,6 @@ where
     }
 }
 
-/// In how many places a text has room for a ticket.
-#[must_use]
-pub fn places(text: &[u8], place: &'static str) -> usize {
-    Place(place.as_bytes()).all(text).count()
-}
-
 /// Takes the beginning of a place off the end of a text.
 fn cut_off_beginning(text: &mut VecDeque<Bytes>, place: Place) -> Bytes {
     let Some(last) = text.back_mut() else {

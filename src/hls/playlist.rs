@@ -35,11 +35,13 @@
 mod attributes;
 mod definitions;
 mod link;
+mod of_one;
 mod query;
 mod reload;
 mod resolve;
 
 pub use definitions::Definitions;
+pub use of_one::of_one;
 pub use reload::{Directives, Reach, Reload};
 
 use std::ops::Range;
@@ -72,9 +74,10 @@ pub struct Context<'a> {
     pub query: &'a str,
     /// Whether that is the viewer's own query, security keys included, and not one that a media server has named.
     pub is_viewers_query: bool,
-    /// What leads from this playlist to the directory `~TICKET/`: one `../` for each directory below it, or the ticket's own
-    /// name.
+    /// What leads from this playlist to the directory `~TICKET/`: one `../` for each directory below it.
     pub to_ticket: &'a str,
+    /// What stands for that in a playlist that a playback may begin with, whose links the ticket is put into.
+    pub place: &'a str,
     /// Whether a scheme (`http` or `https`) and an authority (`host` or `host:port`, as written) are a configured media
     /// server's. Asked with both schemes for a URI without one.
     pub is_ours: &'a dyn Fn(&str, &str) -> bool,
@@ -98,6 +101,19 @@ pub enum Kind {
     Media,
 }
 
+/// How a rewritten playlist leads to the ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// By relative links, which are the same for all viewers: a media playlist below a ticket. A playback that begins with it
+    /// begins with a multivariant playlist of the gate's, [`of_one`].
+    Relative,
+    /// By links with places for the ticket: a multivariant playlist, or a media playlist of `stream.mp4` alone.
+    Places {
+        /// How many.
+        count: usize,
+    },
+}
+
 /// A rewritten playlist and what the gate wants to know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rewritten {
@@ -105,6 +121,8 @@ pub struct Rewritten {
     pub text: Vec<u8>,
     /// Which of the two it is.
     pub kind: Kind,
+    /// How its links lead to the ticket.
+    pub form: Form,
     /// EXT-X-TARGETDURATION, at most an hour; `None` when absent or no number.
     pub target_duration: Option<Duration>,
     /// EXT-X-ENDLIST: it will not change.
@@ -145,12 +163,28 @@ pub fn rewrite(text: &[u8], context: &Context<'_>) -> Result<Rewritten, Playlist
         return Err(PlaylistError::NotAPlaylist);
     }
     let first = Rewriter::new(text, context, "").run()?;
-    // Definitions are handed to the media playlists, and all of them are known only at the end.
-    if first.rewritten.kind == Kind::Multivariant && !first.definitions.is_empty() {
-        let handed = first.definitions.encode()?;
-        return Ok(Rewriter::new(text, context, &handed).run()?.rewritten);
+    let is_multivariant = first.rewritten.kind == Kind::Multivariant;
+    let is_progressive = first.rewritten.names_progressive && first.links == 1;
+    if !is_multivariant && !is_progressive {
+        return Ok(first.rewritten);
     }
-    Ok(first.rewritten)
+    // What it is, and all definitions, which are handed to its media playlists, are known only at the end.
+    let handed = match is_multivariant {
+        true => first.definitions.encode()?,
+        false => String::new(),
+    };
+    let context = Context {
+        to_ticket: context.place,
+        ..*context
+    };
+    let second = Rewriter::new(text, &context, &handed).run()?;
+    let form = Form::Places {
+        count: second.links,
+    };
+    Ok(Rewritten {
+        form,
+        ..second.rewritten
+    })
 }
 
 /// What a URI leads to, which decides the definitions that go with it.
@@ -169,6 +203,7 @@ enum Leads {
 struct Done {
     rewritten: Rewritten,
     definitions: Definitions,
+    links: usize,
 }
 
 /// One walk over the lines. What is untouched is copied in stretches.
@@ -191,6 +226,8 @@ struct Rewriter<'a> {
     left: usize,
     multivariant: bool,
     media: bool,
+    /// How many links were written.
+    count: usize,
     rewritten: Rewritten,
 }
 
@@ -211,9 +248,11 @@ impl<'a> Rewriter<'a> {
             left: GROWTH_LIMIT,
             multivariant: false,
             media: false,
+            count: 0,
             rewritten: Rewritten {
                 text: Vec::new(),
                 kind: Kind::Media,
+                form: Form::Relative,
                 target_duration: None,
                 ended: false,
                 reload: Reload::default(),
@@ -246,6 +285,7 @@ impl<'a> Rewriter<'a> {
         Ok(Done {
             rewritten: self.rewritten,
             definitions: self.definitions,
+            links: self.count,
         })
     }
 
@@ -342,6 +382,7 @@ impl<'a> Rewriter<'a> {
             return Ok(());
         };
         self.rewritten.names_progressive |= link.is_progressive;
+        self.count += 1;
         self.left = spend(self.left, link.len(definitions))?;
         let before = self.text.get(self.copied..range.start);
         self.out.extend_from_slice(before.unwrap_or_default());

@@ -381,6 +381,7 @@ fn playlist(turns: usize, text: &str, signed: bool) {
         query: "",
         is_viewers_query: false,
         to_ticket: "../../../../",
+        place: "../../../../",
         is_ours: &|scheme, authority| scheme == "http" && authority == "media.test:8181",
         stream: STREAM,
         url: SOURCE,

@@ -9,7 +9,7 @@ use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, Setup, grant, mint};
 use crate::support::hls::{
     HERE, ask, ask_from, ask_only, entry, gate_with, links, live, pages_but, play, scripted,
-    server, upstream_of,
+    server, upstream_of, variant,
 };
 use crate::support::http_server::{HttpServer, Page, playlist, segment};
 use crate::support::media_server::{MediaServer, read_head};
@@ -345,11 +345,12 @@ fn entry_of_two() -> String {
     format!("/h5live/authhttp/playlist.m3u8?{query}&pid=8")
 }
 
-/// Asks for a playlist from an address, and reads nothing of the answer.
+/// Begins a playback from an address, asks for its media playlist and reads nothing of the answer.
 fn ask_silently(gate: &Gate, address: &str, entry: &str) -> TcpStream {
+    let path = variant(gate, address, entry);
     let count = gate.metric("h5gate_http_answers_total");
     let mut socket = connect(gate.playback);
-    let head = format!("GET {entry} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n");
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {address}\r\n\r\n");
     socket.write_all(head.as_bytes()).unwrap();
     until("its answer", || {
         (gate.metric("h5gate_http_answers_total") > count).then_some(())

@@ -173,8 +173,12 @@ fn a_playlist_is_known_by_its_type_as_well() {
     let whole = get(gate.playback, &entry, &[]);
     let part = get(gate.playback, &entry, &["Range: bytes=9-40"]);
     assert_eq!((part.status, &part.body), (200, &whole.body));
+    let list = &links(&entry, &part.body)[0];
+    let whole = get(gate.playback, list, &[]);
+    let part = get(gate.playback, list, &["Range: bytes=9-40"]);
+    assert_eq!((part.status, &part.body), (200, &whole.body));
     assert_eq!(server.asked("/hls/abcde-one/live"), 1);
-    let path = &links(&entry, &part.body)[0];
+    let path = &links(list, &part.body)[0];
     assert_eq!(get(gate.playback, path, &[]).body, BODY);
 }
 
@@ -315,9 +319,11 @@ fn an_old_client_gets_no_chunks_and_the_connection_ends_with_the_body() {
     for tables in ["", "[hls]\ncache = false"] {
         let gate = gate_with(server.address, tables);
         let entry = entry(&grant("abcde-one"), "1");
-        let path = links(&entry, &old_client(&gate, &entry).body).remove(0);
+        let list = links(&entry, &old_client(&gate, &entry).body).remove(0);
+        let path = links(&list, &old_client(&gate, &list).body).remove(0);
         for (path, status, body) in [
             (entry.as_str(), 200, None),
+            (&list, 200, None),
             (&path, 200, Some(BODY)),
             (&path.replace("1.ts", "2.ts"), 403, None),
         ] {

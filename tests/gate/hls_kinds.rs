@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{HERE, ask, begin, entry, gate_with, links};
+use crate::support::hls::{HERE, ask, begin, entry, gate_with, links, variant};
 use crate::support::http_server::{HttpServer, Page, page, playlist};
 use crate::support::media_server::{FromGate, MediaServer, header, read_head, target};
 use crate::support::viewer::{Answer, connect, get, request};
@@ -146,7 +146,8 @@ fn a_playback_begins_with_a_playlist_and_with_nothing_else() {
             }
             server.set(path, called(kind, inner(server.address).as_bytes()));
             let entry = self::entry(&grant("abcde-one"), "2");
-            is_rewritten("entry", &ask(&gate, &entry), server.address);
+            let list = variant(&gate, "192.0.2.1", &entry);
+            is_rewritten("entry", &ask(&gate, &list), server.address);
         }
     }
 }

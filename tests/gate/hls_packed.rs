@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{HERE, ask, begin, entry, gate_with, links, outcome};
+use crate::support::hls::{HERE, ask, begin, entry, gate_with, links, outcome, variant};
 use crate::support::http_server::{HttpServer, Page, playlist};
 use crate::support::media_server::{MediaServer, header, read_head, target};
 use crate::support::until;
@@ -108,7 +108,8 @@ fn a_packed_playlist_is_unpacked_and_rewritten() {
             // A playback begins with one as well.
             server.set("/hls/abcde-one/playlist.m3u8", packed(coding, body.clone()));
             until("the entry to be fetched again", || {
-                let text = ask(&gate, &entry(&grant("abcde-one"), "2")).body;
+                let entry = entry(&grant("abcde-one"), "2");
+                let text = ask(&gate, &variant(&gate, "192.0.2.1", &entry)).body;
                 text.ends_with("/inner/1.ts\n").then_some(())
             });
         }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::support::gate::{Gate, grant};
-use crate::support::hls::{HERE, entry, gate_with, links};
+use crate::support::hls::{HERE, entry, gate_with, play};
 use crate::support::media_server::{FromGate, MediaServer, target};
 use crate::support::viewer::{connect, get};
 use crate::support::{PATIENCE, until};
@@ -69,9 +69,8 @@ fn is_let_go(gate: &Gate) {
 
 fn begin(gate: &Gate) -> (String, String) {
     let entry = entry(&grant("abcde-one"), "1");
-    let text = get(gate.playback, &entry, &[HERE]);
-    let segment = links(&entry, &text.body).remove(0);
-    (entry, segment)
+    let (_, _, segments) = play(gate, &entry);
+    (entry, segments[0].clone())
 }
 
 /// Kernel and gate have a limit each; the other one is out of reach.

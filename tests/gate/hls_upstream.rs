@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{
-    HERE, MULTI, ask, ask_only, begin, entry, gate_with, links, live, play, scripted, server,
+    HERE, MULTI, ask, ask_only, entry, gate_with, links, live, play, scripted, server, variant,
 };
 use crate::support::http_server::{HttpServer, Page, playlist, segment};
 use crate::support::media_server::{read_head, target};
@@ -24,10 +24,9 @@ fn redirect(location: &str) -> Page {
     }
 }
 
-/// The playlist that a playback begins with is one of segments: their links.
+/// The links of a playback's media playlist.
 fn segments(gate: &Gate, cid: &str) -> Vec<String> {
-    let entry = entry(&grant("abcde-one"), cid);
-    links(&entry, &begin(gate, &entry).0.body)
+    play(gate, &entry(&grant("abcde-one"), cid)).2
 }
 
 #[test]
@@ -57,9 +56,10 @@ fn a_child_with_the_media_servers_own_host_is_a_link() {
     server.set(MULTIVARIANT, playlist(&list));
     let gate = gate_with(server.address, "");
     let entry = entry(&grant("abcde-one"), "1");
-    let text = begin(&gate, &entry).0.body;
+    let list = variant(&gate, "192.0.2.1", &entry);
+    let text = ask(&gate, &list).body;
     assert!(!text.contains(&server.address.to_string()), "{text}");
-    let film = links(&entry, &text).remove(0);
+    let film = links(&list, &text).remove(0);
     assert_eq!(ask(&gate, &film).body, "segment two");
 }
 

@@ -44,6 +44,7 @@ mod hls_answers;
 mod hls_attacks;
 mod hls_binding;
 mod hls_endings;
+mod hls_entry;
 mod hls_exhaustion;
 mod hls_first_url;
 mod hls_http;

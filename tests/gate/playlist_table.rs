@@ -156,6 +156,7 @@ fn run(case: &Case, signer: &Signer) -> Result<Rewritten, PlaylistError> {
         query,
         is_viewers_query,
         to_ticket: &to_ticket,
+        place: &to_ticket,
         is_ours: &is_ours,
         stream,
         url,

@@ -1,6 +1,5 @@
 //! HLS, steps 3 to 5: which playback a request belongs to, and whether it may go on.
 
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,34 +31,10 @@ use super::super::refused::Refused;
 use super::super::{names, record};
 use super::NotAdmitted;
 use super::admitted::Admitted;
-use super::connection_cache::{CachedEntry, ConnectionCache};
+use super::connection_cache::ConnectionCache;
 use super::entry::Entry;
 use super::media_request::MediaRequest;
 use super::page::{page_is_told, viewer, with_inherited_page};
-
-/// What an admitted request asks of the media server.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a request has one of them, and only while it is answered"
-)]
-#[derive(Debug)]
-pub enum Media {
-    /// A playlist that a playback begins with, which its connection keeps.
-    Entry(Arc<CachedEntry>),
-    /// Anything else.
-    Other(MediaRequest),
-}
-
-impl Deref for Media {
-    type Target = MediaRequest;
-
-    fn deref(&self) -> &MediaRequest {
-        match self {
-            Self::Entry(entry) => &entry.media,
-            Self::Other(media) => media,
-        }
-    }
-}
 
 /// Admits a GET or HEAD: to the playback that begins with it, or to the one that it is a part of.
 pub async fn admit(
@@ -67,28 +42,25 @@ pub async fn admit(
     connection: &HttpConnection,
     head: &Parts,
     target: HttpTarget<'_>,
-) -> Result<(Admitted, Media), NotAdmitted> {
+) -> Result<(Admitted, MediaRequest), NotAdmitted> {
     let (peer, cache) = (connection.peer, &connection.hls_cache);
     match target {
         HttpTarget::Playlist => {
-            let (admitted, entry) = match cache.find(gate, peer, head) {
-                Some(found) => found,
-                None => cache.keep(gate, head, admit_entry(gate, peer, head).await?)?,
-            };
-            Ok((admitted, Media::Entry(entry)))
+            let entry = admit_entry(gate, peer, head).await?;
+            let media = entry.playlist(gate)?;
+            Ok((entry.admitted, media))
         }
         HttpTarget::Progressive => {
             let entry = admit_entry(gate, peer, head).await?;
             let media = MediaRequest::progressive(gate, &entry.admitted, &entry.query());
-            Ok((entry.admitted, Media::Other(media)))
+            Ok((entry.admitted, media))
         }
         HttpTarget::Link(path) => {
             let link = LinkPath::read(&path).ok_or_else(|| {
                 let address = gate.policy().edge.neighbours.client(peer, &head.headers);
                 Refused::unnamed(Reason::Link, address)
             })?;
-            let (admitted, media) = admit_link(gate, peer, head, link, cache).await?;
-            Ok((admitted, Media::Other(media)))
+            admit_link(gate, peer, head, link, cache).await
         }
     }
 }
@@ -228,7 +200,6 @@ async fn decide_entry<'a>(
         first.session()
     };
     Ok(Entry {
-        identities: (first, here),
         ticket: Ticket::new(
             (session, request.player),
             (request.url.to_string(), request.stream),

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use crate::cache::pieces::Pieces;
 use crate::decision::denial::Reason;
 use crate::gate::Gate;
-use crate::hls::playlist::Directives;
+use crate::hls::playlist::{Directives, Form};
 use crate::hls::session::answering::Answering;
 use crate::hls::session::own_playlists::OwnPlaylist;
 use crate::upstream::UpstreamError;
@@ -27,7 +27,7 @@ use super::Trouble;
 use super::admitted::Admitted;
 use super::connection_cache::ConnectionCache;
 use super::fetching::{
-    Readable, is_called_playlist, kept_headers, note, playlist, playlist_headers, tickets,
+    Readable, is_called_playlist, kept_headers, note, playlist, playlist_headers,
 };
 use super::media_request::{MediaRequest, patience};
 use super::opened::{Opened, Sort};
@@ -56,8 +56,7 @@ struct Alone<'a> {
     directives: Directives,
 }
 
-/// Asks for this viewer, by name and with its own conditions; and in how many places the answer has room for a ticket, where it
-/// is a playlist.
+/// Asks for this viewer, by name and with its own conditions; and how the answer leads to the ticket, where it is a playlist.
 pub async fn alone(
     gate: &Arc<Gate>,
     (scheme, cache): (&'static str, &ConnectionCache),
@@ -65,7 +64,7 @@ pub async fn alone(
     answering: Answering,
     head: &Parts,
     wanted: &MediaRequest,
-) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
+) -> Result<(Response<AnswerBody>, Option<Form>), Trouble> {
     let directives = match wanted.asked.is_plain() {
         true => Directives::default(),
         false => {
@@ -88,7 +87,7 @@ pub async fn alone(
         let request = alone.request(wanted.names_playlist)?.head_only();
         let fetched = gate.http.fetch(&admitted.permit, request).await?;
         // Nothing of a body says what it would be.
-        return Ok((alone.head_of(&fetched)?, Some(0)));
+        return Ok((alone.head_of(&fetched)?, Some(Form::Places { count: 0 })));
     }
     let turn = match wanted.names_playlist {
         true => Some(wait_for_turn(gate, admitted).await?),
@@ -209,7 +208,7 @@ impl Alone<'_> {
         opened: Opened,
         coding: Coding,
         turn: OwnPlaylist,
-    ) -> Result<(Response<AnswerBody>, Option<usize>), Trouble> {
+    ) -> Result<(Response<AnswerBody>, Option<Form>), Trouble> {
         let (gate, admitted, links) = (self.gate, self.admitted, &self.wanted.links);
         let session = &admitted.session;
         let headers = playlist_headers(&opened.headers);
@@ -225,20 +224,25 @@ impl Alone<'_> {
             .key(&self.wanted.key(Directives::default()));
         note(gate, place, self.directives, &rewritten);
         session.end_own(turn, rewritten.text.len());
+        if let Some(target) = rewritten.target_duration {
+            session.set_target(target);
+        }
+        let form = rewritten.form;
+        if self.wanted.is_to_be_asked_for_again(form) {
+            let mut response = whole(StatusCode::OK, Bytes::new());
+            *response.headers_mut() = headers;
+            return Ok((response, Some(form)));
+        }
         // It waits in memory of its own: viewers that read nothing leave room for reading and rewriting.
         let (viewer, bytes) = ((session.id(), admitted.address), rewritten.text.len());
         let unsent = gate.http.reserve_unsent(viewer, bytes);
         let unsent = unsent.ok_or_else(|| refused(Reason::PlaylistMemory, admitted))?;
         drop(held);
-        if let Some(target) = rewritten.target_duration {
-            session.set_target(target);
-        }
         answering.count(rewritten.text.len() as u64);
-        let tickets = tickets(&rewritten, links);
         let text = Pieces::from(Bytes::from(rewritten.text)).charged(Arc::new(unsent));
         let mut response = Response::new(AnswerBody::Own(Some(text)));
         *response.headers_mut() = headers;
-        Ok((response, Some(tickets)))
+        Ok((response, Some(form)))
     }
 }
 

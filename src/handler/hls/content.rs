@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body_util::Full;
 use tokio::time::Instant;
 
 use crate::cache::LookUp;
@@ -16,10 +17,10 @@ use crate::cache::key::CacheKey;
 use crate::cache::reader::Reader;
 use crate::gate::Gate;
 use crate::gate::sharing::{Cache, Failure, SharedHead};
-use crate::hls::playlist::{Directives, Reach};
+use crate::hls::playlist::{Context, Definitions, Directives, Form, Reach, of_one, rewrite};
 use crate::hls::session::answering::Answering;
 use crate::upstream::UpstreamError;
-use crate::upstream::head::FetchRequest;
+use crate::upstream::head::{FetchRequest, NotATarget};
 
 use super::super::body::{AnswerBody, Running};
 use super::super::first_playlist::FirstPlaylist;
@@ -60,44 +61,85 @@ pub async fn content(
         (Some(cache), Some(_)) if is_for_what_is_there(head) => held(cache, wanted).await,
         _ => None,
     };
-    let (response, tickets) = match shared {
+    // What a viewer's own query may have a part in is read anew for it.
+    let shared = shared.filter(|(head, _)| !(wanted.links.from_viewer && head.depends_on_query));
+    let is_shared = shared.is_some();
+    let (response, form) = match shared {
         Some((shared, reader)) => {
-            let tickets = shared.is_playlist.then_some(shared.tickets);
-            (from_cache(answering, head, &shared, reader), tickets)
+            let form = shared.playlist;
+            (from_cache(answering, head, &shared, reader), form)
         }
         None => alone(gate, connection, admitted, answering, head, wanted).await?,
     };
-    for_viewer(admitted, response, wanted, tickets)
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    match form {
+        Some(Form::Places { count: 0 }) => Ok(response),
+        Some(Form::Places { count }) => Ok(with_ticket(admitted, response, wanted, count)),
+        Some(form) if wanted.is_to_be_asked_for_again(form) => {
+            let target = match &wanted.shared {
+                Some(shared) if is_shared => shared,
+                Some(_) | None => &wanted.alone,
+            };
+            beginning(gate, admitted, response, wanted, target)
+        }
+        None if wanted.ticket.is_some() => {
+            Err(UpstreamError::WrongAnswer("no playlist to begin with").into())
+        }
+        Some(Form::Relative) | None => Ok(response),
+    }
 }
 
-/// Puts the viewer's ticket into the links of the playlist that its playback begins with, in so many places; `None` is no
-/// playlist, with which no playback begins.
-fn for_viewer(
+/// Puts what leads to the ticket into so many places of a playlist.
+fn with_ticket(
     admitted: &Admitted,
     response: Response<AnswerBody>,
     wanted: &MediaRequest,
-    tickets: Option<usize>,
-) -> Result<Response<AnswerBody>, Trouble> {
-    let Some(ticket) = wanted
-        .ticket
-        .as_ref()
-        .filter(|_| response.status().is_success())
-    else {
-        return Ok(response);
-    };
-    let tickets = tickets.ok_or(UpstreamError::WrongAnswer("no playlist to begin with"))?;
-    if tickets == 0 {
-        return Ok(response);
-    }
+    places: usize,
+) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
     head.headers.remove(CONTENT_LENGTH);
-    let ticket = format!("~{ticket}/");
     let answering = admitted.session.answer(admitted.address);
-    let body = FirstPlaylist::new(body, (&TICKET_HERE, tickets), ticket, answering);
-    Ok(Response::from_parts(
-        head,
-        AnswerBody::First(Box::new(body)),
-    ))
+    let places = (&**TICKET_HERE, places);
+    let body = FirstPlaylist::new(body, places, wanted.to_ticket(), answering);
+    Response::from_parts(head, AnswerBody::First(Box::new(body)))
+}
+
+/// The multivariant playlist of a playback whose media server has a media playlist alone, at this target. That is read when the
+/// player asks for it: by then it is there for all.
+fn beginning(
+    gate: &Gate,
+    admitted: &Admitted,
+    response: Response<AnswerBody>,
+    wanted: &MediaRequest,
+    target: &str,
+) -> Result<Response<AnswerBody>, Trouble> {
+    let seals = Arc::clone(&gate.policy().seals);
+    let (place, links) = (wanted.to_ticket(), &wanted.links);
+    let context = Context {
+        path: "/",
+        query: "",
+        is_viewers_query: false,
+        to_ticket: &place,
+        place: &place,
+        is_ours: &|_, _| false,
+        stream: links.stream.as_str(),
+        url: &links.url,
+        imported: &Definitions::default(),
+        sign: &|definitions, target| links.sign(&seals, definitions, target),
+    };
+    let rewritten = rewrite(of_one(target).as_bytes(), &context);
+    let text = rewritten
+        .ok()
+        .filter(|one| one.form == Form::Places { count: 1 });
+    let text = text.ok_or_else(|| not_a_target(NotATarget))?.text;
+    let mut answering = admitted.session.answer(admitted.address);
+    answering.count(text.len() as u64);
+    let (mut head, _) = response.into_parts();
+    head.headers.remove(CONTENT_LENGTH);
+    let body = AnswerBody::from(Full::new(Bytes::from(text)));
+    Ok(Response::from_parts(head, body))
 }
 
 /// Whether the answer to this request is fetched for all. Part of a body is asked for by the viewer itself; but `bytes=0-`,
@@ -259,7 +301,7 @@ fn from_cache(
 fn part(head: &Parts, shared: &SharedHead, reader: &SharedReader) -> Option<(ByteRange, u64)> {
     let range = ByteRange::of(&head.headers).filter(|range| *range != ByteRange::From(0))?;
     let may = head.method == Method::GET
-        && !shared.is_playlist
+        && shared.playlist.is_none()
         && is_of_the_same(&head.headers, &shared.headers);
     may.then(|| Some((range, reader.whole()?))).flatten()
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crate::decision::denial::Reason;
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
-use crate::hls::identity::Identity;
 use crate::hls::ticket::Ticket;
 use crate::request::query::Query;
 
@@ -21,8 +20,6 @@ pub struct Entry<'a> {
     pub admitted: Admitted,
     /// The policy that decided.
     pub policy: Arc<Policy>,
-    /// What the playback is known by everywhere, and here.
-    pub identities: (Identity, Identity),
     /// What its links lead to.
     pub ticket: Ticket,
     /// What the viewer sent.

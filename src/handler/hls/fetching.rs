@@ -30,7 +30,6 @@ use crate::upstream::UpstreamError;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::FetchRequest;
 
-use super::super::first_playlist::places;
 use super::media_request::TICKET_HERE;
 use super::opened::{LookedAt, Opened, Sort};
 use super::packed::{Coding, Unpackable};
@@ -228,6 +227,7 @@ impl Rewriting {
             query: query.as_deref().unwrap_or_default(),
             is_viewers_query,
             to_ticket: &links.to_ticket,
+            place: &TICKET_HERE,
             is_ours: &|scheme, authority| gate.http.is_ours(scheme, authority),
             stream: links.stream.as_str(),
             url: &links.url,
@@ -235,14 +235,6 @@ impl Rewriting {
             sign: &|definitions, target| links.sign(&seals, definitions, target),
         };
         rewrite(&text, &context)
-    }
-}
-
-/// In how many places the links of a playlist lead to a ticket that is put in where it leaves.
-pub fn tickets(rewritten: &Rewritten, links: &LinkContext) -> usize {
-    match links.to_ticket == *TICKET_HERE {
-        true => places(&rewritten.text, &TICKET_HERE),
-        false => 0,
     }
 }
 
@@ -367,10 +359,10 @@ pub async fn fill(
             }
             let head = Arc::new(SharedHead {
                 headers,
-                is_playlist: true,
+                playlist: Some(rewritten.form),
+                depends_on_query: rewritten.depends_on_query,
                 target_duration: rewritten.target_duration,
                 reload: rewritten.reload,
-                tickets: tickets(&rewritten, &links),
             });
             let length = rewritten.text.len() as u64;
             // What goes wrong from here on is told to the readers by the cache.
@@ -385,10 +377,10 @@ pub async fn fill(
         Sort::Other | Sort::Short => {
             let head = Arc::new(SharedHead {
                 headers: kept_headers(&opened.headers),
-                is_playlist: false,
+                playlist: None,
+                depends_on_query: false,
                 target_duration: None,
                 reload: Reload::default(),
-                tickets: 0,
             });
             let mut body = opened.body;
             let length = hyper::body::Body::size_hint(&body).exact();

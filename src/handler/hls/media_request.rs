@@ -7,8 +7,8 @@ use crate::cache::key::CacheKey;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
-use crate::hls::link::{Link, LinkContext, LinkPath, Named};
-use crate::hls::playlist::Directives;
+use crate::hls::link::{Link, LinkContext, LinkPath, Named, link_target};
+use crate::hls::playlist::{Directives, Form};
 use crate::hls::seals::Seals;
 use crate::hls::shareable::is_called_playlist;
 use crate::request::http_playback::PROGRESSIVE;
@@ -41,7 +41,7 @@ pub struct MediaRequest {
     pub names_playlist: bool,
     /// How the links of a playlist are made.
     pub links: LinkContext,
-    /// The ticket that a playlist's links lead to, where it is not in the request.
+    /// The ticket of a playback that begins.
     pub ticket: Option<String>,
 }
 
@@ -61,25 +61,23 @@ impl MediaRequest {
         }
     }
 
-    /// The playlist that a playback begins with. Its links lead to the viewer's ticket.
+    /// The playlist that a playback begins with: what its own link would ask for, so that both are one answer for all viewers.
     pub fn playlist(gate: &Gate, admitted: &Admitted, query: &Query<'_>, ticket: String) -> Self {
         let permit = &admitted.permit;
         let path = gate.http.playlist_path(permit.stream());
         let of_source = (permit.url().as_str(), permit.stream().as_str());
         let alone = query.for_source(of_source, |key| !is_added(key));
         let shared = [&path, "?", &query.for_source(of_source, |_| false)].concat();
-        let parameters = query.forwarded();
         let mut links = LinkContext::of(permit);
-        // For all viewers the same; the ticket is put in where the answer leaves.
-        links.to_ticket.clone_from(&TICKET_HERE);
+        // Behind the signature as many directories as the path has slashes.
+        links.to_ticket = "../".repeat(path.matches('/').count());
         let names_playlist = is_called_playlist(None, &path);
         Self {
             alone: [&path, "?", &alone].concat(),
-            common: shared.clone(),
+            common: link_target(shared.trim_start_matches('/')).into_owned(),
             shared: Some(shared),
-            asked: Directives::read(
-                parameters.map(|(key, value)| (key, value.unwrap_or_default())),
-            ),
+            // That is for the media playlist to hear, which players reload.
+            asked: Directives::default(),
             names_playlist,
             links,
             ticket: Some(ticket),
@@ -133,6 +131,19 @@ impl MediaRequest {
             },
             ticket: None,
         })
+    }
+
+    /// Whether a playback begins with a playlist of the gate's, and the media server's is asked for by the link in it.
+    pub fn is_to_be_asked_for_again(&self, form: Form) -> bool {
+        self.ticket.is_some() && form == Form::Relative
+    }
+
+    /// What leads to the ticket from a playlist that this is answered with.
+    pub fn to_ticket(&self) -> String {
+        match &self.ticket {
+            Some(ticket) => format!("~{ticket}/"),
+            None => self.links.to_ticket.clone(),
+        }
     }
 
     /// What makes two answers the same: this, and what is asked of a reload.

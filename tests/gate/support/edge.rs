@@ -47,6 +47,7 @@ impl Edge {
                 query: &self.query,
                 is_viewers_query: true,
                 to_ticket: &to_ticket,
+                place: &to_ticket,
                 is_ours: &|_, authority| authority == MEDIA,
                 stream: STREAM,
                 url: SOURCE,

@@ -134,6 +134,13 @@ pub(crate) fn begin(gate: &Gate, entry: &str) -> (Answer, String) {
     (answer, ticket)
 }
 
+/// Where the media playlist is that a playback begins with from an address.
+pub(crate) fn variant(gate: &Gate, address: &str, entry: &str) -> String {
+    let answer = ask_from(gate, address, entry);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    links(entry, &answer.body).remove(0)
+}
+
 /// The links of a playlist, as a player resolves them.
 pub(crate) fn links(base: &str, text: &str) -> Vec<String> {
     let mut base: Vec<_> = base.split('?').next().unwrap().split('/').collect();
