@@ -14,6 +14,7 @@ pub mod opened;
 pub mod packed;
 pub mod page;
 pub mod range;
+pub mod session_start;
 pub mod trouble;
 
 use http::StatusCode;

@@ -1,16 +1,14 @@
 //! HLS, steps 3 to 5: which playback a request belongs to, and whether it may go on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
-use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
-use crate::hls::identity::{FirstUrl, Identity};
+use crate::hls::identity::FirstUrl;
 use crate::hls::link::LinkPath;
 use crate::hls::session::{HlsSession, Standing};
 use crate::hls::sessions::first_url::Known;
@@ -19,22 +17,18 @@ use crate::listener::Peer;
 use crate::request::http_playback::HttpTarget;
 use crate::request::referer::Referer;
 use crate::request::{Malformed, PlaybackRequest};
-use crate::session::ends::Kick;
-use crate::session::id::SessionId;
-use crate::session::seats::Delivery;
-use crate::session::{Newcomer, Transport};
-use crate::token::Claims;
 
 use super::super::authorization::Authorization;
 use super::super::http_connection::HttpConnection;
+use super::super::names;
 use super::super::refused::Refused;
-use super::super::{names, record};
 use super::NotAdmitted;
 use super::admitted::Admitted;
 use super::connection_cache::ConnectionCache;
 use super::entry::Entry;
 use super::media_request::MediaRequest;
 use super::page::{page_is_told, viewer, with_inherited_page};
+use super::session_start::{SessionStart, move_here};
 
 /// Admits a GET or HEAD: to the playback that begins with it, or to the one that it is a part of.
 pub async fn admit(
@@ -157,7 +151,7 @@ async fn decide_entry<'a>(
         player: &request.player,
     };
     let (first, here) = url.identities(&gate.hls.bind().place(address));
-    let opening = Opening {
+    let new_session = SessionStart {
         authorization,
         alias: None,
         player: &request.player,
@@ -181,16 +175,16 @@ async fn decide_entry<'a>(
         Known::Joinable(session) if is_ours(&session) => {
             move_here(authorization, session, claims, &facts).await
         }
-        Known::Dormant(id) => opening.resume(id, claims, &facts).await,
+        Known::Dormant(id) => new_session.resume(id, claims, &facts).await,
         Known::Taken | Known::Plays(..) | Known::Joinable(_) => {
-            let opening = Opening {
+            let new_session = SessionStart {
                 alias: Some(here),
-                ..opening
+                ..new_session
             };
-            opening.start(names::session(), claims, &facts).await
+            new_session.start(names::session(), claims, &facts).await
         }
-        Known::Nothing => opening.start(first.session(), claims, &facts).await,
-        Known::Nowhere => opening.once(claims, &facts).await,
+        Known::Nothing => new_session.start(first.session(), claims, &facts).await,
+        Known::Nowhere => new_session.once(claims, &facts).await,
     };
     let admitted = admitted.map_err(refused)?;
     // The name of a single request would make other links of each answer.
@@ -306,110 +300,19 @@ async fn decide_return(
     let claims = authorization.recognise(ticket)?;
     let page = || gate.pages.find(&viewer(&ticket.player, &claims, address)?);
     let facts = &with_inherited_page(facts.clone(), &claims, page);
-    let opening = Opening {
+    let new_session = SessionStart {
         authorization,
         alias: None,
         player: &ticket.player,
     };
     if !gate.hls.bind().is_place(address) {
-        return opening.once(claims, facts).await;
+        return new_session.once(claims, facts).await;
     }
     if let Some(session) = playing {
         return move_here(authorization, session, claims, facts).await;
     }
     match gate.hls.is_dormant(ticket.session, address) {
-        true => opening.resume(ticket.session, claims, facts).await,
-        false => opening.start(ticket.session, claims, facts).await,
-    }
-}
-
-/// Moves a playback to the place of a request, if it may play there.
-async fn move_here(
-    authorization: Authorization<'_>,
-    session: Arc<HlsSession>,
-    claims: Claims,
-    facts: &Facts,
-) -> Result<Admitted, Denial> {
-    let gate = authorization.gate;
-    let permit = authorization.decide(claims, facts.clone())?;
-    let taken = gate.hls.move_to(&session, permit.clone()).await;
-    authorization.enter(&permit, taken, |()| end_as_revoked(gate, &session))?;
-    record::moved(&session, &permit);
-    Ok(Admitted::new(session, permit))
-}
-
-/// Ends a playback as the revocation would have that came before its move.
-fn end_as_revoked(gate: &Gate, session: &HlsSession) {
-    if let Some(playing) = gate.sessions.find(session.id()) {
-        playing.end_in(Duration::ZERO, Kick::Revoked);
-    }
-    gate.hls.end_if_due(session);
-}
-
-/// What a session is opened with.
-#[derive(Clone, Copy)]
-struct Opening<'a> {
-    authorization: Authorization<'a>,
-    alias: Option<Identity>,
-    player: &'a str,
-}
-
-impl Opening<'_> {
-    /// A start, or a return after a pause: every rule is looked at.
-    async fn start(
-        &self,
-        id: SessionId,
-        claims: Claims,
-        facts: &Facts,
-    ) -> Result<Admitted, Denial> {
-        let permit = self.authorization.decide(claims, facts.clone())?;
-        self.open(id, permit).await
-    }
-
-    /// A request from an address that is not known: a playback of its own, since none can be told to be the same viewer's.
-    /// So nothing goes on there past the expiry, and no count of sessions can be kept.
-    async fn once(&self, claims: Claims, facts: &Facts) -> Result<Admitted, Denial> {
-        let limit = claims.grant.sessions;
-        let permit = self.authorization.decide(claims, facts.clone())?;
-        match limit {
-            Some(_) => Err(Reason::Placeless.into()),
-            None => self.open(names::session(), permit).await,
-        }
-    }
-
-    /// A playback goes on that ran when the gate was restarted.
-    async fn resume(
-        &self,
-        id: SessionId,
-        claims: Claims,
-        facts: &Facts,
-    ) -> Result<Admitted, Denial> {
-        // It goes on by the page that it inherited when it started.
-        let page = || self.authorization.gate.hls.page_of_dormant(id);
-        let facts = with_inherited_page(facts.clone(), &claims, page);
-        let permit = self.authorization.resume(claims, facts)?;
-        self.open(id, permit).await
-    }
-
-    async fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
-        let gate = self.authorization.gate;
-        let newcomer = Newcomer {
-            id,
-            player: self.player.to_owned(),
-            transport: Transport::Hls,
-            delivery: Delivery::Media,
-        };
-        let taken = gate.hls.open(&newcomer, self.alias, &permit).await;
-        record::ended_for_room(gate);
-        let opened = self.authorization.enter(&permit, taken, |opened| {
-            // One that another request has begun is withdrawn by that request.
-            if opened.is_new {
-                gate.hls.withdraw(&opened.session);
-            }
-        })?;
-        if opened.is_new {
-            record::started(gate, id, Transport::Hls, &permit);
-        }
-        Ok(Admitted::new(opened.session, permit))
+        true => new_session.resume(ticket.session, claims, facts).await,
+        false => new_session.start(ticket.session, claims, facts).await,
     }
 }
