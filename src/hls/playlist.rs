@@ -105,7 +105,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// By relative links, which are the same for all viewers: a media playlist below a ticket. A playback that begins with it
-    /// begins with a multivariant playlist of the gate's, [`of_one`].
+    /// begins with a multivariant playlist of the gate's, `of_one`.
     Relative,
     /// By links with places for the ticket: a multivariant playlist, or a media playlist of `stream.mp4` alone.
     Places {
