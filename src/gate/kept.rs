@@ -22,7 +22,7 @@ use super::Gate;
 /// The files' names are the first words in them. The number is when they were saved, in Unix seconds.
 const PLAYBACKS: Kind = Kind {
     name: "hls-sessions",
-    version: 2,
+    version: 3,
 };
 
 /// The number is that of the next revocation, so that none has the name of an earlier one.

@@ -11,6 +11,15 @@ use crate::session::id::SessionId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity(pub(super) u128);
 
+/// What a session is found by where its name is not what its first URL makes: the same URL plays in another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// Of its first URL at the place where it began.
+    pub here: Identity,
+    /// The name that its first URL makes.
+    pub first: SessionId,
+}
+
 /// What is digested.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstUrl<'a> {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-use super::identity::Identity;
+use super::identity::Alias;
 use super::session::quiet_after;
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
@@ -38,7 +38,7 @@ struct Memory {
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {
     pub(super) kick: Kick,
-    pub(super) alias: Option<Identity>,
+    pub(super) alias: Option<Alias>,
     pub(super) places: Places,
     /// When it was asked for.
     pub(super) asked: Instant,

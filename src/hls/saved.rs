@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::identity::Identity;
+use super::identity::{Alias, Identity};
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::session::place::Places;
@@ -15,7 +15,7 @@ pub struct Saved {
     /// Its name.
     pub id: SessionId,
     /// What it is found by where its name is not what its first URL makes.
-    pub alias: Option<Identity>,
+    pub alias: Option<Alias>,
     /// Where it may be asked for.
     pub places: Places,
     /// The target duration of its playlists; zero while unknown.
@@ -51,15 +51,16 @@ const ENDS: [(Kick, &str); 5] = [
 const PAGE: &str = "page=";
 
 impl Saved {
-    /// All of it in one line: `ID ALIAS V4 V6 TARGET OUTLOOK`, "-" where there is none, TARGET in milliseconds. OUTLOOK is for
+    /// All of it in one line: `ID ALIAS V4 V6 TARGET OUTLOOK`, "-" where there is none, TARGET in milliseconds. ALIAS is
+    /// what it is found by at its place, `/`, and the name that its first URL makes. OUTLOOK is for
     /// how many milliseconds it has been waited for, or why it is over. Behind it stands `page=HOST` where a page was
     /// inherited.
     #[must_use]
     pub fn line(&self) -> String {
         let Self { id, places, .. } = self;
-        let alias = self
-            .alias
-            .map_or("-".to_owned(), |alias| format!("{:032x}", alias.0));
+        let alias = self.alias.map_or("-".to_owned(), |alias| {
+            format!("{:032x}/{}", alias.here.0, alias.first)
+        });
         let net = |net: Option<ipnet::IpNet>| net.map_or("-".to_owned(), |net| net.to_string());
         let (v4, v6) = (net(places.v4), net(places.v6));
         let target = self.target.as_millis();
@@ -83,7 +84,13 @@ impl Saved {
         let id = SessionId::parse(next()?)?;
         let alias = match next()? {
             "-" => None,
-            alias => Some(Identity(u128::from_str_radix(alias, 16).ok()?)),
+            alias => {
+                let (here, first) = alias.split_once('/')?;
+                Some(Alias {
+                    here: Identity(u128::from_str_radix(here, 16).ok()?),
+                    first: SessionId::parse(first)?,
+                })
+            }
         };
         let net = |text: &str| match text {
             "-" => Some(None),
@@ -131,7 +138,10 @@ mod tests {
         };
         let one = Saved {
             id: SessionId::new(u128::MAX),
-            alias: Some(Identity(7)),
+            alias: Some(Alias {
+                here: Identity(7),
+                first: SessionId::new(1 << 64),
+            }),
             places,
             target: Duration::from_millis(4_004),
             outlook: Outlook::GoesOn {

@@ -15,7 +15,7 @@ use crate::request::client_address::ClientAddress;
 use crate::request::rtmp_url::RtmpUrl;
 use crate::token::{Owner, StreamName};
 
-use super::identity::Identity;
+use super::identity::Alias;
 use crate::session::ends::Kick;
 use crate::session::guard::SessionGuard;
 use crate::session::id::SessionId;
@@ -37,7 +37,7 @@ const IDLES_TARGETS: u32 = 2;
 pub struct HlsSession {
     pub(super) id: SessionId,
     /// What it is found by where its name is not what its first URL makes.
-    pub(super) alias: Option<Identity>,
+    pub(super) alias: Option<Alias>,
     state: Mutex<State>,
     /// Whether anything was asked for under its ticket.
     proven: AtomicBool,
@@ -92,7 +92,7 @@ impl HlsSession {
     /// One that begins at `places`.
     pub(super) fn new(
         guard: SessionGuard,
-        alias: Option<Identity>,
+        alias: Option<Alias>,
         places: Places,
         now: Instant,
     ) -> Self {

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-use super::identity::Identity;
+use super::identity::{Alias, Identity};
 use super::over::{Over, Remembered};
 use super::session::{HlsSession, Standing};
 use crate::session::ends::Kick;
@@ -32,6 +32,8 @@ pub struct HlsSessions {
     playing: DashMap<SessionId, Arc<HlsSession>>,
     /// Those whose name another session has taken: the same URL plays in two places.
     aliases: DashMap<Identity, SessionId>,
+    /// Of these the ones whose end nothing undoes, by the name that their first URL makes.
+    final_ends: DashMap<SessionId, SessionId>,
     queue: EvictionQueue,
     over: Over,
     /// What has ended and was not told of yet.
@@ -73,6 +75,7 @@ impl HlsSessions {
             sessions,
             playing: DashMap::new(),
             aliases: DashMap::new(),
+            final_ends: DashMap::new(),
             queue: EvictionQueue::default(),
             ended: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
@@ -89,6 +92,11 @@ impl HlsSessions {
     }
 
     fn remember(&self, id: SessionId, remembered: Remembered) {
+        if let Some(alias) = remembered.alias
+            && remembered.kick.is_final()
+        {
+            self.final_ends.insert(alias.first, id);
+        }
         if let Some((id, forgotten)) = self.over.remember(id, remembered) {
             self.forget_alias(forgotten.alias, id);
         }
@@ -159,9 +167,10 @@ impl HlsSessions {
         self.forget_alias(session.alias, session.id);
     }
 
-    fn forget_alias(&self, alias: Option<Identity>, of: SessionId) {
+    fn forget_alias(&self, alias: Option<Alias>, of: SessionId) {
         if let Some(alias) = alias {
-            self.aliases.remove_if(&alias, |_, id| *id == of);
+            self.aliases.remove_if(&alias.here, |_, id| *id == of);
+            self.final_ends.remove_if(&alias.first, |_, id| *id == of);
         }
     }
 }

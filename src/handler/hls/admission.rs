@@ -8,7 +8,7 @@ use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
-use crate::hls::identity::FirstUrl;
+use crate::hls::identity::{Alias, FirstUrl};
 use crate::hls::link::LinkPath;
 use crate::hls::session::{HlsSession, Standing};
 use crate::hls::sessions::first_url::Known;
@@ -178,7 +178,10 @@ async fn decide_entry<'a>(
         Known::Dormant(id) => new_session.resume(id, claims, &facts).await,
         Known::Taken | Known::Plays(..) | Known::Joinable(_) => {
             let new_session = SessionStart {
-                alias: Some(here),
+                alias: Some(Alias {
+                    here,
+                    first: first.session(),
+                }),
                 ..new_session
             };
             new_session.start(names::session(), claims, &facts).await

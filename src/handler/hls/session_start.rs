@@ -7,7 +7,7 @@ use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 use crate::gate::Gate;
-use crate::hls::identity::Identity;
+use crate::hls::identity::Alias;
 use crate::hls::session::HlsSession;
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
@@ -26,7 +26,7 @@ pub struct SessionStart<'a> {
     /// What decides it.
     pub authorization: Authorization<'a>,
     /// What the playback is found by where its name is taken.
-    pub alias: Option<Identity>,
+    pub alias: Option<Alias>,
     /// The viewer's `pid`.
     pub player: &'a str,
 }

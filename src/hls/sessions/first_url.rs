@@ -37,11 +37,11 @@ impl HlsSessions {
     pub fn ask_by_url(&self, first: Identity, here: Identity, address: ClientAddress) -> Known {
         let name = first.session();
         if !self.bind.is_place(address) {
-            // An end that nothing undoes is told everywhere.
-            return match self.over.ask(name, address, self.bind) {
-                Some((kick, true)) => Known::Over(name, kick),
-                Some((_, false)) | None => Known::Nowhere,
+            let over = match self.over.ask(name, address, self.bind) {
+                Some((kick, true)) => Some((name, kick)),
+                Some((_, false)) | None => self.final_end(name, address),
             };
+            return over.map_or(Known::Nowhere, |(id, kick)| Known::Over(id, kick));
         }
         let alias = self.aliases.get(&here).map(|id| *id);
         let (mut taken, mut joinable, mut over) = (false, None, None);
@@ -68,7 +68,7 @@ impl HlsSessions {
                 None => {}
             }
         }
-        if let Some((id, kick)) = over {
+        if let Some((id, kick)) = over.or_else(|| self.final_end(name, address)) {
             Known::Over(id, kick)
         } else if let Some(session) = joinable {
             Known::Joinable(session)
@@ -77,5 +77,12 @@ impl HlsSessions {
         } else {
             Known::Nothing
         }
+    }
+
+    /// An end that nothing undoes, of a session that played elsewhere by the first URL of this name: it is told everywhere.
+    fn final_end(&self, first: SessionId, address: ClientAddress) -> Option<(SessionId, Kick)> {
+        let id = *self.final_ends.get(&first)?;
+        let (kick, is_told) = self.over.ask(id, address, self.bind)?;
+        is_told.then_some((id, kick))
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::decision::denial::{Denial, Reason};
 use crate::decision::permit::Permit;
 
-use super::super::identity::Identity;
+use super::super::identity::Alias;
 use super::super::session::{HlsSession, Standing};
 use super::{Ended, HlsSessions};
 use crate::session::ends::Kick;
@@ -33,14 +33,14 @@ impl HlsSessions {
     pub async fn open(
         &self,
         newcomer: &Newcomer,
-        alias: Option<Identity>,
+        alias: Option<Alias>,
         permit: &Permit,
     ) -> Result<Opened, Denial> {
         let id = newcomer.id;
         let address = permit.address();
         // A second session of this name would take the place of the first, which could not be ended any more then.
         let _one_at_a_time = self.beginning.lock().await;
-        let by_alias = alias.and_then(|alias| self.aliases.get(&alias).map(|id| *id));
+        let by_alias = alias.and_then(|alias| self.aliases.get(&alias.here).map(|id| *id));
         if let Some(session) = by_alias.and_then(|id| self.find(id))
             && self.ask(&session, address) == Standing::Plays
         {
@@ -76,7 +76,7 @@ impl HlsSessions {
         // Behind that, so that a save meanwhile has the one or the other.
         self.dormant.remove(&id);
         if let Some(alias) = alias {
-            self.aliases.insert(alias, id);
+            self.aliases.insert(alias.here, id);
         }
         self.queue.push(id);
         let plays = |id| self.playing.contains_key(&id);

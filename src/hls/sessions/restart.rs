@@ -114,7 +114,7 @@ impl HlsSessions {
                 break;
             }
             if let Some(alias) = one.alias {
-                self.aliases.insert(alias, one.id);
+                self.aliases.insert(alias.here, one.id);
             }
             let id = one.id;
             // Of two that are one session the later one counts.
@@ -138,7 +138,7 @@ impl HlsSessions {
             page: saved.page.clone(),
         };
         if let Some(alias) = saved.alias {
-            self.aliases.insert(alias, saved.id);
+            self.aliases.insert(alias.here, saved.id);
         }
         self.remember(saved.id, remembered);
     }

@@ -700,7 +700,10 @@ async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was
         transport: Transport::Hls,
         delivery: Delivery::Media,
     };
-    let alias = Some(of_first_url(12));
+    let alias = Some(Alias {
+        here: of_first_url(12),
+        first: first.id(),
+    });
     let begun = sessions.open(&other, alias, &permit(there)).await.unwrap();
     let end = |session: &HlsSession| {
         let playing = all.find(session.id()).unwrap();
@@ -717,6 +720,57 @@ async fn what_plays_here_under_another_name_goes_on_though_the_one_elsewhere_was
         known(&sessions, 1, 12, at(there)),
         Known::Over(..)
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_final_end_is_told_everywhere_whichever_of_two_places_it_played_in() {
+    let new = || {
+        let all = Sessions::new(Room::whole(9), Bind::Prefix, Clock::system());
+        let sessions = HlsSessions::new(Arc::clone(&all), IDLE, Bind::Prefix);
+        (all, sessions)
+    };
+    let (all, before) = new();
+    let first = open(&before, 1).unwrap();
+    let there = "198.51.100.1";
+    let other = Newcomer {
+        id: SessionId::new(2 << 48),
+        player: String::new(),
+        transport: Transport::Hls,
+        delivery: Delivery::Media,
+    };
+    let alias = Alias {
+        here: of_first_url(12),
+        first: first.id(),
+    };
+    let begun = before.open(&other, Some(alias), &permit(there)).await;
+    let ended = begun.unwrap().session.id();
+    let session = all.find(ended).unwrap();
+    session.end_in(Duration::ZERO, Kick::Operator);
+    before.sweep();
+    let (_, after) = new();
+    after.restore(before.snapshot(), Duration::ZERO);
+    for (sessions, plays) in [(&before, true), (&after, false)] {
+        for (address, here) in [
+            (at(there), 12),
+            (at("2001:db8::1"), 13),
+            (at("203.0.113.1"), 14),
+            (ClientAddress::Unknown, 15),
+        ] {
+            let known = known(sessions, 1, here, address);
+            assert!(
+                matches!(known, Known::Over(id, Kick::Operator) if id == ended),
+                "{address:?} {known:?}"
+            );
+        }
+        // The one that was not ended goes on.
+        match plays {
+            true => assert_eq!(sessions.ask(&first, at("192.0.2.1")), Standing::Plays),
+            false => assert!(sessions.is_dormant(first.id(), at("192.0.2.1"))),
+        }
+    }
+    tokio::time::advance(IDLE).await;
+    after.sweep();
+    assert!(after.final_ends.is_empty() && after.aliases.is_empty());
 }
 
 #[test]
