@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::request::rtmp_url::RtmpUrl;
-use crate::token::StreamName;
+use crate::token::{Security, StreamName};
 
 use crate::session::id::SessionId;
 
@@ -23,8 +23,8 @@ pub struct Alias {
 /// What is digested.
 #[derive(Clone, Copy, Debug)]
 pub struct FirstUrl<'a> {
-    /// The whole token: its id alone could be in another one, too.
-    pub token: &'a str,
+    /// The four strings of the token, all of them: they are not verified again where the session plays.
+    pub security: &'a Security,
     /// The source.
     pub url: &'a RtmpUrl,
     /// The stream.
@@ -41,10 +41,19 @@ impl FirstUrl<'_> {
     #[must_use]
     pub fn identities(&self, place: &str) -> (Identity, Identity) {
         let mut digest = Sha256::new();
+        let Security {
+            expires,
+            tag,
+            token,
+            options,
+        } = self.security;
         for part in [
             self.stream.as_str(),
             self.url.as_str(),
-            self.token,
+            token,
+            options,
+            expires,
+            tag,
             self.connection,
             self.player,
         ] {

@@ -1,5 +1,6 @@
 //! Reloads of the configuration, at each SIGHUP.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Config, Notice};
 use crate::gate::Gate;
+use crate::gate::policy::Policy;
 use crate::metrics::Why;
 use crate::state::within;
 
@@ -18,6 +20,27 @@ pub(super) async fn keep_reloading(gate: Arc<Gate>, path: PathBuf, asked: Arc<No
     }
 }
 
+/// Tells of keys that were taken away while something plays by them: it goes on, and cannot come back once it has been quiet or
+/// has lost its connection.
+fn warn_of_keys_in_use(gate: &Gate, before: &Policy) {
+    let policy = gate.policy();
+    let mut used: BTreeMap<String, usize> = BTreeMap::new();
+    for session in gate.sessions.list() {
+        let permit = session.permit();
+        let key = &permit.claims().key;
+        if before.keyring.has(key) && !policy.keyring.has(key) {
+            *used.entry(key.to_string()).or_default() += 1;
+        }
+    }
+    for (key, playbacks) in used {
+        tracing::warn!(
+            key,
+            playbacks,
+            "playbacks use a key that is no longer configured"
+        );
+    }
+}
+
 /// Reads the configuration again and decides by it from now on. A bad file changes nothing, and neither does one that
 /// cannot be read for so long that it is given up: by then it may be older than the next one.
 async fn reload(gate: &Gate, path: &Path) {
@@ -26,7 +49,9 @@ async fn reload(gate: &Gate, path: &Path) {
     let problems = match within(patience, move || Config::load(&file)).await {
         Ok(Some(Ok(config))) => {
             tell(&config.dangers, &config.warnings);
+            let before = gate.policy();
             gate.reload(config);
+            warn_of_keys_in_use(gate, &before);
             count_reload(gate, "ok");
             tracing::info!(file = %path.display(), "configuration reloaded");
             return;

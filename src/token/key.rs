@@ -281,6 +281,12 @@ impl Keyring {
         }
     }
 
+    /// Whether there is a key of this id.
+    #[must_use]
+    pub fn has(&self, key: &KeyId) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// The owner of a stream: its listed organisation, else [`Owner::Unlisted`].
     #[must_use]
     pub fn owner_of(&self, stream: &StreamName) -> Owner {

@@ -213,7 +213,7 @@ fn what_is_ended_while_it_sleeps_or_when_the_gate_drains_does_not_go_on() {
     );
     let name = |cid: &str| {
         let first = FirstUrl {
-            token: &security.token,
+            security: &security,
             url: &url,
             stream: &stream,
             connection: cid,

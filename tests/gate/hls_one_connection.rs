@@ -94,19 +94,31 @@ fn who_is_revoked_hears_it_on_a_connection_that_knows_it() {
 }
 
 #[test]
-fn a_key_that_is_gone_is_gone_for_a_connection_that_knows_it() {
+fn what_plays_goes_on_when_its_key_is_gone_and_begins_nothing_any_more() {
     let server = server();
-    let gate = gate_with(server.address, "");
+    let gate = gate_with(server.address, "[hls]\nsession_idle = \"4s\"");
     let first = entry(&grant("abcde-one"), "1");
     let mut kept = Kept::to(&gate);
-    let (_, media) = kept.plays(&gate, &first);
+    let (begun, media) = kept.plays(&gate, &first);
 
     exchange_key(&gate);
     gate.signal(Signal::HUP);
     gate.logged("configuration reloaded");
-    // The playback goes on by its ticket, and its token begins nothing any more.
+    // By its ticket, and by its whole first URL, which players may open again.
     assert_eq!(kept.asks(&gate, HERE, &media).status, 200);
-    assert_eq!(outcome(&kept.asks(&gate, HERE, &first)), (403, 4901));
+    assert_eq!(kept.asks(&gate, HERE, &first).body, begun.body);
+    let told = gate.logged("playbacks use a key that is no longer configured");
+    assert_eq!(
+        (&told["key"], &told["playbacks"]),
+        (&"abcde-1".into(), &1.into())
+    );
+    // Its token begins nothing any more.
+    let other = first.replace("cid=1", "cid=2");
+    assert_eq!(outcome(&kept.asks(&gate, HERE, &other)), (403, 4901));
+    assert_eq!(gate.logged("playback ended")["reason"], "quiet");
+    for path in [&first, &media] {
+        assert_eq!(outcome(&kept.asks(&gate, HERE, path)), (403, 4901));
+    }
 }
 
 #[test]

@@ -5,8 +5,10 @@ use rustix::process::Signal;
 use crate::support::clock::MovedClock;
 use crate::support::gate::{Gate, grant};
 use crate::support::hls::{
-    ask, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server, session,
+    MEDIA, ask, begin, entry, exchange_key, gate_by, gate_with, links, outcome, play, server,
+    session,
 };
+use crate::support::http_server::playlist;
 use crate::support::restart::Restarts;
 use crate::support::until;
 
@@ -88,5 +90,25 @@ fn a_playback_outlives_a_process_that_is_killed() {
         assert_eq!(ask(&gate, path).status, 200, "{path}");
     }
     assert_eq!(begin(&gate, &entry).1, ticket);
+    assert_eq!(gate.metric("h5gate_sessions"), 1.0);
+}
+
+#[test]
+fn a_key_rotation_by_the_book_ends_no_stream_of_one_media_playlist() {
+    let server = server();
+    let list = "/hls/abcde-one/playlist.m3u8";
+    server.set(list, playlist(MEDIA));
+    let clock = MovedClock::default();
+    let gate = gate_by(&clock, server.address, "[hls]\ncache = false");
+    let token = clock.expiring();
+    let entry = entry(&token, "1");
+    let (_, media, segments) = play(&gate, &entry);
+    clock.pass(&token);
+    // Its tokens have expired, so that the key may go.
+    exchange_key(&gate);
+    reload(&gate);
+    for path in [&media, &segments[1], &entry, &media] {
+        assert_eq!(ask(&gate, path).status, 200, "{path}");
+    }
     assert_eq!(gate.metric("h5gate_sessions"), 1.0);
 }

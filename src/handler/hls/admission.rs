@@ -6,6 +6,7 @@ use http::request::Parts;
 
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
+use crate::decision::permit::Permit;
 use crate::gate::Gate;
 use crate::gate::policy::Policy;
 use crate::hls::identity::{Alias, FirstUrl};
@@ -140,31 +141,49 @@ async fn decide_entry<'a>(
         gate,
         policy: &policy,
     };
-    let claims = authorization.verify(&request.security).map_err(refused)?;
-    let page = || gate.pages.find(&viewer(&request.player, &claims, address)?);
-    let facts = with_inherited_page(facts, &claims, page);
     let url = FirstUrl {
-        token: &request.security.token,
+        security: &request.security,
         url: &request.url,
         stream: &request.stream,
         connection: &request.connection,
         player: &request.player,
     };
     let (first, here) = url.identities(&gate.hls.bind().place(address));
+    // A session is known by its whole first URL, whose token was verified when it began: what plays goes on though a reload has
+    // taken the key away.
+    let known = match gate.hls.ask_by_url(first, here, address) {
+        // A minter may have sealed a ticket with this name for something else.
+        Known::Plays(session, permit) if is_for(&permit, &facts) => {
+            let ticket = Ticket::new(
+                (session.id(), request.player),
+                (request.url.to_string(), request.stream),
+                permit.claims(),
+            );
+            let admitted = Admitted {
+                session,
+                permit,
+                address,
+            };
+            return Ok(Entry {
+                admitted,
+                policy,
+                ticket,
+                query,
+            });
+        }
+        known => known,
+    };
+    let claims = authorization.verify(&request.security).map_err(refused)?;
+    let page = || gate.pages.find(&viewer(&request.player, &claims, address)?);
+    let facts = with_inherited_page(facts, &claims, page);
     let new_session = SessionStart {
         authorization,
         alias: None,
         player: &request.player,
     };
-    // A minter may have sealed a ticket with this name for something else.
     let owner = claims.owner.clone();
     let is_ours = |session: &HlsSession| session.is_of(&owner, &facts.stream, &facts.url);
-    let admitted = match gate.hls.ask_by_url(first, here, address) {
-        Known::Plays(session, permit) if is_ours(&session) => Ok(Admitted {
-            session,
-            permit,
-            address,
-        }),
+    let admitted = match known {
         Known::Over(session, kick) => {
             return Err(NotAdmitted::Over {
                 session,
@@ -206,6 +225,11 @@ async fn decide_entry<'a>(
         policy,
         query,
     })
+}
+
+/// Whether what was allowed is what is asked for.
+fn is_for(permit: &Permit, facts: &Facts) -> bool {
+    permit.stream() == &facts.stream && permit.url() == &facts.url
 }
 
 /// Decides a request under a ticket.
