@@ -128,8 +128,7 @@ async fn hls(
 ) -> Response<AnswerBody> {
     let response = match hls::admission::admit(gate, connection, head, target).await {
         Ok((admitted, media)) => {
-            let asked_by = (connection.scheme, &connection.hls_cache);
-            let answered = content(gate, asked_by, &admitted, head, &media).await;
+            let answered = content(gate, connection, &admitted, head, &media).await;
             answered.unwrap_or_else(|why| answers::no_content(gate, why, admitted.address))
         }
         Err(why) => answers::not_admitted(gate, &why),

@@ -6,6 +6,7 @@
 
 pub mod limit;
 pub mod proxy_protocol;
+pub mod scheme;
 pub mod socket;
 
 use std::io;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use limit::{ConnectionLimit, ConnectionPermit};
 use proxy_protocol::ProxyError;
+use scheme::Scheme;
 use socket::Socket;
 
 /// How long the accept loop rests after an error such as having no descriptor left. The waiting connections stay in the
@@ -58,6 +60,8 @@ pub struct Accepted {
     pub socket: Socket,
     /// The other side.
     pub peer: Peer,
+    /// How the viewer asks, as far as the connection itself says it.
+    pub scheme: Scheme,
     /// Until when the first head must be complete.
     pub head_deadline: Instant,
     /// Gives the place back when dropped.
@@ -83,7 +87,7 @@ impl Incoming {
         head_timeout: Duration,
     ) -> Result<Accepted, ProxyError> {
         let head_deadline = Instant::now() + head_timeout;
-        let peer = if proxy_protocol {
+        let (peer, tls_in_front) = if proxy_protocol {
             if !is_listed(self.from.ip()) {
                 return Err(ProxyError::Unlisted);
             }
@@ -93,15 +97,21 @@ impl Incoming {
                 .map_err(|_| ProxyError::TooLate)??
             {
                 // It speaks for itself: no header of HTTP is read, as always behind the PROXY protocol.
-                proxy_protocol::Header::Local => Peer::Proxied(Some(self.from)),
-                proxy_protocol::Header::Client(client) => Peer::Proxied(client),
+                proxy_protocol::Header::Local => (Peer::Proxied(Some(self.from)), false),
+                proxy_protocol::Header::Client { address, tls } => (Peer::Proxied(address), tls),
             }
         } else {
-            Peer::Socket(self.from)
+            (Peer::Socket(self.from), false)
+        };
+        let socket = Socket::plain(self.socket);
+        let scheme = match tls_in_front {
+            true => Scheme::Https,
+            false => socket.scheme(),
         };
         Ok(Accepted {
-            socket: Socket::plain(self.socket),
+            socket,
             peer,
+            scheme,
             head_deadline,
             permit: self.permit,
         })

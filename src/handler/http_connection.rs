@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::ListenerConfig;
 use crate::gate::Gate;
 use crate::listener::limit::ConnectionPermit;
+use crate::listener::scheme::Scheme;
 use crate::listener::socket::Socket;
 use crate::listener::{self, Accepted, Peer};
 use crate::pace::Pace;
@@ -36,8 +37,8 @@ use super::websocket::Admission;
 pub struct HttpConnection {
     /// The other side of the connection.
     pub peer: Peer,
-    /// The scheme of what is asked for on it.
-    pub scheme: &'static str,
+    /// How the viewer asks, unless a listed neighbour in front says otherwise.
+    pub scheme: Scheme,
     /// What its listener serves.
     pub served: Served,
     /// What hyper does not tell of a head, where the token API is served.
@@ -99,7 +100,7 @@ impl HttpConnection {
     fn new(accepted: &Accepted, served: Served) -> Self {
         Self {
             peer: accepted.peer,
-            scheme: accepted.socket.scheme(),
+            scheme: accepted.scheme,
             served,
             heads: HeadLines::default(),
             hls_cache: ConnectionCache::default(),

@@ -21,8 +21,13 @@ const V2_LIMIT: usize = 2048;
 pub enum Header {
     /// The neighbour speaks for itself, as in a health check.
     Local,
-    /// A client, unless the neighbour does not know it.
-    Client(Option<SocketAddr>),
+    /// A client.
+    Client {
+        /// Where it is, unless the neighbour does not know it.
+        address: Option<SocketAddr>,
+        /// Whether it speaks TLS with the neighbour, as far as that says it (version 2, `PP2_TYPE_SSL`).
+        tls: bool,
+    },
 }
 
 /// Why a connection has no usable header. It is closed without a word: the peer does not speak HTTP yet.
@@ -78,11 +83,15 @@ async fn read_v1(socket: &mut TcpStream, mut header: Vec<u8>) -> Result<Header, 
         }
     }
     let parsed = v1::Header::try_from(header.as_slice()).map_err(|_| ProxyError::Malformed)?;
-    Ok(Header::Client(match parsed.addresses {
+    let address = match parsed.addresses {
         v1::Addresses::Tcp4(a) => Some((a.source_address, a.source_port).into()),
         v1::Addresses::Tcp6(a) => Some((a.source_address, a.source_port).into()),
         v1::Addresses::Unknown => None,
-    }))
+    };
+    Ok(Header::Client {
+        address,
+        tls: false,
+    })
 }
 
 async fn read_v2(socket: &mut TcpStream, mut header: Vec<u8>) -> Result<Header, ProxyError> {
@@ -104,9 +113,14 @@ async fn read_v2(socket: &mut TcpStream, mut header: Vec<u8>) -> Result<Header, 
     if parsed.command == v2::Command::Local {
         return Ok(Header::Local);
     }
-    Ok(Header::Client(match parsed.addresses {
+    let address = match parsed.addresses {
         v2::Addresses::IPv4(a) => Some((a.source_address, a.source_port).into()),
         v2::Addresses::IPv6(a) => Some((a.source_address, a.source_port).into()),
         v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
-    }))
+    };
+    // The first byte of the extension has flags, the lowest of which is `PP2_CLIENT_SSL`.
+    let mut extensions = parsed.tlvs().filter_map(Result::ok);
+    let ssl = extensions.find(|extension| extension.kind == u8::from(v2::Type::SSL));
+    let tls = ssl.is_some_and(|ssl| ssl.value.first().is_some_and(|flags| flags & 1 != 0));
+    Ok(Header::Client { address, tls })
 }

@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::scheme::Scheme;
+
 /// A viewer's connection.
 #[derive(Debug)]
 pub struct Socket(TcpStream);
@@ -30,10 +32,10 @@ impl Socket {
         Self(socket)
     }
 
-    /// The scheme of what is asked for on it (RFC 9110 section 4.2), as `X-Forwarded-Proto` says it.
+    /// How is asked on it.
     #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        "http"
+    pub fn scheme(&self) -> Scheme {
+        Scheme::Http
     }
 
     /// Resolves when the viewer has ended the connection. One that has sent something already is not watched: what it sent

@@ -8,8 +8,10 @@ use http::header::{FORWARDED, HeaderName};
 use ipnet::IpNet;
 
 use crate::listener::Peer;
+use crate::listener::scheme::Scheme;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The viewer's address. IPv4-mapped IPv6 is IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,26 +84,51 @@ impl Neighbours {
         }
     }
 
+    /// How the viewer behind `peer` asks: as a listed neighbour says it, and else as its `own` connection is. Read by the rules
+    /// of the address: `X-Forwarded-Proto`, of which the last value is the nearest neighbour's, or the `proto` of that hop of
+    /// `Forwarded` which names the viewer.
+    #[must_use]
+    pub fn scheme(&self, peer: Peer, headers: &HeaderMap, own: Scheme) -> Scheme {
+        let Peer::Socket(address) = peer else {
+            return own;
+        };
+        let told = match self.header {
+            AddressHeader::None => None,
+            _ if !self.lists(address.ip()) => None,
+            AddressHeader::XForwardedFor => {
+                let line = headers.get_all(X_FORWARDED_PROTO).iter().next_back();
+                let values = line.map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
+                let last = values.and_then(|mut values| values.next());
+                last.and_then(|last| Scheme::read(last.trim_ascii()))
+            }
+            AddressHeader::Forwarded => self.walk(headers, FORWARDED, forwarded).scheme,
+        };
+        told.unwrap_or(own)
+    }
+
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> ClientAddress {
         if !self.lists(peer) {
             return ClientAddress::Known(peer);
         }
-        let (name, last_hop) = match self.header {
+        let hop = match self.header {
             AddressHeader::None => return ClientAddress::Known(peer),
-            AddressHeader::XForwardedFor => (X_FORWARDED_FOR, x_forwarded_for as LastHop),
-            AddressHeader::Forwarded => (FORWARDED, forwarded as LastHop),
+            AddressHeader::XForwardedFor => self.walk(headers, X_FORWARDED_FOR, x_forwarded_for),
+            AddressHeader::Forwarded => self.walk(headers, FORWARDED, forwarded),
         };
-        let mut client = ClientAddress::Unknown;
+        hop.address
+            .map_or(ClientAddress::Unknown, ClientAddress::Known)
+    }
+
+    /// The first hop from the right that is not listed, or the farthest that is.
+    fn walk(&self, headers: &HeaderMap, name: HeaderName, last_hop: LastHop) -> Hop {
+        let mut client = Hop::default();
         // Each line alone: a quote that a viewer left open in one must not reach into the next, which is a neighbour's.
         for line in headers.get_all(name).iter().rev() {
             let mut rest = Some(line.as_bytes());
             while let Some(line) = rest {
                 let (before, hop) = last_hop(line);
-                let Some(address) = hop else {
-                    return ClientAddress::Unknown;
-                };
-                client = ClientAddress::Known(address);
-                if !self.lists(address) {
+                client = hop;
+                if client.address.is_none_or(|address| !self.lists(address)) {
                     return client;
                 }
                 rest = before;
@@ -112,30 +139,43 @@ impl Neighbours {
     }
 }
 
-/// Takes the last hop off a line: what stands before it, and its address, `None` where that cannot be read. Neighbours
+/// What a neighbour says of the peer before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hop {
+    /// `None` where it cannot be read.
+    address: Option<IpAddr>,
+    /// `None` where it is not said, or not readably.
+    scheme: Option<Scheme>,
+}
+
+/// Takes the last hop off a line: what stands before it, and the hop. Neighbours
 /// append: what a viewer wrote stands to the left, and must not change how a hop is read. So hops are read from the right,
 /// as bytes, and no further than they are believed.
-type LastHop = fn(&[u8]) -> (Option<&[u8]>, Option<IpAddr>);
+type LastHop = fn(&[u8]) -> (Option<&[u8]>, Hop);
 
-fn x_forwarded_for(line: &[u8]) -> (Option<&[u8]>, Option<IpAddr>) {
+fn x_forwarded_for(line: &[u8]) -> (Option<&[u8]>, Hop) {
     let (before, hop) = match line.iter().rposition(|&byte| byte == b',') {
         Some(at) => (line.get(..at), line.get(at + 1..).unwrap_or_default()),
         None => (None, line),
     };
-    (before, node(hop.trim_ascii()))
+    let hop = Hop {
+        address: node(hop.trim_ascii()),
+        scheme: None,
+    };
+    (before, hop)
 }
 
-/// The `for` of an element of RFC 7239 section 4; `None` where it is absent, doubled or obfuscated, or the element is
-/// malformed.
-fn forwarded(line: &[u8]) -> (Option<&[u8]>, Option<IpAddr>) {
+/// The `for` and the `proto` of an element of RFC 7239 section 4. There is no address where `for` is absent, doubled or
+/// obfuscated, or the element is malformed.
+fn forwarded(line: &[u8]) -> (Option<&[u8]>, Hop) {
     match split_last(line, b',') {
-        Some((before, element)) => (before, node_of(element)),
-        None => (None, None),
+        Some((before, element)) => (before, hop_of(element).unwrap_or_default()),
+        None => (None, Hop::default()),
     }
 }
 
-fn node_of(element: &[u8]) -> Option<IpAddr> {
-    let (mut rest, mut told) = (Some(element), None);
+fn hop_of(element: &[u8]) -> Option<Hop> {
+    let (mut rest, mut told, mut proto) = (Some(element), None, None);
     while let Some(pairs) = rest {
         let (before, pair) = split_last(pairs, b';')?;
         rest = before;
@@ -145,11 +185,21 @@ fn node_of(element: &[u8]) -> Option<IpAddr> {
         }
         let at = pair.iter().position(|&byte| byte == b'=')?;
         let (name, value) = (pair.get(..at)?, value(pair.get(at + 1..)?)?);
-        if name.eq_ignore_ascii_case(b"for") && told.replace(value).is_some() {
+        let twice = if name.eq_ignore_ascii_case(b"for") {
+            told.replace(value).is_some()
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            proto.replace(value).is_some()
+        } else {
+            false
+        };
+        if twice {
             return None;
         }
     }
-    node(&told?)
+    Some(Hop {
+        address: node(&told?),
+        scheme: proto.and_then(|proto| Scheme::read(&proto)),
+    })
 }
 
 /// Splits at the last separator outside of quotes; `None` where a quote has no partner.

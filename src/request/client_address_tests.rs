@@ -303,3 +303,111 @@ fn a_proxied_address_comes_from_no_header() {
         ClientAddress::Unknown
     );
 }
+
+fn scheme(
+    header: AddressHeader,
+    peer: &str,
+    own: Scheme,
+    lines: &[(&'static str, &str)],
+) -> Scheme {
+    let neighbours = Neighbours {
+        trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        header,
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    neighbours.scheme(Peer::Socket(peer.parse().unwrap()), &headers, own)
+}
+
+#[test]
+fn a_listed_neighbour_says_how_the_viewer_asks() {
+    use AddressHeader::{Forwarded, XForwardedFor};
+    use Scheme::{Http, Https};
+    const FOR: (&str, &str) = ("x-forwarded-for", "1.2.3.4");
+    let proto = |value| ("x-forwarded-proto", value);
+    let forwarded = |value| ("forwarded", value);
+    let cases: &[(AddressHeader, &[(&'static str, &str)], Option<Scheme>)] = &[
+        (XForwardedFor, &[FOR, proto("https")], Some(Https)),
+        (XForwardedFor, &[FOR, proto(" HTTPS ")], Some(Https)),
+        (XForwardedFor, &[FOR, proto("http")], Some(Http)),
+        // The viewer's stands in front.
+        (XForwardedFor, &[FOR, proto("http, https")], Some(Https)),
+        (
+            XForwardedFor,
+            &[FOR, proto("http"), proto("https")],
+            Some(Https),
+        ),
+        (
+            XForwardedFor,
+            &[FOR, proto("\u{fc}\","), proto("https")],
+            Some(Https),
+        ),
+        (XForwardedFor, &[FOR, proto("https,wss")], None),
+        (XForwardedFor, &[FOR, proto("https,")], None),
+        (XForwardedFor, &[FOR], None),
+        (XForwardedFor, &[forwarded("for=1.2.3.4;proto=https")], None),
+        (
+            Forwarded,
+            &[forwarded("for=1.2.3.4;proto=https")],
+            Some(Https),
+        ),
+        (
+            Forwarded,
+            &[forwarded("proto=\"HttpS\" ; for=1.2.3.4")],
+            Some(Https),
+        ),
+        (
+            Forwarded,
+            &[forwarded("for=1.2.3.4;proto=http")],
+            Some(Http),
+        ),
+        // That of the hop which names the viewer, past listed ones, and nothing in front of it.
+        (
+            Forwarded,
+            &[forwarded(
+                "for=9.9.9.9;proto=http, for=1.2.3.4;proto=https, for=10.0.0.2;proto=http",
+            )],
+            Some(Https),
+        ),
+        (
+            Forwarded,
+            &[
+                forwarded("for=1.2.3.4;proto=http;by=\""),
+                forwarded("for=1.2.3.4;proto=https"),
+            ],
+            Some(Https),
+        ),
+        (
+            Forwarded,
+            &[forwarded("for=9.9.9.9;proto=https, for=1.2.3.4")],
+            None,
+        ),
+        (
+            Forwarded,
+            &[forwarded("for=1.2.3.4;proto=https;proto=https")],
+            None,
+        ),
+        (Forwarded, &[forwarded("for=1.2.3.4;proto=wss")], None),
+        (Forwarded, &[FOR, proto("https")], None),
+        (AddressHeader::None, &[FOR, proto("https")], None),
+    ];
+    for (header, lines, told) in cases {
+        for own in [Http, Https] {
+            let seen = scheme(*header, "10.0.0.1:1", own, lines);
+            assert_eq!(seen, told.unwrap_or(own), "{lines:?}");
+            let unlisted = scheme(*header, "11.0.0.1:1", own, lines);
+            assert_eq!(unlisted, own, "{lines:?}");
+        }
+    }
+    let headers = HeaderMap::from_iter([(X_FORWARDED_PROTO, HeaderValue::from_static("https"))]);
+    let neighbours = Neighbours {
+        trusted: vec!["10.0.0.0/8".parse().unwrap()],
+        header: XForwardedFor,
+    };
+    for proxied in [None, Some("10.0.0.1:1".parse().unwrap())] {
+        let seen = neighbours.scheme(Peer::Proxied(proxied), &headers, Http);
+        assert_eq!(seen, Http);
+    }
+}

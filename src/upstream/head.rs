@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
 use crate::decision::permit::Permit;
+use crate::listener::scheme::Scheme;
 use crate::request::client_address::ClientAddress;
 use crate::request::query::encode_component;
 use crate::session::id::SessionId;
@@ -47,7 +48,7 @@ pub struct HeadParts<'a> {
     /// The session's name.
     pub session: SessionId,
     /// The scheme by which the viewer asks.
-    pub scheme: &'static str,
+    pub scheme: Scheme,
 }
 
 impl RequestHead {
@@ -105,7 +106,7 @@ struct Viewer<'a> {
     headers: &'a HeaderMap,
     /// Which of these travel on.
     passed: &'a [&'a [HeaderName]],
-    scheme: &'static str,
+    scheme: Scheme,
     session: SessionId,
 }
 
@@ -121,7 +122,7 @@ impl Viewer<'_> {
         if let ClientAddress::Known(address) = permit.address() {
             field("X-Forwarded-For", address.to_string().as_bytes());
         }
-        field("X-Forwarded-Proto", self.scheme.as_bytes());
+        field("X-Forwarded-Proto", self.scheme.as_str().as_bytes());
         field("X-H5gate-Session", self.session.to_string().as_bytes());
         let tag = &permit.claims().grant.tag;
         if !tag.is_empty() {
@@ -150,7 +151,7 @@ pub struct ViewerParts<'a> {
     /// The session's name.
     pub session: SessionId,
     /// The scheme by which the viewer asks.
-    pub scheme: &'static str,
+    pub scheme: Scheme,
     /// A playlist is rewritten on its way: neither a part of it nor its validators mean anything to the media server.
     pub is_playlist: bool,
 }

@@ -169,8 +169,12 @@ fn proxied(gate: &Gate, proxy: &[u8], query: &str) -> Option<u8> {
     Some(Viewer { socket, head }.receive()?.opcode)
 }
 
-/// A version 2 header: TCP over IPv4 from this address.
+/// A version 2 header: TCP over IPv4 from this address, with an extension behind it, as fronts add them.
 fn version_2(command: u8, address: [u8; 4]) -> Vec<u8> {
+    version_2_with(command, address, &[0x04, 0, 1, 0])
+}
+
+fn version_2_with(command: u8, address: [u8; 4], extension: &[u8]) -> Vec<u8> {
     let addresses = [
         &address[..],
         &[10, 0, 0, 1],
@@ -178,8 +182,6 @@ fn version_2(command: u8, address: [u8; 4]) -> Vec<u8> {
         &80_u16.to_be_bytes(),
     ]
     .concat();
-    // An extension behind the addresses, as fronts add them.
-    let extension = [0x04, 0, 1, 0];
     let length = u16::try_from(addresses.len() + extension.len())
         .unwrap()
         .to_be_bytes();
@@ -188,7 +190,7 @@ fn version_2(command: u8, address: [u8; 4]) -> Vec<u8> {
         &[0x20 | command, 0x11],
         &length,
         &addresses,
-        &extension,
+        extension,
     ]
     .concat()
 }
@@ -259,4 +261,72 @@ fn a_proxy_header_of_an_unlisted_peer_is_closed_without_a_word() {
         ),
         None
     );
+}
+
+/// What a media server hears of how the viewer asks.
+fn scheme(client: &str, listener: &str, proxy: &[u8], headers: &[&str]) -> String {
+    let server = MediaServer::echo();
+    let gate = gate(client, listener, &server);
+    let mut socket = connect(gate.playback);
+    socket.write_all(proxy).unwrap();
+    let target = format!(
+        "/h5live/authstream?{}",
+        query("abcde-one", &mint(&grant("abcde-one")))
+    );
+    socket
+        .write_all(handshake(&target, headers).as_bytes())
+        .unwrap();
+    assert_eq!(Viewer::answered(socket).hear(), "hello");
+    header(&server.first_head(), "x-forwarded-proto")
+        .unwrap()
+        .to_owned()
+}
+
+#[test]
+fn a_front_that_ends_tls_tells_the_media_server_so() {
+    let listed = "[client]\ntrusted_proxies = [\"127.0.0.1\"]\n";
+    let by_forwarded = format!("{listed}header = \"forwarded\"");
+    let address = "X-Forwarded-For: 192.0.2.9";
+    for (client, headers, told) in [
+        (listed, &[address, "X-Forwarded-Proto: https"], "https"),
+        (
+            listed,
+            &[address, "X-Forwarded-Proto: http, HTTPS"],
+            "https",
+        ),
+        (listed, &[address, "X-Forwarded-Proto: gopher"], "http"),
+        (
+            &by_forwarded,
+            &[
+                "Forwarded: for=1.2.3.4;proto=http",
+                "Forwarded: for=192.0.2.9;proto=https",
+            ],
+            "https",
+        ),
+        (
+            &by_forwarded,
+            &["Forwarded: for=192.0.2.9", "X-Forwarded-Proto: https"],
+            "http",
+        ),
+        ("", &[address, "X-Forwarded-Proto: https"], "http"),
+    ] {
+        assert_eq!(scheme(client, "", b"", headers), told, "{headers:?}");
+    }
+    let ssl = |flags| [0x20, 0, 5, flags, 0, 0, 0, 0];
+    for (extension, told) in [
+        (&ssl(0x01)[..], "https"),
+        (&[&[0x04, 0, 1, 0][..], &ssl(0x07)].concat(), "https"),
+        (&ssl(0x06), "http"),
+        (&[0x20, 0, 0], "http"),
+        (&[0x04, 0, 1, 0], "http"),
+    ] {
+        let proxy = version_2_with(1, [192, 0, 2, 9], extension);
+        let heard = scheme(
+            listed,
+            "proxy_protocol = true",
+            &proxy,
+            &["X-Forwarded-Proto: https"],
+        );
+        assert_eq!(heard, told, "{extension:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::fetch::{Origin, Step, fetch, get, ok, permit, read, text, upstream};
+use h5gate::listener::scheme::Scheme;
 use h5gate::session::id::SessionId;
 use h5gate::upstream::UpstreamError;
 use h5gate::upstream::body::{BodyError, FetchBody};
@@ -58,10 +59,10 @@ async fn head_of(request: FetchRequest, host: Option<&str>) -> Vec<String> {
 }
 
 fn for_viewer(is_playlist: bool) -> FetchRequest {
-    for_viewer_by("http", is_playlist)
+    for_viewer_by(Scheme::Http, is_playlist)
 }
 
-fn for_viewer_by(scheme: &'static str, is_playlist: bool) -> FetchRequest {
+fn for_viewer_by(scheme: Scheme, is_playlist: bool) -> FetchRequest {
     let parts = ViewerParts {
         target: "/hls/a.ts?b=c%20d",
         headers: &viewers_headers(),
@@ -105,13 +106,13 @@ async fn of_a_viewers_request_only_what_is_listed_travels_on() {
 
 #[tokio::test]
 async fn a_media_server_is_told_the_scheme_of_the_viewers_own_connection() {
-    for scheme in ["http", "https"] {
+    for scheme in [Scheme::Http, Scheme::Https] {
         let head = head_of(for_viewer_by(scheme, false), None).await;
         let told = head
             .iter()
             .filter(|line| line.starts_with("x-forwarded-proto"));
         let told: Vec<_> = told.collect();
-        assert_eq!(told, [&format!("x-forwarded-proto: {scheme}")]);
+        assert_eq!(told, [&format!("x-forwarded-proto: {}", scheme.as_str())]);
     }
 }
 

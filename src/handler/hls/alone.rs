@@ -18,11 +18,13 @@ use crate::gate::Gate;
 use crate::hls::playlist::{Directives, Form};
 use crate::hls::session::answering::Answering;
 use crate::hls::session::own_playlists::OwnPlaylist;
+use crate::listener::scheme::Scheme;
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::{FetchRequest, ViewerParts};
 
 use super::super::body::{AnswerBody, Running};
+use super::super::http_connection::HttpConnection;
 use super::Trouble;
 use super::admitted::Admitted;
 use super::connection_cache::ConnectionCache;
@@ -49,7 +51,7 @@ const FIRST_BYTES: HeaderValue = HeaderValue::from_static("bytes=0-1023");
 /// What is asked for one viewer.
 struct Alone<'a> {
     gate: &'a Arc<Gate>,
-    scheme: &'static str,
+    scheme: Scheme,
     admitted: &'a Admitted,
     head: &'a Parts,
     wanted: &'a MediaRequest,
@@ -59,7 +61,7 @@ struct Alone<'a> {
 /// Asks for this viewer, by name and with its own conditions; and how the answer leads to the ticket, where it is a playlist.
 pub async fn alone(
     gate: &Arc<Gate>,
-    (scheme, cache): (&'static str, &ConnectionCache),
+    connection: &HttpConnection,
     admitted: &Admitted,
     answering: Answering,
     head: &Parts,
@@ -74,6 +76,11 @@ pub async fn alone(
                 wanted,
             )?
         }
+    };
+    let scheme = {
+        let edge = &gate.policy().edge;
+        edge.neighbours
+            .scheme(connection.peer, &head.headers, connection.scheme)
     };
     let alone = Alone {
         gate,
@@ -106,7 +113,10 @@ pub async fn alone(
         return Ok((without_media(&fetched)?, None));
     }
     let mut opened = Opened::look(fetched).await.inspect_err(|_| end_turn(0))?;
-    if alone.is_part_of_playlist(&opened, cache).await? {
+    if alone
+        .is_part_of_playlist(&opened, &connection.hls_cache)
+        .await?
+    {
         let fetched = alone.fetch(true).await?;
         if !has_media(fetched.status) {
             return Ok((without_media(&fetched)?, None));

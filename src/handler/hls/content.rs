@@ -24,10 +24,10 @@ use crate::upstream::head::{FetchRequest, NotATarget};
 
 use super::super::body::{AnswerBody, Running};
 use super::super::first_playlist::FirstPlaylist;
+use super::super::http_connection::HttpConnection;
 use super::Trouble;
 use super::admitted::Admitted;
 use super::alone::{alone, unsatisfiable, whole};
-use super::connection_cache::ConnectionCache;
 use super::fetching::fill;
 use super::media_request::{MediaRequest, TICKET_HERE, patience};
 use super::range::{ByteRange, is_of_the_same};
@@ -39,10 +39,10 @@ const SHARED_TRIES: usize = 2;
 /// How many segments one playback reads at once from what is shared; players have a few. Those beyond it are fetched alone.
 const SHARED_AT_ONCE: u32 = 16;
 
-/// The answer to an admitted request, which came by a scheme on a connection with this cache.
+/// The answer to an admitted request, which came on this connection.
 pub async fn content(
     gate: &Arc<Gate>,
-    connection: (&'static str, &ConnectionCache),
+    connection: &HttpConnection,
     admitted: &Admitted,
     head: &Parts,
     wanted: &MediaRequest,

@@ -103,7 +103,10 @@ async fn start(
             headers: &head.headers,
             host,
             session: id,
-            scheme: connection.scheme,
+            scheme: policy
+                .edge
+                .neighbours
+                .scheme(peer, &head.headers, connection.scheme),
         },
     );
     record::started(gate, id, Transport::WebSocket, &permit);
