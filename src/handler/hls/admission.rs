@@ -151,28 +151,26 @@ async fn decide_entry<'a>(
     let (first, here) = url.identities(&gate.hls.bind().place(address));
     // A session is known by its whole first URL, whose token was verified when it began: what plays goes on though a reload has
     // taken the key away.
-    let known = match gate.hls.ask_by_url(first, here, address) {
-        // A minter may have sealed a ticket with this name for something else.
-        Known::Plays(session, permit) if is_for(&permit, &facts) => {
-            let ticket = Ticket::new(
+    let known = gate.hls.ask_by_url(first, here, address);
+    // A minter may have sealed a ticket with this name for something else.
+    if let Known::Plays(session, permit) = &known
+        && is_for(permit, &facts)
+    {
+        return Ok(Entry {
+            ticket: Ticket::new(
                 (session.id(), request.player),
                 (request.url.to_string(), request.stream),
                 permit.claims(),
-            );
-            let admitted = Admitted {
-                session,
-                permit,
+            ),
+            admitted: Admitted {
+                session: Arc::clone(session),
+                permit: permit.clone(),
                 address,
-            };
-            return Ok(Entry {
-                admitted,
-                policy,
-                ticket,
-                query,
-            });
-        }
-        known => known,
-    };
+            },
+            policy,
+            query,
+        });
+    }
     let claims = authorization.verify(&request.security).map_err(refused)?;
     let page = || gate.pages.find(&viewer(&request.player, &claims, address)?);
     let facts = with_inherited_page(facts, &claims, page);
