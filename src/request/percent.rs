@@ -24,8 +24,14 @@ pub fn encode(text: &str, allowed: impl Fn(u8) -> bool, out: &mut String) {
         let (run, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
         out.push_str(run);
         if let Some(byte) = escape(behind.as_bytes()) {
-            push_normal(byte, out);
-            rest = behind.get(3..).unwrap_or_default();
+            let (text, more) = behind.split_at_checked(3).unwrap_or((behind, ""));
+            // As nearly all of them are.
+            if !is_unreserved(byte) && !text.bytes().any(|b| b.is_ascii_lowercase()) {
+                out.push_str(text);
+            } else {
+                push_normal(byte, out);
+            }
+            rest = more;
             continue;
         }
         let mut others = behind.chars();

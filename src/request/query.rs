@@ -283,7 +283,8 @@ pub fn guarded(key: &str) -> Result<Option<&'static str>, QueryError> {
 }
 
 /// What stands before the first of these bytes, which are ASCII, and what stands behind it.
-fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
+#[must_use]
+pub fn cut(text: &str, at: u8) -> (&str, Option<&str>) {
     let found = memchr::memchr(at, text.as_bytes()).and_then(|at| text.split_at_checked(at));
     found.map_or((text, None), |(before, behind)| (before, behind.get(1..)))
 }

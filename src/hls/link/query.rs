@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::request::percent::{escape, push_escape, push_normal};
-use crate::request::query::is_unreserved;
+use crate::request::query::{cut, is_unreserved};
 
 /// What the names of parameters begin with that no media server means by itself: a reload's directives.
 const DIRECTIVE: &str = "_HLS_";
@@ -34,14 +34,11 @@ pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
 /// The same into a buffer.
 pub(in crate::hls) fn write_target(path_and_query: &str, out: &mut String) {
     out.clear();
-    match path_and_query.split_once('?') {
-        Some((path, query)) => {
-            out.push_str(path);
-            // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
-            append_signed(parameters(query).filter(|one| !is_directive(one)), out);
-        }
-        None => out.push_str(path_and_query),
-    }
+    let (path, query) = cut(path_and_query, b'?');
+    out.push_str(path);
+    // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
+    let own = each(query.unwrap_or_default()).filter(|one| !is_directive(one));
+    append_signed(own, out);
 }
 
 /// Two characters that a link has for each of its own parameters, so that they are found among those that a player adds. A
@@ -50,24 +47,33 @@ pub type Mark = [u8; 2];
 
 /// The marks of a [`link_target`], one for each parameter.
 pub(super) fn marks(target: &str) -> impl Iterator<Item = Mark> {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    parameters(query).map(mark)
+    let (_, query) = cut(target, b'?');
+    each(query.unwrap_or_default()).map(mark)
 }
 
 /// How many bytes they take.
 pub(super) fn marks_length(target: &str) -> usize {
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    size_of::<Mark>() * parameters(query).count()
+    let (_, query) = cut(target, b'?');
+    let more = |query: &str| memchr::memchr_iter(b'&', query.as_bytes()).count();
+    let parameters = query.map_or(0, |query| 1 + more(query));
+    size_of::<Mark>() * parameters
 }
 
-/// Of one parameter, in the spelling that is signed.
+/// Of one parameter, in the spelling that is signed: a hash of eight bytes at a time.
 fn mark(parameter: &str) -> Mark {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    // FNV-1a, folded.
-    let fold = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
-    let hash = parameter.bytes().fold(0x811c_9dc5, fold);
-    let hash = hash ^ hash >> 12 ^ hash >> 24;
-    [hash >> 6, hash].map(|bits| LETTERS.get((bits & 63) as usize).copied().unwrap_or(b'A'))
+    let mix = |hash: u64, word: [u8; 8]| {
+        let hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^ hash >> 29
+    };
+    let (words, rest) = parameter.as_bytes().as_chunks();
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    let hash = words
+        .iter()
+        .fold(parameter.len() as u64, |hash, word| mix(hash, *word));
+    let [first, second, ..] = mix(hash, last).to_be_bytes();
+    [first, second].map(|byte| LETTERS.get(usize::from(byte & 63)).copied().unwrap_or(b'A'))
 }
 
 /// What may be a link's own parameters among those of a request: in their order, each with its mark, the earliest that fit
@@ -108,6 +114,18 @@ fn fitting<'q, 'm>(
     next.is_none().then_some(own)
 }
 
+/// The parameters that are not empty, one after the other. A playlist has many links.
+fn each(query: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(query);
+    let next = move || {
+        let (parameter, behind) = cut(rest?, b'&');
+        rest = behind;
+        Some(parameter)
+    };
+    std::iter::from_fn(next).filter(|parameter| !parameter.is_empty())
+}
+
+/// The same from both ends.
 fn parameters(query: &str) -> impl DoubleEndedIterator<Item = &str> {
     query.split('&').filter(|parameter| !parameter.is_empty())
 }
@@ -150,10 +168,10 @@ pub(super) fn append_signed<'q>(own: impl Iterator<Item = &'q str>, out: &mut St
 }
 
 fn append_parameter(parameter: &str, out: &mut String) {
-    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let (key, value) = cut(parameter, b'=');
     append_canonical(key, out);
     out.push('=');
-    append_canonical(value, out);
+    append_canonical(value.unwrap_or_default(), out);
 }
 
 /// One spelling for all that form encoding reads as the same, but for `;`, which some servers take for a separator.

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::request::query::{QueryError, encode_component, guarded, is_security};
+use crate::request::query::{QueryError, cut, encode_component, guarded, is_security};
 
 use crate::request::percent::{encode, in_query};
 
@@ -66,7 +66,8 @@ fn parameters(query: &str) -> impl Iterator<Item = (char, &str)> {
 /// Whether a server could take a parameter for `stream` or `url`, or it is a token of the gate's: as [`guarded`] sees its
 /// name, with a `+` for a space, control characters around it, and letters that only Unicode folds.
 fn is_guarded(parameter: &str) -> bool {
-    let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+    let (key, value) = cut(parameter, b'=');
+    let value = value.unwrap_or_default();
     if !key.bytes().any(|b| matches!(b, b'%' | b'+')) {
         return is_viewers(key, value);
     }
