@@ -1,4 +1,5 @@
-//! The playlist that a playback begins with: what many viewers share, with one viewer's ticket in its places.
+//! A multivariant playlist, or one of `stream.mp4` alone: what many viewers share, with what leads to one viewer's ticket in its
+//! places.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,8 +17,8 @@ use super::cut::Cut;
 /// How much is written at once, give or take a line.
 const PIECE: usize = 16 * 1024;
 
-/// A body that is written as it is sent, a piece at a time, from a text that is not copied: a long playlist whose ticket
-/// stands in every line is never held as long as that, and of the text itself no more is held than is read at once.
+/// A body that is written as it is sent, a piece at a time, from a text that is not copied: a playlist of very many
+/// variants is never held as long as their tickets make it, and of the text itself no more is held than is read at once.
 #[derive(Debug)]
 pub struct FirstPlaylist<B> {
     from: B,

@@ -40,12 +40,6 @@ pub(super) enum Substituted {
 }
 
 impl Definitions {
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.variables.is_empty()
-    }
-
     /// For a link: base64url without padding, at most 1,024 characters; empty when there are none. Equal definitions
     /// are the same text.
     pub fn encode(&self) -> Result<String, PlaylistError> {
