@@ -2,7 +2,7 @@
 
 pub mod identity;
 pub mod link;
-mod over;
+mod ended;
 pub mod pages;
 pub mod playlist;
 pub mod saved;

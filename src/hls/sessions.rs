@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
+use super::ended::{EndedSessions, Remembered};
 use super::identity::{Alias, Identity};
-use super::over::{Over, Remembered};
 use super::session::{HlsSession, Standing};
 use crate::session::ends::Kick;
 use crate::session::eviction::EvictionQueue;
@@ -35,7 +35,7 @@ pub struct HlsSessions {
     /// Of these the ones whose end nothing undoes, by the name that their first URL makes.
     final_ends: DashMap<SessionId, SessionId>,
     queue: EvictionQueue,
-    over: Over,
+    over: EndedSessions,
     /// What has ended and was not told of yet.
     ended: Mutex<Vec<Ended>>,
     /// Held while one begins: of two requests that begin the same session at once the second finds the first one's.
@@ -71,7 +71,7 @@ impl HlsSessions {
     #[must_use]
     pub fn new(sessions: Arc<Sessions>, idle: Duration, bind: Bind) -> Self {
         Self {
-            over: Over::new(sessions.most()),
+            over: EndedSessions::new(sessions.most()),
             sessions,
             playing: DashMap::new(),
             aliases: DashMap::new(),

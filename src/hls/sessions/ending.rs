@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::over::Remembered;
+use super::super::ended::Remembered;
 use super::super::session::{HlsSession, State, quiet_after};
 use super::{Ended, HlsSessions};
 use crate::session::ends::Kick;

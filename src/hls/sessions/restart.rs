@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::request::client_address::ClientAddress;
 
-use super::super::over::Remembered;
+use super::super::ended::Remembered;
 use super::super::saved::{Outlook, Saved};
 use super::super::session::quiet_after;
 use super::HlsSessions;

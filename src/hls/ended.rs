@@ -19,7 +19,7 @@ use crate::session::place::{Bind, Places};
 
 /// Those that are over.
 #[derive(Debug)]
-pub(super) struct Over {
+pub(super) struct EndedSessions {
     memory: Mutex<Memory>,
     /// The most of each kind.
     most: usize,
@@ -54,7 +54,7 @@ impl Memory {
     }
 }
 
-impl Over {
+impl EndedSessions {
     /// Of at most `most` that an operator ended, and as many others.
     pub(super) fn new(most: usize) -> Self {
         let memory = Mutex::new(Memory {
