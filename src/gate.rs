@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Limits, Timeouts};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
 use crate::hls::pages::Pages;
-use crate::hls::seals::Seals;
+use crate::hls::seal_keys::SealKeys;
 use crate::hls::sessions::HlsSessions;
 use crate::listener::limit::ConnectionLimit;
 use crate::logging::LostLines;
@@ -136,7 +136,7 @@ impl Gate {
             clock,
             policy: RwLock::new(Arc::new(Policy {
                 edge,
-                seals: Arc::new(Seals::new(&keyring, None)),
+                seals: Arc::new(SealKeys::new(&keyring, None)),
                 keyring,
                 rules,
                 api_keys,
@@ -191,7 +191,7 @@ impl Gate {
         let mut policy = self.policy.write().unwrap_or_else(PoisonError::into_inner);
         *policy = Arc::new(Policy {
             edge,
-            seals: Arc::new(Seals::new(&keyring, Some(&policy.seals))),
+            seals: Arc::new(SealKeys::new(&keyring, Some(&policy.seals))),
             keyring,
             rules,
             api_keys,

@@ -6,7 +6,7 @@ mod ended;
 pub mod pages;
 pub mod playlist;
 pub mod saved;
-pub mod seals;
+pub mod seal_keys;
 pub mod session;
 pub mod sessions;
 pub mod shareable;

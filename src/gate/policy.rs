@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::WebSocketRefusal;
 use crate::decision::rules::Rules;
-use crate::hls::seals::Seals;
+use crate::hls::seal_keys::SealKeys;
 use crate::request::Edge;
 use crate::token::Keyring;
 use crate::token_api::api_key::ApiKeys;
@@ -17,7 +17,7 @@ pub struct Policy {
     /// All keys.
     pub keyring: Keyring,
     /// What tickets and links are sealed with.
-    pub seals: Arc<Seals>,
+    pub seals: Arc<SealKeys>,
     /// What is asked of each organisation's tokens.
     pub rules: Rules,
     /// The keys of back ends that mint.

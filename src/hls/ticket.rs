@@ -22,7 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::session::id::SessionId;
 use crate::token::{Claims, Grant, KeyId, Owner, Scope, StreamName, UnixSeconds};
 
-use super::seals::{Seals, read_seal};
+use super::seal_keys::{SealKeys, read_seal};
 
 /// The longest `pid` that a ticket carries; a viewer with a longer one has no name when it comes back.
 const PLAYER_LIMIT: usize = 64;
@@ -162,7 +162,7 @@ pub struct OpenTicket {
     pub owner: Owner,
 }
 
-impl Seals {
+impl SealKeys {
     /// The ticket as text, sealed by the key of its token; `None` when that key is not known, or the ticket is too long for a
     /// path.
     #[must_use]

@@ -36,7 +36,7 @@ fn usual() -> Ticket {
 }
 
 /// Sealed as the gate seals, whatever the bytes are.
-fn sealed(seals: &Seals, claims: &[u8]) -> String {
+fn sealed(seals: &SealKeys, claims: &[u8]) -> String {
     let session = SessionId::new(u128::MAX);
     let body = format!("{session}.{}", URL_SAFE_NO_PAD.encode(claims));
     let (key, _) = seals.ticket_key("k1").unwrap();
@@ -46,7 +46,7 @@ fn sealed(seals: &Seals, claims: &[u8]) -> String {
 
 #[test]
 fn a_ticket_reads_back_and_needs_no_escape() {
-    let seals = Seals::new(&ring("k1", 1), None);
+    let seals = SealKeys::new(&ring("k1", 1), None);
     let mut everything = grant(&["abcde-a", "abcde-~one.two"]);
     everything.not_before = Some(UnixSeconds::new(1_600_000_000));
     everything.at_expiry = AtExpiry::Cut;
@@ -77,7 +77,7 @@ fn a_ticket_has_nothing_that_could_be_presented_as_a_token() {
     let named = (SessionId::new(1), "7".to_owned());
     let source = ("rtmp://localhost/play".to_owned(), usual().stream);
     let ticket = Ticket::new(named, source, &claims);
-    let text = Seals::new(&ring, None).write(&ticket).unwrap();
+    let text = SealKeys::new(&ring, None).write(&ticket).unwrap();
     let (_, mac) = minted.token.rsplit_once('.').unwrap();
     let mac = URL_SAFE_NO_PAD.decode(mac).unwrap();
     let claims = URL_SAFE_NO_PAD
@@ -92,7 +92,7 @@ fn a_ticket_has_nothing_that_could_be_presented_as_a_token() {
 #[test]
 fn the_longest_token_has_a_ticket_and_nothing_longer_is_read() {
     let ring = ring("k1", 1);
-    let seals = Seals::new(&ring, None);
+    let seals = SealKeys::new(&ring, None);
     let mut long = grant(&["abcde-~one.two"]);
     long.tag = "t".repeat(256).parse().unwrap();
     long.user = Some("u".repeat(128).parse().unwrap());
@@ -131,7 +131,7 @@ fn the_longest_token_has_a_ticket_and_nothing_longer_is_read() {
 
 #[test]
 fn every_changed_character_is_a_wrong_ticket() {
-    let seals = Seals::new(&ring("k1", 1), None);
+    let seals = SealKeys::new(&ring("k1", 1), None);
     let text = seals.write(&usual()).unwrap();
     for at in 0..text.len() {
         for with in ["A", "B", ".", "0", "_", ""] {
@@ -143,13 +143,13 @@ fn every_changed_character_is_a_wrong_ticket() {
             );
         }
     }
-    assert!(Seals::new(&ring("k1", 2), None).open(&text).is_err());
-    assert!(Seals::new(&ring("k2", 1), None).open(&text).is_err());
+    assert!(SealKeys::new(&ring("k1", 2), None).open(&text).is_err());
+    assert!(SealKeys::new(&ring("k2", 1), None).open(&text).is_err());
 }
 
 #[test]
 fn a_ticket_has_one_spelling_and_one_version() {
-    let seals = Seals::new(&ring("k1", 1), None);
+    let seals = SealKeys::new(&ring("k1", 1), None);
     let bytes = usual().encode().unwrap();
     assert!(seals.open(&sealed(&seals, &bytes)).is_ok());
     let mut spelled_out = Vec::from([VERSION]);
@@ -201,7 +201,7 @@ fn a_ticket_has_one_spelling_and_one_version() {
 #[test]
 fn a_key_that_is_gone_still_knows_its_seals_until_the_restart() {
     let (old, new) = (ring("k1", 1), ring("k2", 2));
-    let before = Seals::new(&old, None);
+    let before = SealKeys::new(&old, None);
     let text = before.write(&usual()).unwrap();
     let link = Link {
         owner: &"abcde".parse().unwrap(),
@@ -211,9 +211,9 @@ fn a_key_that_is_gone_still_knows_its_seals_until_the_restart() {
     };
     let signature = link.sign(&before);
     let signature = str::from_utf8(signature.as_bytes()).unwrap();
-    let after = Seals::new(&new, Some(&before));
+    let after = SealKeys::new(&new, Some(&before));
     assert!(after.open(&text).is_ok() && link.is_signed(&after, signature));
     // What is written from now on is of the new key.
     assert_ne!(link.sign(&after), link.sign(&before));
-    assert!(Seals::new(&new, None).open(&text).is_err());
+    assert!(SealKeys::new(&new, None).open(&text).is_err());
 }

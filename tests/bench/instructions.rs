@@ -27,7 +27,7 @@ use h5gate::decision::rules::Rules;
 use h5gate::decision::{Facts, decide};
 use h5gate::hls::link::{Link, Signature};
 use h5gate::hls::playlist::{Context, Definitions, rewrite};
-use h5gate::hls::seals::Seals;
+use h5gate::hls::seal_keys::SealKeys;
 use h5gate::listener::Peer;
 use h5gate::listener::socket::{Side, Tcp};
 use h5gate::relay::follower::Follower;
@@ -362,7 +362,7 @@ fn unsigned_playlist(turns: usize) {
 
 /// Rewrites as the gate does, with links signed or with what stands in for a signature.
 fn playlist(turns: usize, text: &str, signed: bool) {
-    let seals = Seals::new(&keyring(), None);
+    let seals = SealKeys::new(&keyring(), None);
     let (owner, stream) = (owner(), STREAM.parse().expect("a stream name"));
     let sign = |definitions: &str, target: &str| {
         if !signed {

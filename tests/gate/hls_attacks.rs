@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 
 use h5gate::hls::link::Link;
-use h5gate::hls::seals::Seals;
+use h5gate::hls::seal_keys::SealKeys;
 use h5gate::hls::ticket::Ticket;
 use h5gate::session::id::SessionId;
 use h5gate::state::lines::{self, Kind};
@@ -29,11 +29,11 @@ fn with_neighbour() -> HttpServer {
 }
 
 /// An organisation that mints by itself has its key, and this library.
-fn own_seals() -> Seals {
+fn own_seals() -> SealKeys {
     let secret = Secret::new(vec![1; 32]).unwrap();
     let (id, owner) = ("abcde-1".parse().unwrap(), "abcde".parse().unwrap());
     let key = Key::new(id, owner, KeyState::Active, &secret);
-    Seals::new(&Keyring::new([], [key]).unwrap(), None)
+    SealKeys::new(&Keyring::new([], [key]).unwrap(), None)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the gate writes into a playlist it reads back: the ticket, and the path and query on the media server.
 
 use h5gate::hls::link::{Link, LinkPath, Written, link_target};
-use h5gate::hls::seals::Seals;
+use h5gate::hls::seal_keys::SealKeys;
 use h5gate::hls::ticket::Ticket;
 use h5gate::request::http_playback::HttpTarget;
 use h5gate::session::id::SessionId;
@@ -67,7 +67,7 @@ proptest! {
         link in path_and_query(),
         definitions in "([A-Za-z0-9_-]{4}){0,8}",
     ) {
-        let seals = Seals::new(&keyring(), None);
+        let seals = SealKeys::new(&keyring(), None);
         let owner: Owner = "abcde".parse().unwrap();
         let sealed = |target: &str, definitions: &str| Link {
             owner: &owner,

@@ -24,7 +24,7 @@ use crate::hls::link::LinkContext;
 use crate::hls::playlist::{
     self, Context, Definitions, Directives, PlaylistError, Reload, Rewritten, rewrite,
 };
-use crate::hls::seals::Seals;
+use crate::hls::seal_keys::SealKeys;
 use crate::hls::shareable::{self, Kind, shareable};
 use crate::upstream::UpstreamError;
 use crate::upstream::fetch::{Fetched, retry_after};
@@ -186,7 +186,7 @@ async fn unpacked(
 /// A playlist that is to be rewritten, with all that this takes.
 struct Rewriting {
     gate: Arc<Gate>,
-    seals: Arc<Seals>,
+    seals: Arc<SealKeys>,
     links: LinkContext,
     text: Bytes,
     target: PathAndQuery,

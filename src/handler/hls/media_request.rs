@@ -9,7 +9,7 @@ use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
 use crate::hls::link::{Link, LinkContext, LinkPath, Named, link_target};
 use crate::hls::playlist::{Directives, Form};
-use crate::hls::seals::Seals;
+use crate::hls::seal_keys::SealKeys;
 use crate::hls::shareable::is_called_playlist;
 use crate::request::http_playback::PROGRESSIVE;
 use crate::request::query::Query;
@@ -86,7 +86,7 @@ impl MediaRequest {
 
     /// What a playlist named, or why the gate did not offer that.
     pub fn link(
-        seals: &Seals,
+        seals: &SealKeys,
         owner: &Owner,
         facts: &Facts,
         query: Option<&str>,

@@ -3,7 +3,7 @@
 use crate::decision::permit::Permit;
 use crate::token::{Owner, StreamName};
 
-use super::super::seals::Seals;
+use super::super::seal_keys::SealKeys;
 use super::{Link, Signature};
 
 /// What the links of a playlist depend on, beside its text.
@@ -39,7 +39,7 @@ impl LinkContext {
 
     /// The signature of one of its links: over the definitions, encoded, and the [`link_target`](super::link_target).
     #[must_use]
-    pub fn sign(&self, seals: &Seals, definitions: &str, target: &str) -> Signature {
+    pub fn sign(&self, seals: &SealKeys, definitions: &str, target: &str) -> Signature {
         let link = Link {
             owner: &self.owner,
             stream: &self.stream,

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::token::{Owner, StreamName};
 
-use super::super::seals::Seals;
+use super::super::seal_keys::SealKeys;
 
 /// What the gate named in a playlist.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +23,13 @@ pub struct Link<'a> {
 impl Link<'_> {
     /// Its signature.
     #[must_use]
-    pub fn sign(&self, seals: &Seals) -> Signature {
+    pub fn sign(&self, seals: &SealKeys) -> Signature {
         Signature::new(seals.seal_link(self.owner, &self.parts()))
     }
 
     /// Whether this is a signature of it.
     #[must_use]
-    pub fn is_signed(&self, seals: &Seals, signature: &str) -> bool {
+    pub fn is_signed(&self, seals: &SealKeys, signature: &str) -> bool {
         seals.is_link_seal(self.owner, &self.parts(), signature)
     }
 

@@ -31,22 +31,22 @@ fn links_outlive_the_other_owners_key_until_the_restart() {
         definitions: "",
         target: "a/1.ts",
     };
-    let before = Seals::new(&ring("k2", 2), None);
+    let before = SealKeys::new(&ring("k2", 2), None);
     let signature = text(link.sign(&before));
-    let mut after = Seals::new(&ring("k3", 3), Some(&before));
+    let mut after = SealKeys::new(&ring("k3", 3), Some(&before));
     for _ in 0..10 {
         assert!(link.is_signed(&after, &signature));
         assert_ne!(link.sign(&after), link.sign(&before));
-        after = Seals::new(&ring("k3", 3), Some(&after));
+        after = SealKeys::new(&ring("k3", 3), Some(&after));
     }
     let id = KeyId::from_str("k1").unwrap();
     assert_eq!(after.keys[&id].links.len(), 2, "each reload adds nothing");
-    assert!(!link.is_signed(&Seals::new(&ring("k3", 3), None), &signature));
+    assert!(!link.is_signed(&SealKeys::new(&ring("k3", 3), None), &signature));
 }
 
 #[test]
 fn a_link_is_of_one_organisation_one_stream_and_one_target() {
-    let seals = Seals::new(&ring("k1", 1), None);
+    let seals = SealKeys::new(&ring("k1", 1), None);
     let (owner, stream) = ("abcde".parse().unwrap(), "abcde-one".parse().unwrap());
     let link = Link {
         owner: &owner,

@@ -14,7 +14,7 @@ use crate::token::{KeyId, Keyring, Owner, SEAL_BYTES, SealKey};
 /// The keys of all seals. A reload adds to them and takes none away: a playback goes on when its key is retired, and
 /// what its paths consist of must still be known. A return is decided by the keyring, which has the key no more.
 #[derive(Debug)]
-pub struct Seals {
+pub struct SealKeys {
     keys: HashMap<KeyId, Sealing>,
     /// Each owner's keys; the first one seals.
     owners: HashMap<Owner, Vec<KeyId>>,
@@ -40,7 +40,7 @@ impl Sealing {
     }
 }
 
-impl Seals {
+impl SealKeys {
     /// The keys of a ring, and those of an earlier one.
     #[must_use]
     pub fn new(keyring: &Keyring, earlier: Option<&Self>) -> Self {
@@ -106,5 +106,5 @@ pub(super) fn read_seal(text: &str) -> Option<[u8; SEAL_BYTES]> {
 }
 
 #[cfg(test)]
-#[path = "seals_tests.rs"]
+#[path = "seal_keys_tests.rs"]
 mod tests;
