@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::{Config, Limits, Timeouts};
 use crate::decision::revocation::{Revocation, RevocationId, Revocations, Target};
-use crate::hls::pages::Pages;
+use crate::hls::player_pages::PlayerPages;
 use crate::hls::seal_keys::SealKeys;
 use crate::hls::sessions::HlsSessions;
 use crate::listener::limit::ConnectionLimit;
@@ -55,7 +55,7 @@ pub struct Gate {
     /// What plays over HTTP, was ended there, or may go on from before a restart.
     pub hls: HlsSessions,
     /// On which pages players have shown themselves by a WebSocket.
-    pub pages: Arc<Pages>,
+    pub pages: Arc<PlayerPages>,
     /// Media servers and shared answers for playback over HTTP.
     pub http: HttpSide,
     /// Media servers for playback by WebSocket.
@@ -145,7 +145,7 @@ impl Gate {
             revocations: RevocationStore::default(),
             hls: HlsSessions::new(Arc::clone(&sessions), hls.session_idle, hls.bind_address),
             sessions,
-            pages: Pages::new(hls.page_from_check, hls.page_wait, room),
+            pages: PlayerPages::new(hls.page_from_check, hls.page_wait, room),
             http: HttpSide::new(
                 of_http,
                 (upstream.http_path, upstream.http_playlist),

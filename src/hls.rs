@@ -3,7 +3,7 @@
 pub mod identity;
 pub mod link;
 mod ended;
-pub mod pages;
+pub mod player_pages;
 pub mod playlist;
 pub mod saved;
 pub mod seal_keys;

@@ -6,7 +6,7 @@ pub mod ending;
 pub mod switch;
 
 use crate::decision::permit::Permit;
-use crate::hls::pages::OpenPage;
+use crate::hls::player_pages::OpenPage;
 use crate::refusal::Refusal;
 use crate::relay::{Cause, Farewell, Silence};
 use crate::request::Flags;

@@ -2,7 +2,7 @@
 
 use crate::decision::Facts;
 use crate::gate::Gate;
-use crate::hls::pages::viewer::{Player, Viewer};
+use crate::hls::player_pages::viewer::{Player, Viewer};
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
 use crate::token::Claims;

@@ -3,7 +3,7 @@
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
-use crate::hls::pages::OpenPage;
+use crate::hls::player_pages::OpenPage;
 use crate::refusal::Refusal;
 use crate::relay::switch::{SwitchRequest, Unreadable};
 use crate::relay::{Authority, Cause, Farewell, Granted, NotGranted, Outcome};

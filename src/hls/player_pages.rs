@@ -22,14 +22,14 @@ const LONGEST: usize = 253;
 /// The pages that were shown. Checks that passed and requests that wait for one are counted like sessions: as many of all, of
 /// one token and of one network. Sockets are sessions themselves.
 #[derive(Debug)]
-pub struct Pages {
+pub struct PlayerPages {
     shown: Mutex<Shown>,
     time: Duration,
     patience: Duration,
     room: Room,
 }
 
-impl Pages {
+impl PlayerPages {
     /// A check counts for `time`, none where that is zero, and so does no socket then. A request waits for `patience`.
     #[must_use]
     pub fn new(time: Duration, patience: Duration, room: Room) -> Arc<Self> {
@@ -120,7 +120,7 @@ impl Pages {
 /// The page of a live socket; forgotten on drop.
 #[derive(Debug)]
 pub struct OpenPage {
-    pages: Arc<Pages>,
+    pages: Arc<PlayerPages>,
     player: Player,
     page: Arc<str>,
     name: Option<Half>,
@@ -166,7 +166,7 @@ impl Drop for OpenPage {
 
 /// A request that waits, counted until it is dropped.
 struct Waiter<'a> {
-    pages: &'a Pages,
+    pages: &'a PlayerPages,
     viewer: Viewer,
 }
 
@@ -177,5 +177,5 @@ impl Drop for Waiter<'_> {
 }
 
 #[cfg(test)]
-#[path = "pages_tests.rs"]
+#[path = "player_pages_tests.rs"]
 mod tests;

@@ -37,7 +37,7 @@ fn room() -> Room {
 }
 
 /// Nothing is left of what was there.
-fn is_empty(pages: &Pages) -> bool {
+fn is_empty(pages: &PlayerPages) -> bool {
     let shown = lock(&pages.shown);
     shown.checks.is_empty()
         && shown.of.is_empty()
@@ -49,7 +49,7 @@ fn is_empty(pages: &Pages) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_counts_for_its_time_from_the_last_one_on() {
-    let pages = Pages::new(TIME, WAIT, room());
+    let pages = PlayerPages::new(TIME, WAIT, room());
     let one = viewer("token", "1", 1);
     pages.checked(one, "page.test");
     sleep(TIME - WAIT).await;
@@ -65,7 +65,7 @@ async fn a_check_counts_for_its_time_from_the_last_one_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_share_forgets_its_own_oldest_and_no_more_is_kept_than_there_is_room_for() {
-    let pages = Pages::new(TIME, WAIT, room());
+    let pages = PlayerPages::new(TIME, WAIT, room());
     let kept = viewer("kept", "1", 1);
     pages.checked(kept, "page.test");
     for number in 0..100_u8 {
@@ -95,7 +95,7 @@ async fn a_share_forgets_its_own_oldest_and_no_more_is_kept_than_there_is_room_f
 
 #[tokio::test(start_paused = true)]
 async fn a_wait_ends_with_the_page_or_its_time_and_leaves_nothing() {
-    let pages = Pages::new(TIME, WAIT, room());
+    let pages = PlayerPages::new(TIME, WAIT, room());
     let one = viewer("token", "1", 1);
     let begun = Instant::now();
     assert!(!pages.wait(one).await);
@@ -128,7 +128,7 @@ fn a_page_that_comes_the_moment_a_wait_begins_ends_it() {
         .build()
         .unwrap();
     for _ in 0..500 {
-        let pages = Pages::new(TIME, patience, room());
+        let pages = PlayerPages::new(TIME, patience, room());
         let check = || {
             while lock(&pages.shown).waits == 0 {
                 std::hint::spin_loop();
@@ -146,7 +146,7 @@ fn a_page_that_comes_the_moment_a_wait_begins_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn so_many_wait_and_no_more() {
-    let pages = Pages::new(TIME, WAIT, room());
+    let pages = PlayerPages::new(TIME, WAIT, room());
     let begun = Instant::now();
     let of_token = (0..10_u8).map(|number| pages.wait(viewer("token", "1", number)));
     let of_network = (0..10_u8).map(|number| {
@@ -171,7 +171,7 @@ async fn so_many_wait_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_socket_tells_its_page_for_one_token_at_a_time() {
-    let pages = Pages::new(TIME, WAIT, room());
+    let pages = PlayerPages::new(TIME, WAIT, room());
     let player = Player::new("1", address(1)).unwrap();
     let [one, two] = ["one", "two"].map(|token| player.with(&claims(token)));
     let mut sockets = [(); 2].map(|()| pages.open(player, "page.test").unwrap());
@@ -193,12 +193,12 @@ async fn a_socket_tells_its_page_for_one_token_at_a_time() {
 #[tokio::test(start_paused = true)]
 async fn what_is_off_or_no_host_is_not_kept() {
     let player = Player::new("1", address(1)).unwrap();
-    let off = Pages::new(Duration::ZERO, WAIT, room());
+    let off = PlayerPages::new(Duration::ZERO, WAIT, room());
     let begun = Instant::now();
     off.checked(player.with(&claims("token")), "page.test");
     assert!(off.open(player, "page.test").is_none());
     assert!(!off.wait(player.with(&claims("token"))).await);
-    let on = Pages::new(TIME, WAIT, room());
+    let on = PlayerPages::new(TIME, WAIT, room());
     on.checked(player.with(&claims("token")), &"a.".repeat(127));
     assert!(is_empty(&off) && is_empty(&on));
     assert!(begun.elapsed().is_zero());
