@@ -7,7 +7,7 @@
 //! A connection that has not shown the token is answered once, and has little time.
 
 pub mod api;
-mod door;
+mod connections;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -42,7 +42,7 @@ use crate::listener::limit::ConnectionLimit;
 use crate::listener::socket::Socket;
 use crate::refusal::rejection;
 use crate::request::strict;
-use door::{Door, Slot};
+use connections::{Connections, Slot};
 
 /// The longest body: a revocation is far shorter.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -51,16 +51,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Serves the operator until the process ends.
 pub async fn serve(gate: Arc<Gate>, config: AdminConfig, socket: TcpListener) {
-    let door = Door::new(config.connections);
+    let connections = Connections::new(config.connections);
     let config = Arc::new(config);
     let tasks = TaskTracker::new();
     // The operator sees the drain to its end, so this listener does not stop with the others.
     let never = CancellationToken::new();
-    // The door bounds them: it closes the oldest instead of refusing the newest.
+    // `Connections` bounds them: it closes the oldest instead of refusing the newest.
     let limit = ConnectionLimit::new(usize::MAX);
     let serve = |incoming: crate::listener::Incoming| {
         let (gate, config) = (Arc::clone(&gate), Arc::clone(&config));
-        let slot = door.enter();
+        let slot = connections.enter();
         tasks.spawn(async move {
             let (socket, _permit) = incoming.into_parts();
             tokio::select! {

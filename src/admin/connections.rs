@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Room for strangers and room for known peers.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct Connections {
     rooms: Mutex<Rooms>,
     /// Connections in each room.
     most: usize,
@@ -39,10 +39,10 @@ struct Guest {
 pub(super) struct Slot {
     id: u64,
     leave: CancellationToken,
-    door: Arc<Door>,
+    connections: Arc<Connections>,
 }
 
-impl Door {
+impl Connections {
     /// Room for `most` connections of each kind.
     pub(super) fn new(most: usize) -> Arc<Self> {
         let rooms = Mutex::default();
@@ -64,7 +64,7 @@ impl Door {
         Slot {
             id,
             leave,
-            door: Arc::clone(self),
+            connections: Arc::clone(self),
         }
     }
 
@@ -76,9 +76,9 @@ impl Door {
 impl Slot {
     /// The connection has shown the token.
     pub(super) fn show_token(&self) {
-        let mut rooms = self.door.rooms();
+        let mut rooms = self.connections.rooms();
         if let Some(guest) = take(&mut rooms.strangers, self.id) {
-            put(&mut rooms.known, guest, self.door.most);
+            put(&mut rooms.known, guest, self.connections.most);
         }
     }
 
@@ -87,7 +87,7 @@ impl Slot {
         let too_long = async {
             sleep(patience).await;
             if !self
-                .door
+                .connections
                 .rooms()
                 .strangers
                 .iter()
@@ -105,7 +105,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut rooms = self.door.rooms();
+        let mut rooms = self.connections.rooms();
         let rooms = &mut *rooms;
         for room in [&mut rooms.strangers, &mut rooms.known] {
             take(room, self.id);
@@ -137,37 +137,37 @@ mod tests {
 
     #[test]
     fn the_oldest_stranger_makes_way_and_a_known_peer_does_not() {
-        let door = Door::new(2);
-        let known = door.enter();
+        let connections = Connections::new(2);
+        let known = connections.enter();
         known.show_token();
         known.show_token();
-        let strangers: Vec<_> = (0..5).map(|_| door.enter()).collect();
+        let strangers: Vec<_> = (0..5).map(|_| connections.enter()).collect();
         assert!(!has_to_leave(&known));
         let left: Vec<_> = strangers.iter().map(has_to_leave).collect();
         assert_eq!(left, [true, true, true, false, false]);
         drop(strangers);
-        let rooms = door.rooms();
+        let rooms = connections.rooms();
         assert_eq!((rooms.strangers.len(), rooms.known.len()), (0, 1));
         drop(rooms);
     }
 
     #[test]
     fn known_peers_make_way_for_known_peers() {
-        let door = Door::new(2);
+        let connections = Connections::new(2);
         let known: Vec<_> = (0..3)
-            .map(|_| door.enter())
+            .map(|_| connections.enter())
             .inspect(Slot::show_token)
             .collect();
         let left: Vec<_> = known.iter().map(has_to_leave).collect();
         assert_eq!(left, [true, false, false]);
-        let _stranger = door.enter();
+        let _stranger = connections.enter();
         assert!(!has_to_leave(&known[1]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stranger_has_to_leave_in_time_and_a_known_peer_does_not() {
-        let (door, patience) = (Door::new(2), Duration::from_secs(10));
-        let (stranger, known) = (door.enter(), door.enter());
+        let (connections, patience) = (Connections::new(2), Duration::from_secs(10));
+        let (stranger, known) = (connections.enter(), connections.enter());
         known.show_token();
         let start = tokio::time::Instant::now();
         tokio::select! {
