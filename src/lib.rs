@@ -58,7 +58,7 @@ pub mod config;
 pub mod demo;
 #[cfg(feature = "gate")]
 #[doc(hidden)]
-pub mod dialect;
+pub mod h5live_messages;
 #[cfg(feature = "gate")]
 #[doc(hidden)]
 pub mod gate;

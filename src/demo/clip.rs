@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::dialect::{Picture, Sound};
+use crate::h5live_messages::{Picture, Sound};
 use boxes::Mp4Box;
 use fragment::ClipFragment;
 

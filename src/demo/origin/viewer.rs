@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::{Origin, STALL_TIMEOUT, STOP_TIMEOUT};
 use crate::demo::catalogue::LiveStream;
 use crate::demo::timeline::Cursor;
-use crate::dialect::{self, Abort, Switch, Wish};
+use crate::h5live_messages::{self, Abort, Switch, Wish};
 
 /// The longest message of a viewer, in bytes.
 const MESSAGE_LIMIT: usize = 16 * 1024;
@@ -136,10 +136,11 @@ where
 {
     /// Greets, and then sends fragments and hears wishes, for ever.
     async fn play(&mut self, silence: Silence) -> Result<std::convert::Infallible, End> {
-        let info = dialect::server_info("h5gate demo", &CAPABILITIES, &EVENTS);
+        let info = h5live_messages::server_info("h5gate demo", &CAPABILITIES, &EVENTS);
         self.say(info).await?;
-        self.say(dialect::connected()).await?;
-        self.say(dialect::stream_status(self.stream.name)).await?;
+        self.say(h5live_messages::connected()).await?;
+        self.say(h5live_messages::stream_status(self.stream.name))
+            .await?;
         self.announce().await?;
         if silence != Silence::Paused {
             self.resume().await?;
@@ -163,7 +164,7 @@ where
     async fn announce(&mut self) -> Result<(), End> {
         let LiveStream { name, clip, .. } = &*self.stream;
         let (picture, sound) = (clip.picture(), clip.sound());
-        let info = dialect::stream_info(name, &clip.mime_type(), picture, sound);
+        let info = h5live_messages::stream_info(name, &clip.mime_type(), picture, sound);
         self.say(info).await
     }
 
@@ -190,9 +191,10 @@ where
                 self.send_init().await?;
             }
             let time = self.origin.timeline.milliseconds(index);
-            self.say(dialect::meta_data(self.stream.name, time)).await?;
+            self.say(h5live_messages::meta_data(self.stream.name, time))
+                .await?;
             if !self.metadata_only {
-                let point = dialect::random_access_point(self.stream.name, time);
+                let point = h5live_messages::random_access_point(self.stream.name, time);
                 self.say(point).await?;
             }
         }

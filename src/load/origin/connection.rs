@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::dialect::{self, Abort, Switch, Wish};
+use crate::h5live_messages::{self, Abort, Switch, Wish};
 use crate::load::{machine::monotonic, stamp};
 use crate::relay::frame::{FrameHeader, apply_mask, from_server, header_length, opcode};
 
@@ -78,9 +78,9 @@ pub(super) async fn serve(origin: Arc<Origin>, sinks: Arc<Sinks>, mut socket: Tc
 /// What every WebSocket begins with (protocol.md 5).
 fn greeting(origin: &Origin, stream: &str) -> Vec<u8> {
     let texts = [
-        dialect::server_info("h5gate load", &CAPABILITIES, &EVENTS),
-        dialect::connected(),
-        dialect::stream_status(stream),
+        h5live_messages::server_info("h5gate load", &CAPABILITIES, &EVENTS),
+        h5live_messages::connected(),
+        h5live_messages::stream_status(stream),
         stream_info(origin, stream),
     ];
     let frames = texts.map(|text| from_server(opcode::TEXT, text.as_bytes()));
@@ -89,7 +89,7 @@ fn greeting(origin: &Origin, stream: &str) -> Vec<u8> {
 
 fn stream_info(origin: &Origin, stream: &str) -> String {
     let picture = media::picture(origin.plan.rate);
-    dialect::stream_info(stream, media::TYPE, picture, media::SOUND)
+    h5live_messages::stream_info(stream, media::TYPE, picture, media::SOUND)
 }
 
 /// The next request, and how many bytes of the buffer it has; `None` at the end, or for what is no request.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::dialect::{Picture, Sound};
+use crate::h5live_messages::{Picture, Sound};
 use crate::load::stamp;
 use crate::relay::frame::{from_server, opcode};
 
