@@ -28,7 +28,7 @@ mod chunks;
 mod entry;
 mod index;
 mod lingering;
-mod marks;
+mod unshareable;
 mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ use super::entry::Entry;
 use super::error::Broken;
 use super::key::CacheKey;
 use super::lingering::Lingering;
-use super::marks::Marks;
+use super::unshareable::Unshareable;
 use super::{CacheSettings, CacheStats, after};
 
 /// A body of unknown length is charged in such steps, so that the lock is seldom taken, and a fetch that was let in rarely runs
@@ -36,7 +36,7 @@ pub(super) struct Index<H, F> {
     /// What left the index complete while it was read.
     lingering: Lingering,
     /// Keys that are not shareable.
-    marks: Marks,
+    marks: Unshareable,
     /// The counts alone.
     stats: CacheStats,
 }
@@ -72,7 +72,7 @@ impl<H, F> Index<H, F> {
             finished_bytes: 0,
             in_flight: HashMap::new(),
             lingering: Lingering::default(),
-            marks: Marks::default(),
+            marks: Unshareable::default(),
             stats: CacheStats::default(),
         }
     }

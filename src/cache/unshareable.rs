@@ -10,12 +10,12 @@ use super::key::CacheKey;
 /// The keys, as their hashes, and until when each is marked; the oldest first. A second key with the same hash is not shared
 /// for a while either. The hash is seeded, so that such keys cannot be made.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(super) struct Unshareable {
     until: LruCache<u64, Instant, RandomState>,
     hasher: RandomState,
 }
 
-impl Default for Marks {
+impl Default for Unshareable {
     fn default() -> Self {
         Self {
             until: LruCache::unbounded_with_hasher(RandomState::new()),
@@ -24,7 +24,7 @@ impl Default for Marks {
     }
 }
 
-impl Marks {
+impl Unshareable {
     /// Marks a key. Beyond `limit` marks the oldest one is dropped.
     pub(super) fn put(&mut self, key: &CacheKey, until: Instant, limit: usize) {
         self.until.put(self.hasher.hash_one(key), until);
