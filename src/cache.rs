@@ -27,7 +27,7 @@ mod account;
 mod chunks;
 mod entry;
 mod index;
-mod lingering;
+mod detached;
 mod unshareable;
 mod watched;
 

@@ -8,10 +8,10 @@ use lru::LruCache;
 use tokio::time::Instant;
 
 use super::account::{Account, Charge};
+use super::detached::Detached;
 use super::entry::Entry;
 use super::error::Broken;
 use super::key::CacheKey;
-use super::lingering::Lingering;
 use super::unshareable::Unshareable;
 use super::{CacheSettings, CacheStats, after};
 
@@ -34,7 +34,7 @@ pub(super) struct Index<H, F> {
     finished_bytes: usize,
     in_flight: HashMap<CacheKey, InFlight<H, F>>,
     /// What left the index complete while it was read.
-    lingering: Lingering,
+    detached: Detached,
     /// Keys that are not shareable.
     marks: Unshareable,
     /// The counts alone.
@@ -71,7 +71,7 @@ impl<H, F> Index<H, F> {
             finished: LruCache::unbounded_with_hasher(RandomState::new()),
             finished_bytes: 0,
             in_flight: HashMap::new(),
-            lingering: Lingering::default(),
+            detached: Detached::default(),
             marks: Unshareable::default(),
             stats: CacheStats::default(),
         }
@@ -159,7 +159,7 @@ impl<H, F> Index<H, F> {
     pub(super) fn finish(&mut self, entry: &Arc<Entry<H, F>>, stale_at: Instant) {
         if self.find(entry).is_none() {
             // Its readers read on, no longer than they could read an entry of the index.
-            self.lingering.push(entry, stale_at);
+            self.detached.push(entry, stale_at);
             return;
         }
         self.in_flight.remove(&entry.key);
@@ -208,7 +208,7 @@ impl<H, F> Index<H, F> {
     /// Evicts until `more` can be charged. When that cannot be reached, nothing is evicted.
     fn make_room(&mut self, more: usize, now: Instant) -> bool {
         while !self.could_hold(more) {
-            if !self.lingering.let_one_go(now) {
+            if !self.detached.let_one_go(now) {
                 return false;
             }
         }
@@ -224,7 +224,7 @@ impl<H, F> Index<H, F> {
     fn leave(&mut self, finished: &Finished<H, F>, now: Instant) {
         self.finished_bytes -= finished.charged;
         if finished.entry.is_in_use() {
-            self.lingering.push(&finished.entry, now);
+            self.detached.push(&finished.entry, now);
         }
     }
 
@@ -249,7 +249,7 @@ impl<H, F> Index<H, F> {
     /// One turn: whether there may be more to free. An entry is fresh for at most its lifetime after its last use, so that a
     /// stale one does not stay behind a fresh one for long.
     pub(super) fn sweep(&mut self, now: Instant) -> bool {
-        self.lingering.forget_unread();
+        self.detached.forget_unread();
         for _ in 0..SWEEP_TURN {
             let stale = self
                 .finished

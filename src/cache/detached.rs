@@ -15,9 +15,9 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// The entries and since when each is stale, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Lingering(VecDeque<(Weak<Buffer>, Instant)>);
+pub(super) struct Detached(VecDeque<(Weak<Buffer>, Instant)>);
 
-impl Lingering {
+impl Detached {
     /// One more, which is stale since `since`.
     pub(super) fn push<H, F>(&mut self, entry: &Arc<Entry<H, F>>, since: Instant) {
         self.0.push_back((Arc::downgrade(&entry.buffer), since));
