@@ -29,7 +29,7 @@ mod entry;
 mod index;
 mod detached;
 mod unshareable;
-mod watched;
+mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -11,7 +11,7 @@ use super::chunks::Chunks;
 use super::error::{Broken, Unshared};
 use super::key::CacheKey;
 use super::pieces::Pieces;
-use super::watched::{Slot, Watched};
+use super::watch::{Slot, Watch};
 
 /// What an entry costs beside its key and its body: the index's node, the locks, the chunks' places, and a head of usual size.
 /// Measured: 1,200 to 1,350 bytes with five header fields, and another 600 for each megabyte of the body.
@@ -21,7 +21,7 @@ pub(super) const ENTRY_BYTES: usize = 1536;
 #[derive(Debug)]
 pub(super) struct Entry<H, F> {
     pub(super) key: CacheKey,
-    pub(super) phase: Watched<Phase<H, F>>,
+    pub(super) phase: Watch<Phase<H, F>>,
     pub(super) buffer: Arc<Buffer>,
 }
 
@@ -43,9 +43,9 @@ impl<H, F> Entry<H, F> {
         };
         Self {
             key,
-            phase: Watched::new(Phase::Waiting),
+            phase: Watch::new(Phase::Waiting),
             buffer: Arc::new(Buffer {
-                body: Watched::new(body),
+                body: Watch::new(body),
                 charge,
                 read: AtomicUsize::new(0),
                 read_on: Notify::new(),
@@ -85,7 +85,7 @@ impl<H, F> Entry<H, F> {
 /// The body, which lives as long as its last reader, and what is charged for the entry.
 #[derive(Debug)]
 pub(super) struct Buffer {
-    body: Watched<Body>,
+    body: Watch<Body>,
     pub(super) charge: Charge,
     /// How many bytes the fastest reader has read.
     read: AtomicUsize,

@@ -12,7 +12,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use super::entry::{Buffer, Entry, Phase};
 use super::error::{Broken, Unshared};
 use super::pieces::Pieces;
-use super::watched::Slot;
+use super::watch::Slot;
 
 /// The longest frame of a body: what one write hands to the kernel. A larger one makes each byte cheaper, but a slow reader then
 /// holds more memory of an entry that the cache has dropped.

@@ -9,7 +9,7 @@ use slab::Slab;
 /// The value, and the wakers of the tasks that wait for its next change. No waker is called or dropped while the lock is held,
 /// since either may end a task that has a slot here itself.
 #[derive(Debug)]
-pub(super) struct Watched<T> {
+pub(super) struct Watch<T> {
     inner: Mutex<Inner<T>>,
 }
 
@@ -21,12 +21,12 @@ struct Inner<T> {
     waiting: Slab<Waker>,
 }
 
-/// Where the waker of a waiting task is kept, if it is: its round and its index. It has to be given back by [`Watched::leave`]
+/// Where the waker of a waiting task is kept, if it is: its round and its index. It has to be given back by [`Watch::leave`]
 /// before it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Slot(Option<(u64, usize)>);
 
-impl<T> Watched<T> {
+impl<T> Watch<T> {
     /// A value that no task waits for yet.
     pub(super) fn new(value: T) -> Self {
         Self {
@@ -113,5 +113,5 @@ impl<T> Inner<T> {
 }
 
 #[cfg(test)]
-#[path = "watched_tests.rs"]
+#[path = "watch_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Slot, Watched};
+use super::{Slot, Watch};
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -19,7 +19,7 @@ fn nothing(_: &u8) -> Option<u8> {
 
 #[test]
 fn a_waiter_that_is_polled_often_keeps_one_waker_and_its_last() {
-    let watched = Watched::new(0_u8);
+    let watched = Watch::new(0_u8);
     let [first, last] = [Arc::new(Count::default()), Arc::new(Count::default())];
     let mut slot = Slot::default();
     for count in [&first, &first, &last] {
@@ -35,7 +35,7 @@ fn a_waiter_that_is_polled_often_keeps_one_waker_and_its_last() {
 
 #[test]
 fn a_place_of_an_earlier_round_takes_no_others_away() {
-    let watched = Watched::new(0_u8);
+    let watched = Watch::new(0_u8);
     let [early, late] = [Arc::new(Count::default()), Arc::new(Count::default())];
     let [mut early_slot, mut late_slot] = [Slot::default(), Slot::default()];
     let poll = |slot: &mut Slot, count: &Arc<Count>| {
@@ -53,7 +53,7 @@ fn a_place_of_an_earlier_round_takes_no_others_away() {
 
 #[test]
 fn who_leaves_or_finds_something_has_no_waker_left_behind() {
-    let watched = Watched::new(0_u8);
+    let watched = Watch::new(0_u8);
     let cx = Context::from_waker(Waker::noop());
     let mut slot = Slot::default();
     assert!(watched.poll(&mut slot, &cx, nothing).is_pending());
@@ -69,13 +69,13 @@ fn who_leaves_or_finds_something_has_no_waker_left_behind() {
 
 #[test]
 fn a_waker_may_end_a_waiter_of_the_same_value() {
-    struct Leaves(Arc<Watched<u8>>, std::sync::Mutex<Slot>);
+    struct Leaves(Arc<Watch<u8>>, std::sync::Mutex<Slot>);
     impl Wake for Leaves {
         fn wake(self: Arc<Self>) {
             self.0.leave(&mut self.1.lock().unwrap());
         }
     }
-    let watched = Arc::new(Watched::new(0_u8));
+    let watched = Arc::new(Watch::new(0_u8));
     let mut other = Slot::default();
     assert!(
         watched
