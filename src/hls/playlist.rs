@@ -34,7 +34,7 @@
 
 mod attributes;
 mod definitions;
-mod link;
+mod links;
 mod of_one;
 mod query;
 mod reload;
@@ -49,7 +49,7 @@ use std::time::Duration;
 
 use attributes::{Meaning, Says, TagLine, find};
 use definitions::Substituted;
-use link::Links;
+use links::Links;
 
 use super::link::Signature;
 
