@@ -36,6 +36,7 @@ use crate::request::endpoint::Endpoint;
 use crate::request::handshake::Handshake;
 use crate::request::http_playback::HttpTarget;
 use body::AnswerBody;
+use hls::admitted::Asked;
 use hls::content::content;
 use http_connection::{HttpConnection, Upgraded, accept};
 use minting::mint;
@@ -128,8 +129,14 @@ async fn hls(
 ) -> Response<AnswerBody> {
     let response = match hls::admission::admit(gate, connection, head, target).await {
         Ok((admitted, media)) => {
-            let answered = content(gate, connection, &admitted, head, &media).await;
-            answered.unwrap_or_else(|why| answers::no_content(gate, why, admitted.address))
+            let asked = Asked {
+                admitted: &admitted,
+                path: media.path(),
+            };
+            match content(gate, connection, &admitted, head, &media).await {
+                Ok(response) => answers::content(gate, response, &asked),
+                Err(why) => answers::no_content(gate, why, &asked),
+            }
         }
         Err(why) => answers::not_admitted(gate, &why),
     };

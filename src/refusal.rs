@@ -138,7 +138,19 @@ impl From<UpstreamError> for Refusal {
     fn from(error: UpstreamError) -> Self {
         use Fault::Upstream;
         match error {
-            UpstreamError::Unreachable => Self::new(
+            UpstreamError::Refused => Self::new(
+                UNAVAILABLE,
+                StatusCode::BAD_GATEWAY,
+                "upstream_refused",
+                Upstream,
+            ),
+            UpstreamError::UnknownName => Self::new(
+                UNAVAILABLE,
+                StatusCode::BAD_GATEWAY,
+                "upstream_unknown_name",
+                Upstream,
+            ),
+            UpstreamError::Unreachable | UpstreamError::Lost => Self::new(
                 UNAVAILABLE,
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",

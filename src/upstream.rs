@@ -6,6 +6,7 @@ pub mod body;
 mod checked_socket;
 mod connection;
 pub mod dial;
+pub mod failure;
 pub mod fetch;
 pub mod head;
 pub mod outage;
@@ -24,6 +25,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::decision::permit::Permit;
 use dial::dial;
+use failure::{Evidence, UpstreamFailure};
 use head::RequestHead;
 use outage::Outage;
 use server::Server;
@@ -58,11 +60,20 @@ impl UpstreamConn {
 /// Why no media server serves the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamError {
-    /// Refused, unreachable, unknown name, or closed before an answer.
-    #[error("no media server can be reached")]
+    /// It refuses connections.
+    #[error("the media server refuses connections")]
+    Refused,
+    /// Its name has no address.
+    #[error("the media server's name is not found")]
+    UnknownName,
+    /// No way leads to it.
+    #[error("the media server cannot be reached")]
     Unreachable,
+    /// The connection ended before the answer was whole.
+    #[error("the media server closed the connection before its answer was whole")]
+    Lost,
     /// Not connected or not answered in time.
-    #[error("the media server is too late")]
+    #[error("the media server timed out")]
     TooLate,
     /// It answered that it cannot serve now.
     #[error("the media server answered {0}")]
@@ -76,8 +87,8 @@ pub enum UpstreamError {
     /// It answered a WebSocket handshake with a status that says that there is no such stream, or none for this viewer.
     #[error("the media server answered {0}: no such stream")]
     NoStream(u16),
-    /// It answered a WebSocket handshake with another status than 101.
-    #[error("the media server answered {0} instead of 101")]
+    /// It answered with a status that is of no use: another than 101 to a handshake, 403 to a GET.
+    #[error("the media server answered {0}, which is no answer for the gate")]
     WrongStatus(u16),
     /// It answered a wrong 101, or a 101 to a request that asked for no upgrade; it redirected to another host than the
     /// media servers; or its answer is not HTTP.
@@ -179,21 +190,22 @@ impl Upstream {
         &self,
         permit: &Permit,
         head: &RequestHead,
-    ) -> Result<UpstreamConn, UpstreamError> {
+    ) -> Result<UpstreamConn, UpstreamFailure> {
         let dial = async |server| {
-            let dialled = dial(server, head, &self.patience).await;
+            let dialled: Result<_, UpstreamError> = dial(server, head, &self.patience).await;
             // This server is in service, though it does not have the stream.
             if matches!(dialled, Err(UpstreamError::NoStream(_))) {
                 self.outage.ends();
             }
-            dialled
+            dialled.map_err(UpstreamFailure::from)
         };
         let connected = self
             .in_turn(permit, Duration::ZERO, |_| false, |_| false, dial)
             .await;
         match &connected {
             // A server that answers 101 and then sends nothing may hang: it does not end the outage.
-            Ok(_) | Err(UpstreamError::NoStream(_)) => {}
+            Ok(_) => {}
+            Err(failure) if matches!(failure.error, UpstreamError::NoStream(_)) => {}
             Err(_) => self.outage.goes_on(),
         }
         connected
@@ -220,9 +232,9 @@ impl Upstream {
         provoked: impl Fn(&UpstreamError) -> bool,
         lacks: impl Fn(&T) -> bool,
         attempt: impl Fn(&'a Server) -> F,
-    ) -> Result<T, UpstreamError>
+    ) -> Result<T, UpstreamFailure>
     where
-        F: Future<Output = Result<T, UpstreamError>>,
+        F: Future<Output = Result<T, UpstreamFailure>>,
     {
         let deadline = Instant::now() + self.patience.total.max(held);
         let servers = server::in_order(&self.servers, permit.stream());
@@ -240,37 +252,50 @@ impl Upstream {
             }
             let share = (remaining / left).max(held).min(remaining);
             let tried = timeout(share, attempt(server)).await;
-            match tried.unwrap_or(Err(UpstreamError::TooLate)) {
+            let tried = tried.unwrap_or(Err(UpstreamError::TooLate.into()));
+            let failure = match tried {
                 Ok(answer) if lacks(&answer) => {
                     server.worked();
                     lacking = Some(Ok(answer));
-                }
-                Err(error @ UpstreamError::NoStream(_)) => {
-                    server.worked();
-                    lacking = Some(Err(error));
+                    continue;
                 }
                 Ok(done) => {
                     server.worked();
                     return Ok(done);
                 }
-                Err(wrong @ (UpstreamError::WrongStatus(_) | UpstreamError::WrongAnswer(_))) => {
-                    return Err(wrong);
+                Err(failure) => failure.about(|| Evidence::unanswered(server, None)),
+            };
+            match failure.error {
+                UpstreamError::NoStream(_) => {
+                    server.worked();
+                    lacking = Some(Err(failure));
                 }
-                Err(failed) => {
-                    tracing::warn!(server = %server, error = %failed, "media server failed");
+                UpstreamError::WrongStatus(_) | UpstreamError::WrongAnswer(_) => {
+                    return Err(failure);
+                }
+                failed @ (UpstreamError::Refused
+                | UpstreamError::UnknownName
+                | UpstreamError::Unreachable
+                | UpstreamError::Lost
+                | UpstreamError::TooLate
+                | UpstreamError::ServerFault(_)
+                | UpstreamError::Busy(_)
+                | UpstreamError::Outage) => {
+                    let stream = permit.stream();
+                    tracing::warn!(%server, %stream, error = %failed, "media server failed");
                     // A 5xx may be due to this request alone; an unreachable, late or busy server fails for every request.
                     let fault = matches!(failed, UpstreamError::ServerFault(code) if code != 503);
                     if !fault && !provoked(&failed) {
                         server.failed(self.patience.backoff);
                     }
                     failures += 1;
-                    last = Some(failed);
+                    last = Some(failure);
                 }
             }
         }
         match (last, lacking) {
             (None, Some(lacking)) => lacking,
-            (failed, _) => Err(failed.unwrap_or(UpstreamError::Unreachable)),
+            (failed, _) => Err(failed.unwrap_or(UpstreamError::Unreachable.into())),
         }
     }
 }

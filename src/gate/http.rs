@@ -12,10 +12,11 @@ use crate::decision::permit::Permit;
 use crate::request::client_address::ClientAddress;
 use crate::session::id::SessionId;
 use crate::token::StreamName;
+use crate::upstream::Upstream;
+use crate::upstream::failure::UpstreamFailure;
 use crate::upstream::fetch::Fetched;
 use crate::upstream::head::FetchRequest;
 use crate::upstream::server::Server;
-use crate::upstream::{Upstream, UpstreamError};
 
 use super::budget::{ByteBudget, Reservation};
 use super::reloads::Reloads;
@@ -102,7 +103,7 @@ impl HttpSide {
         &self,
         permit: &Permit,
         request: FetchRequest,
-    ) -> impl Future<Output = Result<Fetched, UpstreamError>> {
+    ) -> impl Future<Output = Result<Fetched, UpstreamFailure>> {
         self.upstream.fetch(permit, request)
     }
 

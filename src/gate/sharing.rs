@@ -1,5 +1,6 @@
 //! What viewers over HTTP share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
@@ -8,6 +9,7 @@ use crate::cache::CacheSettings;
 use crate::config::HlsConfig;
 use crate::hls::playlist::{Form, Reload};
 use crate::upstream::UpstreamError;
+use crate::upstream::failure::{Evidence, UpstreamFailure};
 
 /// The most playlists and segments that are shared at once; they are far fewer than viewers.
 const KEYS: usize = 100_000;
@@ -16,7 +18,7 @@ const KEYS: usize = 100_000;
 const PASS: Duration = Duration::from_secs(10);
 
 /// What is shared, and what is being fetched for it.
-pub type Cache = crate::cache::Cache<std::sync::Arc<SharedHead>, Failure>;
+pub type Cache = crate::cache::Cache<Arc<SharedHead>, Failure>;
 
 /// The head of an answer that is for all.
 #[derive(Debug)]
@@ -31,22 +33,35 @@ pub struct SharedHead {
     pub target_duration: Option<Duration>,
     /// Of a media playlist.
     pub reload: Reload,
+    /// Where it comes from, for the log.
+    pub evidence: Arc<Evidence>,
 }
 
 /// Why there is nothing for all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Failure {
     /// No media server, or a wrong answer.
-    Upstream(UpstreamError),
+    Upstream(UpstreamFailure),
     /// An answer that says why there is nothing, and in how many seconds to come back.
-    Status(StatusCode, Option<u32>),
+    Status(StatusCode, Option<u32>, Arc<Evidence>),
     /// `hls.playlist_memory` is reached.
     NoRoom,
 }
 
+impl Failure {
+    /// The same with this evidence, where a media server is to blame and nothing is known of it.
+    #[must_use]
+    pub fn about(self, evidence: impl FnOnce() -> Evidence) -> Self {
+        match self {
+            Self::Upstream(failure) => Self::Upstream(failure.about(evidence)),
+            other @ (Self::Status(..) | Self::NoRoom) => other,
+        }
+    }
+}
+
 impl From<UpstreamError> for Failure {
     fn from(error: UpstreamError) -> Self {
-        Self::Upstream(error)
+        Self::Upstream(error.into())
     }
 }
 

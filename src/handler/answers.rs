@@ -13,14 +13,16 @@ use http_body_util::Full;
 
 use crate::gate::Gate;
 use crate::refusal::{Refusal, rejection};
-use crate::request::client_address::ClientAddress;
 use crate::request::handshake::Handshake;
 use crate::request::strict::Rejection;
 use crate::session::id::Receipt;
 use crate::upstream::UpstreamError;
+use crate::upstream::failure::UpstreamFailure;
 
 use super::body::AnswerBody;
+use super::hls::admitted::Asked;
 use super::hls::{NotAdmitted, Trouble};
+use super::record::NoMedia;
 use super::refused::Refused;
 use super::{names, record};
 
@@ -90,21 +92,77 @@ pub fn not_admitted(gate: &Gate, why: &NotAdmitted) -> Response<AnswerBody> {
     }
 }
 
-/// A request over HTTP, from `address`, for which there is no media.
-pub fn no_content(gate: &Gate, why: Trouble, address: ClientAddress) -> Response<AnswerBody> {
+/// An admitted request over HTTP for which there is no media.
+pub fn no_content(gate: &Gate, why: Trouble, asked: &Asked<'_>) -> Response<AnswerBody> {
+    let receipt = names::receipt();
     match why {
-        Trouble::Refused(why) => refused_media(gate, &why),
-        Trouble::Upstream(error) => {
-            let (refusal, receipt) = (Refusal::from(error), names::receipt());
-            record::no_media(gate, error, address, &refusal, receipt);
+        Trouble::Refused(mut why) => {
+            why.subject.path = Some(asked.path.to_owned());
+            refused_media(gate, &why)
+        }
+        Trouble::Upstream(UpstreamFailure { error, evidence }) => {
+            let refusal = Refusal::from(error);
+            let no_media = NoMedia {
+                code: Some(refusal.code),
+                reason: refusal.label,
+                detail: &error,
+                evidence: evidence.as_deref(),
+            };
+            record::media_server_failed(gate, &refusal);
+            record::no_media(gate, asked, &no_media, receipt);
             let mut response = refused(&refusal, receipt);
             if let UpstreamError::Busy(after) = error {
                 response.headers_mut().insert(RETRY_AFTER, after.into());
             }
             response.map(AnswerBody::from)
         }
-        Trouble::Status(status, after) => nothing_there(status, after).map(AnswerBody::from),
+        Trouble::Status(status, after, evidence) => {
+            let no_media = NoMedia {
+                code: None,
+                reason: "upstream_status",
+                detail: &format_args!("the media server answered {}", status.as_u16()),
+                evidence: Some(&*evidence),
+            };
+            record::no_media(gate, asked, &no_media, receipt);
+            nothing_there(status, after, receipt).map(AnswerBody::from)
+        }
+        Trouble::TooFar => {
+            let no_media = NoMedia {
+                code: None,
+                reason: "reload_too_far",
+                detail: &"the reload is further ahead than the playlist says",
+                evidence: None,
+            };
+            record::no_media(gate, asked, &no_media, receipt);
+            nothing_there(StatusCode::BAD_REQUEST, None, receipt).map(AnswerBody::from)
+        }
     }
+}
+
+/// The answer to an admitted request: with a receipt where the viewer's own conditions leave nothing of the media, which are 412
+/// and 416.
+pub fn content(
+    gate: &Gate,
+    mut response: Response<AnswerBody>,
+    asked: &Asked<'_>,
+) -> Response<AnswerBody> {
+    if response.status().is_client_error() {
+        let receipt = names::receipt();
+        let no_media = NoMedia {
+            code: None,
+            reason: "conditions",
+            detail: &format_args!(
+                "the viewer's conditions make it {}",
+                response.status().as_u16()
+            ),
+            evidence: None,
+        };
+        record::no_media(gate, asked, &no_media, receipt);
+        response
+            .headers_mut()
+            .insert(RECEIPT, receipt_value(receipt));
+    }
+    response
 }
 
 fn refused_media(gate: &Gate, why: &Refused) -> Response<AnswerBody> {
@@ -113,8 +171,15 @@ fn refused_media(gate: &Gate, why: &Refused) -> Response<AnswerBody> {
     refused(&refusal, receipt).map(AnswerBody::from)
 }
 
-fn nothing_there(status: StatusCode, retry_after: Option<u32>) -> Response<Full<Bytes>> {
+fn nothing_there(
+    status: StatusCode,
+    retry_after: Option<u32>,
+    receipt: Receipt,
+) -> Response<Full<Bytes>> {
     let mut response = with_status(status);
+    response
+        .headers_mut()
+        .insert(RECEIPT, receipt_value(receipt));
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(CACHE_CONTROL, no_store);
     if let Some(after) = retry_after {

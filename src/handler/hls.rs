@@ -17,12 +17,15 @@ pub mod range;
 pub mod session_start;
 pub mod trouble;
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
 use crate::request::client_address::ClientAddress;
 use crate::session::ends::Kick;
 use crate::session::id::SessionId;
 use crate::upstream::UpstreamError;
+use crate::upstream::failure::{Evidence, UpstreamFailure};
 
 use super::refused::Refused;
 pub use maintenance::{maintain, maintain_worker};
@@ -49,10 +52,12 @@ pub enum Trouble {
     /// There is no room for it.
     Refused(Box<Refused>),
     /// There is no media server, or its answer is wrong.
-    Upstream(UpstreamError),
+    Upstream(UpstreamFailure),
     /// The media server has an answer that players understand, such as 404 for a segment that is gone, and may say in how many
     /// seconds to come back.
-    Status(StatusCode, Option<u32>),
+    Status(StatusCode, Option<u32>, Arc<Evidence>),
+    /// The viewer asks for a reload that is too far ahead.
+    TooFar,
 }
 
 impl From<Refused> for NotAdmitted {
@@ -69,6 +74,12 @@ impl From<Refused> for Trouble {
 
 impl From<UpstreamError> for Trouble {
     fn from(error: UpstreamError) -> Self {
-        Self::Upstream(error)
+        Self::Upstream(error.into())
+    }
+}
+
+impl From<UpstreamFailure> for Trouble {
+    fn from(failure: UpstreamFailure) -> Self {
+        Self::Upstream(failure)
     }
 }

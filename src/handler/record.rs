@@ -18,8 +18,10 @@ use crate::request::client_address::ClientAddress;
 use crate::session::Transport;
 use crate::session::guard::SessionGuard;
 use crate::session::id::{Receipt, SessionId};
-use crate::upstream::UpstreamError;
+use crate::token::StreamName;
+use crate::upstream::failure::Evidence;
 
+use super::hls::admitted::Asked;
 use super::refused::Refused;
 use super::websocket::{NoServer, Playback};
 
@@ -70,14 +72,16 @@ pub(super) fn refused(gate: &Gate, refused: &Refused, refusal: &Refusal, receipt
         return;
     }
     let request = refused.request.as_deref();
-    let claims = refused.denial.claims();
+    let (claims, subject) = (refused.denial.claims(), &refused.subject);
     tracing::info!(
         %receipt,
         code = refusal.code,
         reason = refusal.label,
         fault = ?refusal.fault,
         detail = %Brief(&refused.denial),
-        stream = request.map(|r| r.stream.as_str()),
+        session = subject.session.map(tracing::field::display),
+        stream = request.map(|r| &r.stream).or(subject.stream.as_ref()).map(StreamName::as_str),
+        path = subject.path.as_ref().map(|path| tracing::field::display(Brief(path))),
         address = %refused.address,
         referer = request.map(|r| tracing::field::display(Brief(&r.referer))),
         key = claims.map(|c| tracing::field::display(&c.key)),
@@ -145,8 +149,13 @@ pub(super) fn no_server(
     if matches!(why, NoServer::Upstream(_)) {
         gate.metrics.upstream_errors.get_or_create(&reason).inc();
     }
+    let evidence = match why {
+        NoServer::Upstream(failure) => failure.evidence.as_deref(),
+        NoServer::Interrupted(_) => None,
+    };
     tracing::warn!(
         session = %playback.guard.id(),
+        server = evidence.map(Evidence::server),
         %receipt,
         stream = %playback.permit.stream(),
         code = refusal.code,
@@ -207,22 +216,50 @@ pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
     tracing::info!(session = %ended.session.id(), reason = label, to_viewer, "playback ended");
 }
 
-/// Notes a request over HTTP for a playback that has no media server.
-pub(super) fn no_media(
-    gate: &Gate,
-    error: UpstreamError,
-    address: ClientAddress,
-    refusal: &Refusal,
-    receipt: Receipt,
-) {
+/// Why an admitted request over HTTP has no media.
+pub(super) struct NoMedia<'a> {
+    /// In the body of the answer, where it has one.
+    pub code: Option<u16>,
+    /// In one word.
+    pub reason: &'static str,
+    /// In a sentence.
+    pub detail: &'a dyn fmt::Display,
+    /// What is known of the media server.
+    pub evidence: Option<&'a Evidence>,
+}
+
+pub(super) fn media_server_failed(gate: &Gate, refusal: &Refusal) {
     let reason = Why {
         reason: refusal.label,
     };
     gate.metrics.upstream_errors.get_or_create(&reason).inc();
+}
+
+/// Notes an admitted request over HTTP that is answered without media.
+pub(super) fn no_media(gate: &Gate, asked: &Asked<'_>, why: &NoMedia<'_>, receipt: Receipt) {
+    let Asked { admitted, path } = *asked;
+    let address = admitted.address;
     if !gate.refusal_lines.take(address) {
         return;
     }
-    tracing::warn!(%receipt, code = refusal.code, reason = refusal.label, detail = %error, %address, "no answer of a media server");
+    let evidence = why.evidence;
+    let path = evidence.and_then(Evidence::path).unwrap_or(path);
+    let brief = |text| tracing::field::display(Brief(text));
+    tracing::warn!(
+        %receipt,
+        session = %admitted.session.id(),
+        stream = %admitted.permit.stream(),
+        code = why.code,
+        reason = why.reason,
+        detail = %why.detail,
+        server = evidence.map(Evidence::server),
+        path = brief(path),
+        status = evidence.and_then(Evidence::status),
+        content_type = evidence.and_then(Evidence::content_type).map(brief),
+        redirect_host = evidence.and_then(Evidence::redirect_host).map(brief),
+        %address,
+        "no media for a request"
+    );
 }
 
 pub(super) fn answered(gate: &Gate, status: StatusCode) {

@@ -3,6 +3,8 @@
 use crate::decision::denial::{Denial, Reason};
 use crate::request::PlaybackRequest;
 use crate::request::client_address::ClientAddress;
+use crate::session::id::SessionId;
+use crate::token::StreamName;
 
 /// A refusal and what it was about, for the record.
 #[derive(Debug)]
@@ -13,6 +15,19 @@ pub struct Refused {
     pub address: ClientAddress,
     /// The request, unless it could not be read.
     pub request: Option<Box<PlaybackRequest>>,
+    /// What it was a part of.
+    pub subject: Subject,
+}
+
+/// What of a request under a ticket is known when it is refused.
+#[derive(Clone, Debug, Default)]
+pub struct Subject {
+    /// Its playback.
+    pub session: Option<SessionId>,
+    /// The stream of its ticket.
+    pub stream: Option<StreamName>,
+    /// The path on the media server.
+    pub path: Option<String>,
 }
 
 impl Refused {
@@ -23,7 +38,14 @@ impl Refused {
             denial: reason.into().into(),
             address,
             request: None,
+            subject: Subject::default(),
         }
+    }
+
+    /// The same about this request under a ticket.
+    #[must_use]
+    pub fn about(self, subject: Subject) -> Self {
+        Self { subject, ..self }
     }
 
     /// Players look for a security service by a check without a token (protocol.md 4): no attack.

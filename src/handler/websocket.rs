@@ -13,7 +13,7 @@ use crate::request::Flags;
 use crate::session::guard::SessionGuard;
 use crate::session::id::Receipt;
 use crate::token::Security;
-use crate::upstream::UpstreamError;
+use crate::upstream::failure::UpstreamFailure;
 use crate::upstream::head::RequestHead;
 
 /// How a handshake is answered.
@@ -81,11 +81,11 @@ impl Playback {
 }
 
 /// Why a granted playback has no media server.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum NoServer {
     /// There is none to be had.
     #[error(transparent)]
-    Upstream(UpstreamError),
+    Upstream(UpstreamFailure),
     /// The session was ended, or the viewer left.
     #[error("{0:?} while a media server was dialled")]
     Interrupted(Cause),
@@ -94,7 +94,7 @@ pub enum NoServer {
 impl From<&NoServer> for Refusal {
     fn from(why: &NoServer) -> Self {
         match why {
-            NoServer::Upstream(error) => Self::from(*error),
+            NoServer::Upstream(failure) => Self::from(failure.error),
             NoServer::Interrupted(cause) => Self::from(*cause),
         }
     }

@@ -1,5 +1,6 @@
 //! One try for a WebSocket: connect, ask, and check the answer.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -48,12 +49,15 @@ pub(super) async fn connect(
 /// Each address has its share of the time, so that an address that never answers leaves time for the next.
 async fn reach(server: &Server, patience: Duration) -> Result<TcpStream, UpstreamError> {
     let addresses = server.addresses();
-    let mut last = UpstreamError::Unreachable;
+    let mut last = UpstreamError::UnknownName;
     let count = u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
     for address in addresses {
         match timeout(patience / count, TcpStream::connect(address)).await {
             Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(_)) => {}
+            Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                last = UpstreamError::Refused;
+            }
+            Ok(Err(_)) => last = UpstreamError::Unreachable,
             Err(_) => last = UpstreamError::TooLate,
         }
     }
@@ -67,12 +71,12 @@ async fn handshake(socket: &mut TcpStream, head: &RequestHead) -> Result<Vec<u8>
     socket
         .write_all(&head.with_key(&key))
         .await
-        .map_err(|_| UpstreamError::Unreachable)?;
+        .map_err(|_| UpstreamError::Lost)?;
 
     let mut answer = Vec::with_capacity(1024);
     loop {
         match socket.read_buf(&mut answer).await {
-            Ok(0) | Err(_) => return Err(UpstreamError::Unreachable),
+            Ok(0) | Err(_) => return Err(UpstreamError::Lost),
             Ok(_) => {}
         }
         if let Some(length) = check(&answer, &key)? {

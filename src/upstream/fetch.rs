@@ -1,5 +1,6 @@
 //! HTTP requests to media servers: the stream's server is asked, over a kept connection where there is one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::decision::permit::Permit;
 use super::body::FetchBody;
 use super::connection::{HttpConnection, Unanswered};
 use super::dial::FIELD_LIMIT;
+use super::failure::{Evidence, UpstreamFailure};
 use super::head::FetchRequest;
 use super::server::Server;
 use super::{Upstream, UpstreamError, pool, redirect};
@@ -25,6 +27,8 @@ const REDIRECTS: usize = 3;
 /// A media server's answer. Its headers are as they came, those of the connection among them.
 #[derive(Debug)]
 pub struct Fetched {
+    /// `host:port` of the media server.
+    pub server: Arc<str>,
     /// Any but 101, 5xx, and the redirects that were followed.
     pub status: StatusCode,
     /// Up to 64 fields in 16 KiB.
@@ -35,6 +39,14 @@ pub struct Fetched {
     pub target: PathAndQuery,
 }
 
+impl Fetched {
+    /// For the log.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence::answered(&self.server, &self.target, self.status, &self.headers)
+    }
+}
+
 impl Upstream {
     /// The answer of the stream's media server, or of the next one when that cannot be reached, is late, or answers 404, 410
     /// or 5xx. A redirect to a media server is followed on the server that answered it, since all of them are taken to have
@@ -43,7 +55,7 @@ impl Upstream {
         &self,
         permit: &Permit,
         request: FetchRequest,
-    ) -> Result<Fetched, UpstreamError> {
+    ) -> Result<Fetched, UpstreamFailure> {
         // Only an answer that is held back by intent may use up the next server's share of the time.
         let held = match request.patience > self.patience.head {
             true => request.patience,
@@ -53,7 +65,10 @@ impl Upstream {
             UpstreamError::TooLate | UpstreamError::ServerFault(_) | UpstreamError::Busy(_) => {
                 request.held_back
             }
-            UpstreamError::Unreachable
+            UpstreamError::Refused
+            | UpstreamError::UnknownName
+            | UpstreamError::Unreachable
+            | UpstreamError::Lost
             | UpstreamError::Outage
             | UpstreamError::NoStream(_)
             | UpstreamError::WrongStatus(_)
@@ -72,26 +87,32 @@ impl Upstream {
         &self,
         server: &Server,
         request: &FetchRequest,
-    ) -> Result<Fetched, UpstreamError> {
+    ) -> Result<Fetched, UpstreamFailure> {
         let mut target = request.target.clone();
         for _ in 0..=REDIRECTS {
-            let (connection, answer) = self.answer(server, request, &target).await?;
+            let answered = self.answer(server, request, &target).await;
+            let (connection, answer) = answered.map_err(|error| {
+                UpstreamFailure::from(error).about(|| Evidence::unanswered(server, Some(&target)))
+            })?;
             let (head, incoming) = answer.into_parts();
+            let evidence =
+                || Evidence::answered(server.name(), &target, head.status, &head.headers);
+            let failed = |error| Err(UpstreamFailure::from(error).about(evidence));
             if head.headers.len() > FIELD_LIMIT {
-                return Err(UpstreamError::WrongAnswer("its head has too many fields"));
+                return failed(UpstreamError::WrongAnswer("its head has too many fields"));
             }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err(UpstreamError::WrongAnswer(
+                return failed(UpstreamError::WrongAnswer(
                     "101 without an upgrade in the request",
                 ));
             }
             if head.status == StatusCode::SERVICE_UNAVAILABLE
                 && let Some(after) = retry_after(&head.headers)
             {
-                return Err(UpstreamError::Busy(after));
+                return failed(UpstreamError::Busy(after));
             }
             if head.status.is_server_error() {
-                return Err(UpstreamError::ServerFault(head.status.as_u16()));
+                return failed(UpstreamError::ServerFault(head.status.as_u16()));
             }
             // A body that should not be there may still come.
             let bodiless = request.method == Method::HEAD
@@ -103,6 +124,7 @@ impl Upstream {
             let body = FetchBody::new(server.id(), connection, incoming, idle, !bodiless);
             if !redirect::is_redirect(head.status) {
                 return Ok(Fetched {
+                    server: Arc::clone(server.name()),
                     status: head.status,
                     headers: head.headers,
                     body,
@@ -110,12 +132,16 @@ impl Upstream {
                 });
             }
             body.discard();
-            target = redirect::next(&target, &head.headers, |authority| {
+            let next = redirect::next(&target, &head.headers, |authority| {
                 self.is_ours("http", authority)
-            })
-            .map_err(UpstreamError::WrongAnswer)?;
+            });
+            target = match next {
+                Ok(next) => next,
+                Err(wrong) => return failed(UpstreamError::WrongAnswer(wrong)),
+            };
         }
-        Err(UpstreamError::WrongAnswer("too many redirects"))
+        let error = UpstreamError::WrongAnswer("too many redirects");
+        Err(UpstreamFailure::from(error).about(|| Evidence::unanswered(server, Some(&target))))
     }
 
     /// One answer. A server may close an idle connection at any time, even while a request is on its way to it. So a kept
@@ -145,7 +171,7 @@ impl Upstream {
         match asked(&mut connection).await? {
             Ok(answer) => Ok((connection, answer)),
             Err(Unanswered::Malformed) => Err(UpstreamError::WrongAnswer("not HTTP")),
-            Err(Unanswered::Closed) => Err(UpstreamError::Unreachable),
+            Err(Unanswered::Closed) => Err(UpstreamError::Lost),
         }
     }
 

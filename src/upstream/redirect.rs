@@ -54,6 +54,14 @@ fn scheme_and_rest(location: &str) -> Option<(&str, &str)> {
     rest.strip_prefix(':').map(|rest| (scheme, rest))
 }
 
+/// Host and port of a reference that names them; without a user name, which may be a secret.
+pub(super) fn host_of(location: &str) -> Option<&str> {
+    let rest = scheme_and_rest(location).map_or(location, |(_, rest)| rest);
+    let rest = rest.strip_prefix("//")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    authority.rsplit('@').next()
+}
+
 /// A reference without authority, resolved against what was asked for (RFC 3986 section 5.2.2).
 fn joined(asked: &PathAndQuery, reference: &str) -> String {
     let path = asked.path();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -18,6 +18,7 @@ use crate::token::StreamName;
 #[derive(Debug)]
 pub struct Server {
     id: ServerId,
+    name: Arc<str>,
     url: ServerUrl,
     state: Mutex<State>,
     /// Bounds the handshakes under way with this server.
@@ -59,6 +60,7 @@ impl Server {
         };
         Self {
             id: ServerId::next(),
+            name: url.to_string().into(),
             url,
             state: Mutex::new(state),
             dials: Semaphore::new(dials.min(Semaphore::MAX_PERMITS)),
@@ -93,6 +95,11 @@ impl Server {
 
     pub(super) fn id(&self) -> ServerId {
         self.id
+    }
+
+    /// `host:port`, for the log.
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     pub(super) fn authority(&self) -> &HeaderValue {

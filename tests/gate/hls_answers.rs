@@ -193,7 +193,7 @@ fn the_receipt_of_a_refusal_stands_in_the_log() {
     let failed = ask(&gate, &segments[0]);
     assert_eq!(failed.status, 502);
     let line = told(&gate, &failed);
-    assert_eq!(line["message"], "no answer of a media server");
+    assert_eq!(line["message"], "no media for a request");
 
     let path = format!("/api/sessions/{}", session(&ticket));
     assert_eq!(request(gate.admin, "DELETE", &path, &[], "").status, 200);

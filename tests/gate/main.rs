@@ -46,6 +46,7 @@ mod hls_binding;
 mod hls_endings;
 mod hls_entry;
 mod hls_exhaustion;
+mod hls_failures_told;
 mod hls_first_url;
 mod hls_http;
 mod hls_kinds;

@@ -66,7 +66,7 @@ async fn what_a_server_has_not_is_asked_of_the_next_and_says_nothing_against_it(
         let failing = upstream(&[two[0].address, nobody()], None);
         assert_eq!(
             fetch(&failing, "/").await.unwrap_err(),
-            UpstreamError::Unreachable
+            UpstreamError::Refused
         );
     }
 }
@@ -109,7 +109,7 @@ async fn a_server_may_hold_an_answer_back_as_long_as_the_request_says() {
     assert_eq!(read(fetched.body).await.0, b"held");
     let patient = get("/").waiting(Duration::from_secs(16));
     let late = upstream.fetch(&permit("abcde-one"), patient).await;
-    assert_eq!(late.unwrap_err(), UpstreamError::TooLate);
+    assert_eq!(late.unwrap_err().error, UpstreamError::TooLate);
     let asked = held.seen().heads.len() + other.seen().heads.len();
     assert_eq!(asked, 2, "no time is left for a second server");
 }
@@ -142,7 +142,10 @@ async fn a_wrong_answer_is_not_asked_of_another_server() {
     for stream in streams() {
         let asked = upstream(&both, None);
         let error = asked.fetch(&permit(&stream), get("/")).await.unwrap_err();
-        assert!(matches!(error, UpstreamError::WrongAnswer(_)), "{error}");
+        assert!(
+            matches!(error.error, UpstreamError::WrongAnswer(_)),
+            "{error}"
+        );
         assert!(asked.servers().iter().all(Server::is_healthy));
     }
     let asked: usize = wrong.iter().map(|server| server.seen().heads.len()).sum();

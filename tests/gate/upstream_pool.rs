@@ -214,7 +214,7 @@ async fn the_second_end_under_a_request_is_a_failure() {
     assert_eq!(text(&upstream, "/1").await, "hello");
     assert_eq!(
         fetch(&upstream, "/2").await.unwrap_err(),
-        UpstreamError::Unreachable
+        UpstreamError::Lost
     );
     assert!(!upstream.servers()[0].is_healthy());
     assert_eq!(origin.seen().heads.len(), 3);
@@ -334,6 +334,6 @@ async fn servers_do_not_share_connections() {
     let absent = upstream(&[nobody()], None);
     assert_eq!(
         fetch(&absent, "/").await.unwrap_err(),
-        UpstreamError::Unreachable
+        UpstreamError::Refused
     );
 }

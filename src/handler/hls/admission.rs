@@ -22,7 +22,7 @@ use crate::request::{Malformed, PlaybackRequest};
 use super::super::authorization::Authorization;
 use super::super::http_connection::HttpConnection;
 use super::super::names;
-use super::super::refused::Refused;
+use super::super::refused::{Refused, Subject};
 use super::NotAdmitted;
 use super::admitted::Admitted;
 use super::connection_cache::ConnectionCache;
@@ -136,6 +136,7 @@ async fn decide_entry<'a>(
         denial,
         address,
         request: Some(Box::new(request.clone())),
+        subject: Subject::default(),
     };
     let authorization = Authorization {
         gate,
@@ -241,8 +242,29 @@ async fn decide_link(
 ) -> Result<(Admitted, MediaRequest), NotAdmitted> {
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let opened = cache.open(policy, link.ticket);
-    let opened = opened.map_err(|_| Refused::unnamed(Reason::Ticket, address))?;
+    // It may not be the gate's, and have a ticket in it once more.
+    let path = || {
+        let whole = format!("/{}", link.path);
+        whole.split("/~").next().map(str::to_owned)
+    };
+    let opened = opened.map_err(|_| {
+        Refused::unnamed(Reason::Ticket, address).about(Subject {
+            path: path(),
+            ..Subject::default()
+        })
+    })?;
     let OpenTicket { ticket, owner } = &*opened;
+    let subject = || Subject {
+        session: Some(ticket.session),
+        stream: Some(ticket.stream.clone()),
+        path: path(),
+    };
+    let refused = |denial| Refused {
+        denial,
+        address,
+        request: None,
+        subject: subject(),
+    };
     let playing = gate.hls.find(ticket.session);
     // What plays goes on, though a reload has taken its source away.
     let its_own = playing.as_ref().and_then(|session| session.source());
@@ -251,25 +273,21 @@ async fn decide_link(
         .map_or_else(|| policy.edge.rtmp_urls.find(&ticket.url), Ok);
     let facts = Facts {
         stream: ticket.stream.clone(),
-        url: url.map_err(|error| Refused::unnamed(Malformed::Url(error), address))?,
+        url: url.map_err(|error| refused(Reason::from(Malformed::Url(error)).into()))?,
         address,
         referer: Referer::of_http(&head.headers),
         inherited: false,
     };
     let media = MediaRequest::link(&policy.seals, owner, &facts, head.uri.query(), link);
-    let media = media.map_err(|denial| Refused {
-        denial,
-        address,
-        request: None,
-    })?;
+    let media = media.map_err(refused)?;
     let admitted = match playing {
         // A minter seals tickets, too, with any name in them.
         Some(session) if !session.is_of(owner, &facts.stream, &facts.url) => {
-            return Err(Refused::unnamed(Reason::Ticket, address).into());
+            return Err(refused(Reason::Ticket.into()).into());
         }
         playing => {
             let authorization = Authorization { gate, policy };
-            return_by_ticket(authorization, ticket, playing, &facts).await?
+            return_by_ticket(authorization, ticket, playing, &facts, refused).await?
         }
     };
     admitted.session.prove();
@@ -282,6 +300,7 @@ async fn return_by_ticket(
     ticket: &Ticket,
     playing: Option<Arc<HlsSession>>,
     facts: &Facts,
+    refused: impl FnOnce(Denial) -> Refused,
 ) -> Result<Admitted, NotAdmitted> {
     let (gate, address) = (authorization.gate, facts.address);
     let over = |session, kick| NotAdmitted::Over {
@@ -306,11 +325,6 @@ async fn return_by_ticket(
         }
     }
     let admitted = decide_return(authorization, ticket, playing, facts).await;
-    let refused = |denial| Refused {
-        denial,
-        address,
-        request: None,
-    };
     Ok(admitted.map_err(refused)?)
 }
 

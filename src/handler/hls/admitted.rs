@@ -17,6 +17,15 @@ pub struct Admitted {
     pub address: ClientAddress,
 }
 
+/// What an admitted request asked for, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The request.
+    pub admitted: &'a Admitted,
+    /// The path on the media server.
+    pub path: &'a str,
+}
+
 impl Admitted {
     /// By a decision about this request.
     pub fn new(session: Arc<HlsSession>, permit: Permit) -> Self {

@@ -20,6 +20,7 @@ use crate::hls::session::answering::Answering;
 use crate::hls::session::own_playlists::OwnPlaylist;
 use crate::listener::scheme::Scheme;
 use crate::upstream::UpstreamError;
+use crate::upstream::failure::UpstreamFailure;
 use crate::upstream::fetch::{Fetched, retry_after};
 use crate::upstream::head::{FetchRequest, ViewerParts};
 
@@ -34,7 +35,7 @@ use super::fetching::{
 use super::media_request::{MediaRequest, patience};
 use super::opened::{Opened, Sort};
 use super::packed::Coding;
-use super::trouble::{in_reach, not_a_target, refused, troubled};
+use super::trouble::{in_reach, no_beginning, not_a_target, refused, troubled};
 
 /// What says something of a body that is handed on as it is, and nothing of a playlist that is rewritten.
 const OF_BYTES: [HeaderName; 5] = [
@@ -125,10 +126,16 @@ pub async fn alone(
     }
     let Sort::Playlist(coding) = opened.sort else {
         end_turn(0);
+        if wanted.ticket.is_some() {
+            return Err(no_beginning(Arc::new(opened.evidence())));
+        }
         return Ok((as_it_came(answering, opened), None));
     };
     if !is_whole(opened.status, &opened.headers) {
-        return Err(UpstreamError::WrongAnswer("a part of a playlist").into());
+        let part = UpstreamError::WrongAnswer("a part of a playlist");
+        return Err(UpstreamFailure::from(part)
+            .about(|| opened.evidence())
+            .into());
     }
     let turn = match turn {
         Some(turn) => turn,
@@ -154,7 +161,7 @@ impl Alone<'_> {
         Ok(request.held_back(self.directives.waits()))
     }
 
-    async fn fetch(&self, whole: bool) -> Result<Fetched, UpstreamError> {
+    async fn fetch(&self, whole: bool) -> Result<Fetched, UpstreamFailure> {
         let upstream = &self.gate.http;
         let request = self.request(whole)?;
         upstream.fetch(&self.admitted.permit, request).await
@@ -166,7 +173,7 @@ impl Alone<'_> {
         &self,
         opened: &Opened,
         cache: &ConnectionCache,
-    ) -> Result<bool, UpstreamError> {
+    ) -> Result<bool, UpstreamFailure> {
         if is_whole(opened.status, &opened.headers) {
             return Ok(false);
         }
@@ -183,7 +190,7 @@ impl Alone<'_> {
         let upstream = &self.gate.http;
         let fetched = upstream.fetch(&self.admitted.permit, request).await?;
         if !has_media(fetched.status) {
-            return Err(UpstreamError::WrongStatus(fetched.status.as_u16()));
+            return Err(wrong_status(&fetched));
         }
         let begins = Opened::look(fetched).await?;
         let is_playlist = matches!(begins.sort, Sort::Playlist(_));
@@ -300,10 +307,20 @@ fn without_media(fetched: &Fetched) -> Result<Response<AnswerBody>, Trouble> {
         }
         StatusCode::RANGE_NOT_SATISFIABLE => Ok(unsatisfiable(headers.remove(CONTENT_RANGE))),
         status if is_the_viewers(status) => {
-            Err(Trouble::Status(status, retry_after(&fetched.headers)))
+            let evidence = Arc::new(fetched.evidence());
+            Err(Trouble::Status(
+                status,
+                retry_after(&fetched.headers),
+                evidence,
+            ))
         }
-        status => Err(UpstreamError::WrongStatus(status.as_u16()).into()),
+        _ => Err(wrong_status(fetched).into()),
     }
+}
+
+fn wrong_status(fetched: &Fetched) -> UpstreamFailure {
+    let error = UpstreamError::WrongStatus(fetched.status.as_u16());
+    UpstreamFailure::from(error).about(|| fetched.evidence())
 }
 
 /// Whether a refusal of a media server is about what the viewer has asked for. Its quarrel with the gate, which the viewer can do

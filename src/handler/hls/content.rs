@@ -19,7 +19,6 @@ use crate::gate::Gate;
 use crate::gate::sharing::{Cache, Failure, SharedHead};
 use crate::hls::playlist::{Context, Definitions, Directives, Form, Reach, of_one, rewrite};
 use crate::hls::session::answering::Answering;
-use crate::upstream::UpstreamError;
 use crate::upstream::head::{FetchRequest, NotATarget};
 
 use super::super::body::{AnswerBody, Running};
@@ -31,7 +30,7 @@ use super::alone::{alone, unsatisfiable, whole};
 use super::fetching::fill;
 use super::media_request::{MediaRequest, TICKET_HERE, patience};
 use super::range::{ByteRange, is_of_the_same};
-use super::trouble::{in_reach, not_a_target, troubled};
+use super::trouble::{in_reach, no_beginning, not_a_target, troubled};
 
 /// How often a shared fetch that ended without a word is begun anew before the viewer fetches alone.
 const SHARED_TRIES: usize = 2;
@@ -67,6 +66,9 @@ pub async fn content(
     let (response, form) = match shared {
         Some((shared, reader)) => {
             let form = shared.playlist;
+            if form.is_none() && wanted.ticket.is_some() {
+                return Err(no_beginning(Arc::clone(&shared.evidence)));
+            }
             (from_cache(answering, head, &shared, reader), form)
         }
         None => alone(gate, connection, admitted, answering, head, wanted).await?,
@@ -83,9 +85,6 @@ pub async fn content(
                 Some(_) | None => &wanted.alone,
             };
             beginning(gate, admitted, response, wanted, target)
-        }
-        None if wanted.ticket.is_some() => {
-            Err(UpstreamError::WrongAnswer("no playlist to begin with").into())
         }
         Some(Form::Relative) | None => Ok(response),
     }

@@ -106,6 +106,18 @@ pub async fn playlist(
     links: &LinkContext,
     viewers_query: Option<&str>,
 ) -> Result<Readable, Failure> {
+    let evidence = opened.evidence();
+    let readable = readable(gate, opened, coding, links, viewers_query).await;
+    readable.map_err(|failure| failure.about(|| evidence))
+}
+
+async fn readable(
+    gate: &Arc<Gate>,
+    opened: Opened,
+    coding: Coding,
+    links: &LinkContext,
+    viewers_query: Option<&str>,
+) -> Result<Readable, Failure> {
     let declared = opened.headers.get(CONTENT_LENGTH);
     let declared = declared.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > gate.http.settings().playlist) {
@@ -145,7 +157,7 @@ pub async fn playlist(
 async fn read(gate: &Gate, mut body: LookedAt, held: &mut Reservation) -> Result<Bytes, Failure> {
     let mut text = Pieces::default();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| UpstreamError::Unreachable)?;
+        let frame = frame.map_err(|_| UpstreamError::Lost)?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
@@ -312,7 +324,12 @@ pub async fn fill(
             // It may be shareable the next time, or for a viewer whose headers go along. A server that is asked too much is
             // not asked by each viewer instead.
             status @ (StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::TOO_MANY_REQUESTS) => {
-                filler.fail(Failure::Status(status, retry_after(&fetched.headers)));
+                let evidence = Arc::new(fetched.evidence());
+                filler.fail(Failure::Status(
+                    status,
+                    retry_after(&fetched.headers),
+                    evidence,
+                ));
             }
             _ => filler.refuse(now()),
         };
@@ -342,6 +359,7 @@ pub async fn fill(
     match opened.sort {
         Sort::Playlist(coding) => {
             let headers = playlist_headers(&opened.headers);
+            let evidence = Arc::new(opened.evidence());
             let readable = playlist(&gate, opened, coding, &links, None).await;
             let Readable { rewritten, held } = match readable {
                 Ok(readable) => readable,
@@ -363,6 +381,7 @@ pub async fn fill(
                 depends_on_query: rewritten.depends_on_query,
                 target_duration: rewritten.target_duration,
                 reload: rewritten.reload,
+                evidence,
             });
             let length = rewritten.text.len() as u64;
             // What goes wrong from here on is told to the readers by the cache.
@@ -381,6 +400,7 @@ pub async fn fill(
                 depends_on_query: false,
                 target_duration: None,
                 reload: Reload::default(),
+                evidence: Arc::new(opened.evidence()),
             });
             let mut body = opened.body;
             let length = hyper::body::Body::size_hint(&body).exact();

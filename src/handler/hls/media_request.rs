@@ -133,6 +133,11 @@ impl MediaRequest {
         })
     }
 
+    /// The path on the media server.
+    pub fn path(&self) -> &str {
+        self.alone.split('?').next().unwrap_or_default()
+    }
+
     /// Whether a playback begins with a playlist of the gate's, and the media server's is asked for by the link in it.
     pub fn is_to_be_asked_for_again(&self, form: Form) -> bool {
         self.ticket.is_some() && form == Form::Relative

@@ -2,6 +2,7 @@
 //! decide nothing.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,7 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::upstream::UpstreamError;
 use crate::upstream::body::{BodyError, FetchBody};
+use crate::upstream::failure::{Evidence, UpstreamFailure};
 use crate::upstream::fetch::Fetched;
 
 use super::packed::Coding;
@@ -42,6 +44,8 @@ pub struct Opened {
     pub headers: HeaderMap,
     /// What was asked for in the end.
     pub target: PathAndQuery,
+    /// Where it came from.
+    pub server: Arc<str>,
     /// All of it.
     pub body: LookedAt,
     /// What it is.
@@ -56,31 +60,42 @@ pub struct LookedAt {
 }
 
 impl Opened {
+    /// For the log.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence {
+        Evidence::answered(&self.server, &self.target, self.status, &self.headers)
+    }
+
     /// Reads as much of the body as is needed.
-    pub async fn look(fetched: Fetched) -> Result<Self, UpstreamError> {
+    pub async fn look(fetched: Fetched) -> Result<Self, UpstreamFailure> {
         let Fetched {
+            server,
             status,
             headers,
             mut body,
             target,
         } = fetched;
+        let failed = |error| {
+            let evidence = || Evidence::answered(&server, &target, status, &headers);
+            UpstreamFailure::from(error).about(evidence)
+        };
         let coding = Coding::of(&headers);
-        let coding =
-            coding.map_err(|_| UpstreamError::WrongAnswer("a body in an unknown coding"))?;
+        let coding = coding
+            .map_err(|_| failed(UpstreamError::WrongAnswer("a body in an unknown coding")))?;
         let mut first = Bytes::new();
         let sort = loop {
             if let Some(sort) = sort(&first, coding) {
                 break sort;
             }
             if first.len() > PACKED_LIMIT {
-                return Err(UpstreamError::WrongAnswer(
+                return Err(failed(UpstreamError::WrongAnswer(
                     "a packed body that begins with nothing",
-                ));
+                )));
             }
             let Some(frame) = body.frame().await else {
                 break Sort::Short;
             };
-            let frame = frame.map_err(|_| UpstreamError::Unreachable)?;
+            let frame = frame.map_err(|_| failed(UpstreamError::Lost))?;
             if let Ok(data) = frame.into_data() {
                 first = joined(&first, data);
             }
@@ -90,6 +105,7 @@ impl Opened {
             status,
             headers,
             target,
+            server,
             body,
             sort,
         })

@@ -1,15 +1,16 @@
 //! Why a request that was admitted has no answer.
 
-use http::StatusCode;
+use std::sync::Arc;
 
 use crate::decision::denial::Reason;
 use crate::gate::reloads::Known;
 use crate::gate::sharing::Failure;
 use crate::hls::playlist::{Directives, Reach};
 use crate::upstream::UpstreamError;
+use crate::upstream::failure::{Evidence, UpstreamFailure};
 use crate::upstream::head::NotATarget;
 
-use super::super::refused::Refused;
+use super::super::refused::{Refused, Subject};
 use super::Trouble;
 use super::admitted::Admitted;
 use super::media_request::MediaRequest;
@@ -18,7 +19,7 @@ use super::media_request::MediaRequest;
 pub fn troubled(failure: Failure, admitted: &Admitted) -> Trouble {
     match failure {
         Failure::Upstream(error) => error.into(),
-        Failure::Status(status, retry_after) => Trouble::Status(status, retry_after),
+        Failure::Status(status, after, evidence) => Trouble::Status(status, after, evidence),
         Failure::NoRoom => refused(Reason::PlaylistMemory, admitted),
     }
 }
@@ -29,6 +30,11 @@ pub fn refused(reason: Reason, admitted: &Admitted) -> Trouble {
         denial: reason.into(),
         address: admitted.permit.address(),
         request: None,
+        subject: Subject {
+            session: Some(admitted.session.id()),
+            stream: Some(admitted.permit.stream().clone()),
+            path: None,
+        },
     })
 }
 
@@ -39,8 +45,16 @@ pub fn in_reach(known: Option<&Known>, wanted: &MediaRequest) -> Result<Directiv
         None => Ok(Directives::default()),
         Some(Reach::Ask(directives)) => Ok(directives),
         // Section 6.2.5.2 of the draft.
-        Some(Reach::TooFar) => Err(Trouble::Status(StatusCode::BAD_REQUEST, None)),
+        Some(Reach::TooFar) => Err(Trouble::TooFar),
     }
+}
+
+/// What a playback was to begin with is no playlist.
+pub fn no_beginning(evidence: Arc<Evidence>) -> Trouble {
+    Trouble::Upstream(UpstreamFailure {
+        error: UpstreamError::WrongAnswer("no playlist to begin with"),
+        evidence: Some(evidence),
+    })
 }
 
 /// A path that the media server named and that cannot be asked for.

@@ -20,7 +20,7 @@ use crate::upstream::head::{HeadParts, RequestHead};
 
 use super::super::authorization::Authorization;
 use super::super::http_connection::HttpConnection;
-use super::super::refused::Refused;
+use super::super::refused::{Refused, Subject};
 use super::super::{names, record};
 use super::{Admission, Answer, Playback};
 
@@ -74,6 +74,7 @@ async fn start(
         denial,
         address,
         request: Some(Box::new(request.clone())),
+        subject: Subject::default(),
     };
     let authorization = Authorization { gate, policy };
     let permit = authorization.permit(&request.security, facts);

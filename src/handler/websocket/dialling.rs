@@ -11,6 +11,7 @@ use crate::gate::Gate;
 use crate::listener::socket::Socket;
 use crate::relay::Cause;
 use crate::session::guard::SessionGuard;
+use crate::upstream::failure::UpstreamFailure;
 use crate::upstream::{UpstreamConn, UpstreamError};
 
 use super::{NoServer, Playback};
@@ -33,7 +34,7 @@ pub async fn dial(
 }
 
 /// Dials, but in a long outage only when that ends in time.
-async fn connect(gate: &Arc<Gate>, playback: &Playback) -> Result<UpstreamConn, UpstreamError> {
+async fn connect(gate: &Arc<Gate>, playback: &Playback) -> Result<UpstreamConn, UpstreamFailure> {
     let outage = gate.websocket.upstream().outage();
     if outage.is_long() {
         probe(gate, playback);

@@ -222,7 +222,8 @@ pub(crate) fn get(target: &str) -> FetchRequest {
 }
 
 pub(crate) async fn fetch(upstream: &Upstream, target: &str) -> Result<Fetched, UpstreamError> {
-    upstream.fetch(&permit("abcde-one"), get(target)).await
+    let fetched = upstream.fetch(&permit("abcde-one"), get(target)).await;
+    fetched.map_err(|failure| failure.error)
 }
 
 /// The whole body, or what came before its error.
