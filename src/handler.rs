@@ -135,7 +135,13 @@ async fn hls(
             };
             match content(gate, connection, &admitted, head, &media).await {
                 Ok(response) => answers::content(gate, response, &asked),
-                Err(why) => answers::no_content(gate, why, &asked),
+                Err(why) => {
+                    // It has a ticket to give, so that it is a start.
+                    if media.ticket.is_some() {
+                        gate.hls.withdraw_unbegun(&admitted.session);
+                    }
+                    answers::no_content(gate, why, &asked)
+                }
             }
         }
         Err(why) => answers::not_admitted(gate, &why),

@@ -161,6 +161,8 @@ pub fn content(
         response
             .headers_mut()
             .insert(RECEIPT, receipt_value(receipt));
+    } else {
+        record::begun(gate, asked.admitted);
     }
     response
 }

@@ -21,7 +21,7 @@ use crate::session::id::{Receipt, SessionId};
 use crate::token::StreamName;
 use crate::upstream::failure::Evidence;
 
-use super::hls::admitted::Asked;
+use super::hls::admitted::{Admitted, Asked};
 use super::refused::Refused;
 use super::websocket::{NoServer, Playback};
 
@@ -46,6 +46,18 @@ pub(super) fn started(gate: &Gate, session: SessionId, transport: Transport, per
         tag = claims.grant.tag.as_str(),
         "playback started"
     );
+}
+
+/// Notes an answer of a playback over HTTP with something of the media: it starts by the first one.
+pub(super) fn begun(gate: &Gate, admitted: &Admitted) {
+    if admitted.session.begin() {
+        started(
+            gate,
+            admitted.session.id(),
+            Transport::Hls,
+            &admitted.permit,
+        );
+    }
 }
 
 pub(super) fn checked(gate: &Gate, permit: &Permit) {
@@ -206,6 +218,10 @@ pub(super) fn ended_for_room(gate: &Gate) {
 
 /// Notes the end of a playback over HTTP: by the gate, or because its viewer has been quiet.
 pub(super) fn quiet_or_ended(gate: &Gate, ended: &Ended) {
+    // What never started has no end.
+    if !ended.session.has_begun() {
+        return;
+    }
     let label = ended.kick.map_or("quiet", |kick| Refusal::from(kick).label);
     gate.metrics
         .ends

@@ -41,6 +41,8 @@ pub struct HlsSession {
     state: Mutex<State>,
     /// Whether anything was asked for under its ticket.
     proven: AtomicBool,
+    /// Whether anything of the media was answered.
+    begun: AtomicBool,
     over: AtomicBool,
     /// Answers that are not finished.
     unfinished: AtomicU32,
@@ -115,6 +117,7 @@ impl HlsSession {
                 own: Own::new(now),
             }),
             proven: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
             over: AtomicBool::new(false),
             unfinished: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
@@ -169,6 +172,18 @@ impl HlsSession {
     /// Whether it was asked for anything by its ticket.
     pub(super) fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Relaxed)
+    }
+
+    /// It was answered with something of the media; whether that is the first time.
+    #[must_use]
+    pub fn begin(&self) -> bool {
+        !self.has_begun() && !self.begun.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether it was answered with anything of the media.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// How many answers to it are under way.

@@ -252,3 +252,36 @@ fn lines_of_failures_have_a_rate() {
     let lines = lines.iter().filter(|line| line["message"] == MESSAGE);
     assert!(lines.count() as f64 <= most);
 }
+
+#[test]
+fn a_start_without_a_playlist_leaves_no_session_and_is_no_playback() {
+    for tables in ["", "[hls]\ncache = false"] {
+        for status in [200, 403, 404, 500] {
+            let server = server();
+            says(&server, ENTRY, status, "");
+            let gate = gate_with(server.address, tables);
+            let mut token = grant("abcde-one");
+            token.sessions = std::num::NonZeroU16::new(1);
+            let first = entry(&token, "1");
+            let answer = ask(&gate, &first);
+            told(&gate, &answer, &first);
+            let what = format!("{status} {tables}");
+            assert_eq!(gate.metric("h5gate_sessions"), 0.0, "{what}");
+            let granted = "h5gate_verdicts_total{verdict=\"granted\",reason=\"\",code=\"0\"}";
+            assert_eq!(gate.metric(granted), 0.0, "{what}");
+            let log = gate.log();
+            let started = log.iter().any(|line| line["message"] == "playback started");
+            assert!(!started, "{what}: {log:?}");
+            // The only seat of its token is free, and the same URL starts as soon as there is a playlist.
+            server.set(
+                ENTRY,
+                crate::support::http_server::playlist(crate::support::hls::MULTI),
+            );
+            until(&format!("a start, {what}"), || {
+                (ask(&gate, &first).status == 200).then_some(())
+            });
+            gate.logged("playback started");
+            assert_eq!(gate.metric("h5gate_sessions"), 1.0, "{what}");
+        }
+    }
+}

@@ -65,7 +65,10 @@ impl SessionStart<'_> {
         let page = || self.authorization.gate.hls.page_of_dormant(id);
         let facts = with_inherited_page(facts.clone(), &claims, page);
         let permit = self.authorization.resume(claims, facts)?;
-        self.open(id, permit).await
+        let admitted = self.open(id, permit).await?;
+        // It has its place whatever the media server answers: past its expiry it could not start anew.
+        record::begun(self.authorization.gate, &admitted);
+        Ok(admitted)
     }
 
     async fn open(&self, id: SessionId, permit: Permit) -> Result<Admitted, Denial> {
@@ -84,9 +87,6 @@ impl SessionStart<'_> {
                 gate.hls.withdraw(&opened.session);
             }
         })?;
-        if opened.is_new {
-            record::started(gate, id, Transport::Hls, &permit);
-        }
         Ok(Admitted::new(opened.session, permit))
     }
 }

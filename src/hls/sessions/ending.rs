@@ -131,6 +131,13 @@ impl HlsSessions {
         true
     }
 
+    /// Ends a session that no media server has a playlist for, unless another request waits for one or it plays after all.
+    pub fn withdraw_unbegun(&self, session: &HlsSession) {
+        if !session.has_begun() && !session.is_proven() && session.answers() == 0 {
+            self.withdraw(session);
+        }
+    }
+
     /// Ends a session that should not have begun.
     pub fn withdraw(&self, session: &HlsSession) {
         self.take_out(session);
