@@ -197,29 +197,62 @@ fn all_that_wait_for_a_playlist_wait_for_the_same_few_answers() {
 }
 
 #[test]
-fn one_segment_in_many_spellings_is_one_fetch() {
+fn the_spellings_that_players_use_are_shared_and_no_other_is() {
     let server = server();
-    let text = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/other/2.ts?u=rtmp://a:1/b&x\n";
+    let text =
+        "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/other/2.ts?u=rtmp://a:1/b&x&p=%2541\n";
     server.set(LIST, playlist(text));
     let gate = gate_with(server.address, LONG);
     let (_, _, segments) = play(&gate, &entry(&grant("abcde-one"), "1"));
-    let link = &segments[0];
-    let mut spellings = 0;
-    for colon in [":", "%3A", "%3a"] {
-        for slash in ["/", "%2F", "%2f"] {
-            for x in ["x", "x=", "%78", "%78=&", "&x"] {
-                let (path, query) = link.split_once('?').unwrap();
-                let query = query
-                    .replace(':', colon)
-                    .replace('/', slash)
-                    .replace("&x", "");
-                let path = format!("{path}?{query}&{x}");
-                assert_eq!(ask(&gate, &path).body, "segment two", "{path}");
-                spellings += 1;
-            }
-        }
+    let (path, written) = segments[0].split_once('?').unwrap();
+    let asked = |query: &str| {
+        let path = format!("{path}?{query}");
+        assert_eq!(ask(&gate, &path).body, "segment two", "{path}");
+        server.asked("/other/2.ts")
+    };
+    // As the playlist has it, in any spelling of the same normal form.
+    for query in [
+        written.to_owned(),
+        format!("_=1&{written}&CMCD=bl%3D2000"),
+        written.replace("&x", "&%78"),
+        written.replace("&x", "&&x"),
+        written.replace("%2541", "%25%34%31"),
+        written.replace("%2541", "%%341"),
+    ] {
+        assert_eq!(asked(&query), 1, "{query}");
     }
-    assert_eq!((spellings, server.asked("/other/2.ts")), (45, 1));
+    // As form encoding has it (URLSearchParams).
+    let form = "u=rtmp%3A%2F%2Fa%3A1%2Fb&x=&p=%2541";
+    for query in [
+        form.to_owned(),
+        format!("{form}&_=2"),
+        form.to_ascii_lowercase(),
+    ] {
+        assert_eq!(asked(&query), 2, "{query}");
+    }
+    // Any other one is its viewer's alone: neither does it become others' answer, nor does theirs become its own.
+    let mut fetches = 2;
+    for query in [
+        written.replace(':', "%3A"),
+        written.replace('/', "%2F"),
+        written.replace("&x", "&x="),
+        form.replace("&x=", "&x"),
+    ] {
+        for _ in 0..2 {
+            fetches += 1;
+            assert_eq!(asked(&query), fetches, "{query}");
+        }
+        assert_eq!(asked(written), fetches, "{query}");
+        assert_eq!(asked(form), fetches, "{query}");
+    }
+    // What the media server is asked for is what was signed, however it is spelled.
+    let heads = server.heads();
+    assert!(
+        heads
+            .iter()
+            .all(|head| !head.contains("p=A") && !head.contains("p=%41")),
+        "{heads:?}"
+    );
 }
 
 #[test]

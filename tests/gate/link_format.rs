@@ -1,6 +1,6 @@
 //! What the gate writes into a playlist it reads back: the ticket, and the path and query on the media server.
 
-use h5gate::hls::link::{Link, LinkPath, Written, link_target};
+use h5gate::hls::link::{Link, LinkPath, Named, Written, as_asked, link_target};
 use h5gate::hls::seal_keys::SealKeys;
 use h5gate::hls::ticket::Ticket;
 use h5gate::request::http_playback::HttpTarget;
@@ -100,9 +100,13 @@ proptest! {
         prop_assert_eq!(read.path, link.split('?').next().unwrap());
         let below = path.split('/').skip_while(|part| !part.starts_with('~')).count();
         prop_assert_eq!(read.depth, below - 2);
-        let named = read.open(query, |target| {
-            sealed(target, read.definitions).as_bytes() == read.signature.as_bytes()
+        let named = read.open(query, |signed| {
+            let fits = sealed(signed, read.definitions).as_bytes() == read.signature.as_bytes();
+            assert_eq!(fits, signed == target);
+            fits
         });
-        prop_assert_eq!(named.map(|named| named.target), Some(target.into_owned()));
+        // As it was written it is one of the spellings whose answer is shared.
+        let asked = format!("/{}", as_asked(&link));
+        prop_assert_eq!(named, Some(Named { asked, is_usual: true }));
     }
 }

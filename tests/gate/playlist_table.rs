@@ -101,10 +101,13 @@ impl Signer {
             let meaning = URL_SAFE_NO_PAD.decode(definitions).unwrap();
             let meaning = String::from_utf8(meaning).unwrap().replace('\n', ",");
             let query = target.split_once('?').map_or("", |(_, query)| query);
+            let (target, _) = target.split_once('#').unwrap_or((target, ""));
             let parameters = query.split('&').filter(|one| !one.is_empty()).count();
+            // Behind the marks stands how the query was spelled.
+            let spelling = 4 * usize::from(parameters > 0);
             while let Some(found) = text.find(signature) {
                 // A mark for each parameter follows.
-                let end = found + signature.len() + 2 * parameters;
+                let end = found + signature.len() + 2 * parameters + spelling;
                 assert_eq!(text.get(end..=end), Some("/"), "{text}");
                 let shown = if definitions.is_empty() {
                     format!("[{target}]")

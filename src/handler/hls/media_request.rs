@@ -7,7 +7,7 @@ use crate::cache::key::CacheKey;
 use crate::decision::Facts;
 use crate::decision::denial::{Denial, Reason};
 use crate::gate::Gate;
-use crate::hls::link::{Link, LinkContext, LinkPath, Named, link_target};
+use crate::hls::link::{Link, LinkContext, LinkPath, Named, as_asked};
 use crate::hls::playlist::{Directives, Form};
 use crate::hls::seal_keys::SealKeys;
 use crate::hls::shareable::is_called_playlist;
@@ -33,8 +33,6 @@ pub struct MediaRequest {
     pub alone: String,
     /// The same with nothing of the viewer in it, for an answer that many share; `None` where each has an answer of its own.
     pub shared: Option<String>,
-    /// The same for all spellings of it, for the cache's key.
-    pub common: String,
     /// What is asked of the reload of a playlist.
     pub asked: Directives,
     /// Whether it is a playlist by its name.
@@ -53,7 +51,6 @@ impl MediaRequest {
         Self {
             alone: format!("{path}{PROGRESSIVE}?{query}"),
             shared: None,
-            common: String::new(),
             asked: Directives::default(),
             names_playlist: false,
             links: LinkContext::of(permit),
@@ -74,8 +71,7 @@ impl MediaRequest {
         let names_playlist = is_called_playlist(None, &path);
         Self {
             alone: [&path, "?", &alone].concat(),
-            common: link_target(shared.trim_start_matches('/')).into_owned(),
-            shared: Some(shared),
+            shared: Some(as_asked(&shared)),
             // That is for the media playlist to hear, which players reload.
             asked: Directives::default(),
             names_playlist,
@@ -103,7 +99,7 @@ impl MediaRequest {
         });
         let Named {
             asked: target,
-            target: common,
+            is_usual,
         } = named.ok_or(Reason::Link)?;
         let LinkPath {
             definitions,
@@ -116,9 +112,8 @@ impl MediaRequest {
         let is_progressive = path.rsplit('/').next() == Some(PROGRESSIVE);
         let names_playlist = is_called_playlist(None, path);
         Ok(Self {
-            shared: (!is_progressive).then(|| target.clone()),
+            shared: (is_usual && !is_progressive).then(|| target.clone()),
             alone: target,
-            common,
             asked: Directives::read(parameters),
             names_playlist,
             links: LinkContext {
@@ -161,7 +156,7 @@ impl MediaRequest {
             &links.to_ticket,
             &links.definitions,
             &links.url,
-            &self.common,
+            self.shared.as_ref().unwrap_or(&self.alone),
             &directives.added_to(""),
         ])
     }

@@ -20,6 +20,9 @@ const QUESTION_MARKS: usize = 4;
 /// `URLSearchParams`: `a:b%20c` becomes `a%3Ab+c`), so all spellings that form encoding reads alike are one: `%41` is `A`,
 /// `+` is `%20`, `a` is `a=`, empty parameters are nothing. A raw `;` is not `%3B`, because some servers separate
 /// parameters by it. This is no address: the media server is asked with what the player sent of it.
+///
+/// Behind a query stands `#` and a digest of how the playlist spelled it: a request that spells it so can share its answer
+/// with others, and one that spells it in a way of its own cannot, for the media server may answer that otherwise.
 #[must_use]
 #[allow(dead_code, reason = "tests hold what is signed against it")]
 pub fn link_target(path_and_query: &str) -> Cow<'_, str> {
@@ -37,43 +40,85 @@ pub(in crate::hls) fn write_target(path_and_query: &str, out: &mut String) {
     let (path, query) = cut(path_and_query, b'?');
     out.push_str(path);
     // As players write it, and no other spelling, so that there is one way to say that an answer may take its time.
+    let own = || each(query.unwrap_or_default()).filter(|one| !is_directive(one));
+    append_signed(own(), out);
+    if own().next().is_some() {
+        let mut written = String::with_capacity(path_and_query.len());
+        append_for_server(own(), &mut written);
+        out.push('#');
+        out.extend(spelling(&written).map(char::from));
+    }
+}
+
+/// A path and query as a media server is asked for them: without directives, and in the normal form.
+pub(super) fn for_server(path_and_query: &str) -> String {
+    let (path, query) = cut(path_and_query, b'?');
+    let mut asked = path.to_owned();
     let own = each(query.unwrap_or_default()).filter(|one| !is_directive(one));
-    append_signed(own, out);
+    append_for_server(own, &mut asked);
+    asked
 }
 
 /// Two characters that a link has for each of its own parameters, so that they are found among those that a player adds. A
 /// mark proves nothing: the signature does.
 pub type Mark = [u8; 2];
 
+/// How many characters tell how a query was spelled, and how many marks they would be.
+pub(super) const SPELLING: usize = 4;
+pub(super) const SPELLING_MARKS: usize = SPELLING / size_of::<Mark>();
+
 /// The marks of a [`link_target`], one for each parameter.
 pub(super) fn marks(target: &str) -> impl Iterator<Item = Mark> {
-    let (_, query) = cut(target, b'?');
+    let (_, query) = cut(cut(target, b'#').0, b'?');
     each(query.unwrap_or_default()).map(mark)
 }
 
-/// How many bytes they take.
+/// How its query was spelled; empty without one.
+pub(super) fn spelling_of(target: &str) -> &str {
+    cut(target, b'#').1.unwrap_or_default()
+}
+
+/// How many bytes the marks and the spelling take.
 pub(super) fn marks_length(target: &str) -> usize {
     let (_, query) = cut(target, b'?');
     let more = |query: &str| memchr::memchr_iter(b'&', query.as_bytes()).count();
     let parameters = query.map_or(0, |query| 1 + more(query));
-    size_of::<Mark>() * parameters
+    size_of::<Mark>() * parameters + query.map_or(0, |_| SPELLING)
 }
 
-/// Of one parameter, in the spelling that is signed: a hash of eight bytes at a time.
+/// Of one parameter, in the spelling that is signed.
 fn mark(parameter: &str) -> Mark {
+    let [first, second, ..] = letters(parameter);
+    [first, second]
+}
+
+/// Of a whole query as a media server is asked with it.
+pub(super) fn spelling(query: &str) -> [u8; SPELLING] {
+    letters(query)
+}
+
+/// Whether a query that begins with `?` is spelled as form encoding does it (`URLSearchParams`), where `signed` is what is
+/// signed of it.
+pub(super) fn is_form(query: &str, signed: &str) -> bool {
+    signed.replace("%20", "+").replace("%2A", "*") == query
+}
+
+/// A hash of eight bytes at a time.
+fn letters(text: &str) -> [u8; SPELLING] {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mix = |hash: u64, word: [u8; 8]| {
         let hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         hash ^ hash >> 29
     };
-    let (words, rest) = parameter.as_bytes().as_chunks();
+    let (words, rest) = text.as_bytes().as_chunks();
     let mut last = [0; 8];
     last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
     let hash = words
         .iter()
-        .fold(parameter.len() as u64, |hash, word| mix(hash, *word));
-    let [first, second, ..] = mix(hash, last).to_be_bytes();
-    [first, second].map(|byte| LETTERS.get(usize::from(byte & 63)).copied().unwrap_or(b'A'))
+        .fold(text.len() as u64, |hash, word| mix(hash, *word));
+    let [first, second, third, fourth, ..] = mix(hash, last).to_be_bytes();
+    let letter = |byte: u8| LETTERS.get(usize::from(byte & 63)).copied();
+    [first, second, third, fourth].map(|byte| letter(byte).unwrap_or(b'A'))
 }
 
 /// What may be a link's own parameters among those of a request: in their order, each with its mark, the earliest that fit
@@ -131,7 +176,8 @@ fn parameters(query: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// Parameters as the media server is asked with them: what is encoded that stands for itself everywhere is decoded (RFC 3986,
-/// section 6.2.2), and the rest is as the player sent it.
+/// section 6.2.2), and the rest is as the player sent it. A `%` that begins no escape becomes one: what follows it could
+/// else make an escape with it that was not signed.
 pub(super) fn append_for_server<'q>(own: impl Iterator<Item = &'q str>, out: &mut String) {
     let mut separator = '?';
     for parameter in own {
@@ -147,7 +193,7 @@ pub(super) fn append_for_server<'q>(own: impl Iterator<Item = &'q str>, out: &mu
                     3
                 }
                 None => {
-                    out.push('%');
+                    push_escape(b'%', out);
                     1
                 }
             };
@@ -218,7 +264,7 @@ mod tests {
             append_signed(own.iter().copied(), &mut signed);
             let mut asked = "a".to_owned();
             append_for_server(own.into_iter(), &mut asked);
-            (signed == target).then_some(asked)
+            (signed == cut(&target, b'#').0).then_some(asked)
         });
         fits.next()
     }
@@ -234,10 +280,27 @@ mod tests {
             ("%5FHLS_msn=1", "?_HLS_msn=1"),
             ("", ""),
             ("&x=1&&y&", "?x=1&y"),
-            ("%78=%31%2d%zz%", "?x=1-%zz%"),
+            ("%78=%31%2d%zz%", "?x=1-%25zz%25"),
         ] {
             let asked = format!("a{asked}");
             assert_eq!(found(&format!("a?{query}"), query), Some(asked), "{query}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_makes_an_escape_that_was_not_signed() {
+        for (written, again) in [
+            ("f=%2541", "f=%%341"),
+            ("f=%2541", "f=%4%31"),
+            ("f=%2541", "%66=%25%34%31"),
+            ("f=%252526", "f=%%32526"),
+            ("f=%%", "f=%25%"),
+        ] {
+            let asked = found(&format!("a?{written}"), again);
+            let decoded = link_target(&format!("a?{written}")).into_owned();
+            let asked = asked.expect(again);
+            assert_eq!(link_target(&asked), decoded, "{again}");
+            assert_eq!(for_server(&asked), asked, "{again}");
         }
     }
 

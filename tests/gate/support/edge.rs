@@ -1,5 +1,6 @@
 //! A gate as far as playlists go: it rewrites them, a browser follows a link, and it opens what it has signed.
 
+use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use h5gate::hls::link::{LinkPath, Signature};
@@ -35,7 +36,7 @@ pub(crate) type Signed = Vec<(String, String)>;
 impl Edge {
     /// Rewrites a playlist; the media server is `media:8181`, the stream `abcde-one`, the source `rtmp://localhost/pl'ay`.
     pub(crate) fn rewrite(&self, text: &[u8]) -> Result<(Rewritten, Signed), PlaylistError> {
-        let signed = std::cell::RefCell::new(Signed::new());
+        let signed = RefCell::new(Signed::new());
         // a=b and i=j, and t from a query.
         let imported = Definitions::decode("YT1iCmk9agp0P3UK")?;
         let asked = self.asked.split('?').next().unwrap_or_default();
@@ -277,13 +278,19 @@ pub(crate) fn open(request: &str, signed: &Signed) -> Option<(String, String)> {
         .map_or((request, None), |(path, query)| (path, Some(query)));
     let path = format!("T/{path}");
     let link = LinkPath::read(&path)?;
+    let meant = RefCell::default();
     let is_signed = |target: &str| {
+        target.clone_into(&mut meant.borrow_mut());
         let signature = sign(link.definitions, target);
         signature.as_bytes() == link.signature.as_bytes()
     };
-    let named = link.open(query, is_signed)?;
-    let meant = (link.definitions.to_owned(), named.target);
-    signed.contains(&meant).then_some(meant)
+    link.open(query, is_signed)?;
+    let meant = (link.definitions.to_owned(), meant.into_inner());
+    let is_known = signed.contains(&meant);
+    // How the link's query was spelled is no part of what is asked for.
+    let (definitions, target) = meant;
+    let target = target.split('#').next().unwrap_or_default().to_owned();
+    is_known.then_some((definitions, target))
 }
 
 /// No MAC, but another one for everything.
