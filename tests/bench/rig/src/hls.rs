@@ -148,8 +148,13 @@ fn beside(base: &str, uri: &str) -> String {
         return uri.to_owned();
     }
     let path = base.split('?').next().unwrap_or_default();
-    let folder = path.rfind('/').map_or("/", |slash| &path[..=slash]);
-    format!("{folder}{uri}")
+    let mut folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut uri = uri;
+    while let Some(above) = uri.strip_prefix("../") {
+        folder = folder.rsplit_once('/').map_or("", |(folder, _)| folder);
+        uri = above;
+    }
+    format!("{folder}/{uri}")
 }
 
 /// µs of processor time for each request of a playlist.
@@ -187,12 +192,21 @@ async fn drive(
     let mut ready = Vec::new();
     for _ in 0..players {
         let mut player = Player::connect(settings).await?;
-        let playlist = settings.target.clone();
-        let body = player.get_ok(&playlist).await?.beginning;
-        let named: Vec<_> = body
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .collect();
+        let uris = |body: &str| -> Vec<String> {
+            let lines = body.lines();
+            let uris = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            uris.map(str::to_owned).collect()
+        };
+        let mut playlist = settings.target.clone();
+        let mut body = player.get_ok(&playlist).await?.beginning;
+        // The gate begins with a multivariant playlist; what players reload is its variant.
+        let by_ticket = body.contains("#EXT-X-STREAM-INF");
+        if by_ticket {
+            let variant = uris(&body).pop().unwrap_or_default();
+            playlist = beside(&playlist, &variant);
+            body = player.get_ok(&playlist).await?.beginning;
+        }
+        let named = uris(&body);
         if named.len() != SEGMENTS {
             return Err(format!("a playlist of {SEGMENTS} segments came as {body:?}").into());
         }
@@ -201,7 +215,7 @@ async fn drive(
             .target
             .split_once('?')
             .map_or("", |(_, query)| query);
-        let target = |uri: &&str| match (segments, uri.starts_with('~')) {
+        let target = |uri: &String| match (segments, by_ticket) {
             (false, _) => playlist.clone(),
             (true, true) => beside(&playlist, uri),
             (true, false) => format!("{}?{query}", beside(&playlist, uri)),
