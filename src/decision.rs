@@ -12,6 +12,7 @@ pub mod rules;
 
 use std::time::Duration;
 
+use crate::request::PlaybackRequest;
 use crate::request::client_address::ClientAddress;
 use crate::request::referer::Referer;
 use crate::request::rtmp_url::RtmpUrl;
@@ -37,6 +38,18 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// What a request with a token says itself.
+    #[must_use]
+    pub fn of(request: &PlaybackRequest) -> Self {
+        Self {
+            stream: request.stream.clone(),
+            url: request.url.clone(),
+            address: request.address,
+            referer: request.referer.clone(),
+            inherited: false,
+        }
+    }
+
     /// With the page that the player's WebSocket told.
     #[must_use]
     pub fn inherit(self, page: String) -> Self {

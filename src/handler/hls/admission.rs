@@ -125,13 +125,7 @@ async fn decide_entry<'a>(
     let address = policy.edge.neighbours.client(peer, &head.headers);
     let (request, query) = PlaybackRequest::read_http(head, peer, &policy.edge)
         .map_err(|error: Malformed| Refused::unnamed(error, address))?;
-    let facts = Facts {
-        stream: request.stream.clone(),
-        url: request.url.clone(),
-        address: request.address,
-        referer: request.referer.clone(),
-        inherited: false,
-    };
+    let facts = Facts::of(&request);
     let refused = |denial| Refused {
         denial,
         address,

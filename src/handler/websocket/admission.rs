@@ -63,13 +63,7 @@ async fn start(
     let unread = |error: Malformed| Refused::unnamed(error, address);
     let read = PlaybackRequest::read_websocket(head, peer, &policy.edge);
     let (request, query) = read.map_err(unread)?;
-    let facts = Facts {
-        stream: request.stream.clone(),
-        url: request.url.clone(),
-        address: request.address,
-        referer: request.referer.clone(),
-        inherited: false,
-    };
+    let facts = Facts::of(&request);
     let refused = |denial| Refused {
         denial,
         address,
